@@ -1,0 +1,138 @@
+"""A checkpoint's card, and the families of checkpoints in a folder.
+
+A checkpoint is a directory that plain diffusers opens, plus ``card.json``. A family is a folder of checkpoints that
+share image shape and origin: ``digits/teacher``, ``digits/8-step``, ``digits/1-step``.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import FewstepError, InvalidRequest, NotFound
+
+CARD_NAME = "card.json"
+SHIPPED_CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+
+PredictionType = Literal["sample", "epsilon", "v_prediction"]
+LastStep = Literal["row_0", "x_hat"]
+
+
+class CheckpointError(FewstepError):
+    """A checkpoint on disk is missing, damaged or not what its card says."""
+
+    title = "Damaged checkpoint"
+
+
+class Card(BaseModel):
+    """Everything about a checkpoint that its weights do not say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    fewstep_version: str
+    num_steps: Annotated[int, Field(ge=1, description="Sampling steps the network was trained for")]
+    rows: Annotated[
+        tuple[int, ...],
+        Field(description="Rows of the noise schedule from clean to noise, one more than steps: 0, …, 1024"),
+    ]
+    last_step: Annotated[
+        LastStep, Field(description="The step onto the first row: apply row 0 and clip, or return x_hat itself")
+    ]
+    prediction_type: Annotated[PredictionType, Field(description="What the network predicts, in diffusers' terms")]
+    image_shape: Annotated[tuple[int, int, int], Field(description="Channels, height, width")]
+    parameters: Annotated[int, Field(ge=1, description="Number of weights")]
+    method: Annotated[str, Field(description="How it was made: base, pd, cfd or import")]
+    parent: Annotated[str | None, Field(description="The teacher it was distilled from")] = None
+    data: Annotated[str | None, Field(description="Training data set")] = None
+    hyper_parameters: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    command: Annotated[str | None, Field(description="The command that made it")] = None
+    diffusers_call: Annotated[str, Field(description="The diffusers call that gives the same images")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Of the weights file")]
+
+    @model_validator(mode="after")
+    def _rows_fit_steps(self) -> Self:
+        if len(self.rows) != self.num_steps + 1 or any(a >= b for a, b in zip(self.rows, self.rows[1:], strict=False)):
+            raise ValueError(f"rows must be {self.num_steps + 1} ascending indices, got {len(self.rows)}")
+        return self
+
+
+def read_card(checkpoint: Path) -> Card:
+    """Read ``checkpoint/card.json``.
+
+    Raises:
+        CheckpointError: It is missing or not a valid card; the message says which file and what is wrong with it.
+    """
+    path = checkpoint / CARD_NAME
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read the checkpoint's card ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CheckpointError(f"{path}: not a valid card: {where}: {first['msg']}") from error
+
+
+class Family:
+    """A model family on disk: its checkpoints by folder name, most steps first.
+
+    Attributes:
+        name: The folder's name.
+        path: The folder.
+        cards: Card of each checkpoint by folder name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.path = path
+        cards = {folder.parent.name: read_card(folder.parent) for folder in path.glob(f"*/{CARD_NAME}")}
+        self.cards = dict(sorted(cards.items(), key=lambda item: (-item[1].num_steps, item[0])))
+
+    @property
+    def steps(self) -> dict[int, str]:
+        """Name of the checkpoint trained for each number of steps, ascending."""
+        return {card.num_steps: name for name, card in reversed(self.cards.items())}
+
+    def checkpoint_for(self, num_steps: int) -> str:
+        """Name of the checkpoint trained for ``num_steps``.
+
+        Raises:
+            InvalidRequest: The family has none; the error lists those it has.
+        """
+        try:
+            return self.steps[num_steps]
+        except KeyError:
+            allowed = list(self.steps)
+            listed = ", ".join(map(str, allowed))
+            raise InvalidRequest(
+                f"model {self.name!r} has no checkpoint for {num_steps} steps; it has {listed}",
+                field="steps",
+                allowed=allowed,
+            ) from None
+
+
+def list_families(root: Path) -> dict[str, Family]:
+    """Every family below ``root`` by name; a folder without checkpoints is none.
+
+    Raises:
+        CheckpointError: A card cannot be read.
+    """
+    families = (Family(path) for path in sorted(root.iterdir()) if path.is_dir()) if root.is_dir() else iter(())
+    return {family.name: family for family in families if family.cards}
+
+
+def find_family(root: Path, name: str) -> Family:
+    """The family ``name`` below ``root``.
+
+    Raises:
+        NotFound: There is none; the error lists those there are.
+    """
+    families = list_families(root)
+    try:
+        return families[name]
+    except KeyError:
+        allowed = list(families)
+        raise NotFound(
+            f"there is no model {name!r}; there are {', '.join(allowed) or 'none'}", field="model", allowed=allowed
+        ) from None
