@@ -1,0 +1,11 @@
+"""Progressive distillation (Salimans & Ho 2022, algorithm 2): match the teacher's two steps pixel by pixel."""
+
+from torch import Tensor
+
+from models.losses import truncated_snr_loss
+from models.target import TargetBatch
+
+
+def pd_loss(x_hat: Tensor, batch: TargetBatch) -> Tensor:
+    """Mean over images of the truncated-SNR loss of a student's ``x_hat`` (B, C, H, W) against the target; a scalar."""
+    return truncated_snr_loss(x_hat=x_hat, x_target=batch.x_target, alpha_t=batch.alpha_t, sigma_t=batch.sigma_t).mean()

@@ -1,0 +1,82 @@
+"""The noise schedule: how much signal and noise each row of the table holds, and which rows a sampler visits."""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+COSINE_ROWS = 1025
+"""Rows 0 (almost clean) … 1024 (almost pure noise); one more than the 1024 steps between them."""
+
+MAX_BETA = 0.999
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A table of ``alpha`` and ``sigma`` by row, with ``z_t = alpha_t x + sigma_t eps``.
+
+    Attributes:
+        alpha: (rows,) float64, falling with the row.
+        sigma: (rows,) float64, ``sqrt(1 - alpha^2)``.
+    """
+
+    alpha: Tensor
+    sigma: Tensor
+
+    @classmethod
+    def from_betas(cls, betas: Tensor) -> Self:
+        """The schedule with ``alpha_i^2 = prod_{j<=i} (1 - beta_j)``; ``betas`` is (rows,) float64 in [0, 1)."""
+        alpha_bar = torch.cumprod(1.0 - betas, dim=0)
+        return cls(alpha=alpha_bar.sqrt(), sigma=(1.0 - alpha_bar).sqrt())
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same table on another device."""
+        return type(self)(alpha=self.alpha.to(device), sigma=self.sigma.to(device))
+
+    def at(self, row: Tensor) -> tuple[Tensor, Tensor]:
+        """``alpha`` and ``sigma`` of each image's ``row`` (B,) int64, as (B, 1, 1, 1) float32."""
+        return self.alpha[row].float().view(-1, 1, 1, 1), self.sigma[row].float().view(-1, 1, 1, 1)
+
+    def ratio(self, row: Tensor) -> Tensor:
+        """``alpha / sigma`` of each image's ``row`` (B,) int64, as (B, 1, 1, 1) **float64**."""
+        return (self.alpha[row] / self.sigma[row]).view(-1, 1, 1, 1)
+
+
+def cosine_schedule(num_rows: int = COSINE_ROWS) -> Schedule:
+    """Cosine schedule (Nichol & Dhariwal 2021, eq. 17) by way of betas capped at 0.999, in float64.
+
+    ``f(u) = cos^2((u + 0.008) / 1.008 * pi / 2)``, ``beta_i = min(1 - f((i+1)/rows) / f(i/rows), 0.999)``.
+    """
+
+    def f(u: float) -> float:
+        return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    betas = [min(1 - f((i + 1) / num_rows) / f(i / num_rows), MAX_BETA) for i in range(num_rows)]
+    return Schedule.from_betas(torch.tensor(betas, dtype=torch.float64))
+
+
+def step_rows(num_steps: int, num_rows: int = COSINE_ROWS) -> tuple[int, ...]:
+    """A sampler's ``num_steps + 1`` rows, clean to noise: ``round(linspace(0, num_rows - 1, num_steps + 1))``.
+
+    On the cosine table with ``num_steps`` a power of two this is ``k * 1024 / num_steps``.
+
+    Raises:
+        ValueError: ``num_steps`` is not in 1 … ``num_rows - 1``.
+    """
+    if not 1 <= num_steps < num_rows:
+        raise ValueError(f"num_steps must be in 1…{num_rows - 1}, got {num_steps}")
+    return tuple(round(k * (num_rows - 1) / num_steps) for k in range(num_steps + 1))
+
+
+def subgrid(rows: tuple[int, ...], num_steps: int) -> tuple[int, ...]:
+    """Every ``len(rows) // num_steps``-th row, so that a model trained for many steps is sampled in fewer.
+
+    Raises:
+        ValueError: ``num_steps`` does not divide the grid's own number of steps.
+    """
+    own = len(rows) - 1
+    if num_steps < 1 or own % num_steps:
+        raise ValueError(f"a grid of {own} steps can be sampled in a divisor of {own} steps, not in {num_steps}")
+    return rows[:: own // num_steps]

@@ -1,0 +1,120 @@
+"""Every number here was computed by the CFD authors' own code (see golden/README.md)."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from models.authors import authors_config, load_authors_unet
+from models.ddim import ddim_sample
+from models.losses import truncated_snr_loss
+from models.pd import pd_loss
+from models.prediction import Denoiser, add_noise
+from models.schedule import cosine_schedule, step_rows, subgrid
+from models.target import target_batch
+from models.unet import UNetConfig
+
+VECTORS = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
+ROUNDS = {"8to4": 8, "4to2": 4, "2to1": 2, "1024to512": 1024}
+
+
+class Golden:
+    def __init__(self) -> None:
+        self._file = safe_open(VECTORS, "pt")
+        self.unet_config = json.loads(self._file.metadata()["unet"])
+
+    def __getitem__(self, key: str) -> Tensor:
+        tensor: Tensor = self._file.get_tensor(key)
+        return tensor
+
+    def state(self, prefix: str) -> dict[str, Tensor]:
+        return {key.removeprefix(prefix): self[key] for key in self._file.keys() if key.startswith(prefix)}  # noqa: SIM118
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    return Golden()
+
+
+def denoiser(golden: Golden, who: str) -> Denoiser:
+    network = load_authors_unet(golden.state(f"{who}."))
+    return Denoiser(network, cosine_schedule(), "sample")
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
+
+
+def assert_gradient_close(actual: Tensor | None, expected: Tensor, tolerance: float) -> None:
+    assert actual is not None
+    assert (actual - expected).norm() <= tolerance * expected.norm()
+
+
+def test_schedule(golden: Golden) -> None:
+    schedule = cosine_schedule()
+    assert_close(schedule.alpha, golden["schedule.sqrt_alphas_bar"], 1e-12)
+    assert_close(schedule.sigma, golden["schedule.sqrt_one_minus_alphas_bar"], 1e-12)
+
+
+def test_size_of_the_network_is_read_off_its_weights(golden: Golden) -> None:
+    theirs = golden.unet_config
+    assert authors_config(golden.state("teacher.")) == UNetConfig(
+        channels=theirs["ch"],
+        multipliers=tuple(theirs["ch_mult"]),
+        attention_levels=tuple(theirs["attn"]),
+        blocks=theirs["num_res_blocks"],
+    )
+
+
+@torch.inference_mode()
+def test_unet(golden: Golden) -> None:
+    network = load_authors_unet(golden.state("teacher."))
+    assert_close(network(golden["unet.x"], golden["unet.t"]).sample, golden["unet.out"])
+
+
+@pytest.mark.parametrize("key", ["steps1", "steps2", "steps4", "steps8", "steps16", "from1024_stride128"])
+@torch.inference_mode()
+def test_ddim(golden: Golden, key: str) -> None:
+    rows = subgrid(step_rows(1024), 8) if key == "from1024_stride128" else step_rows(int(key.removeprefix("steps")))
+    teacher = denoiser(golden, "teacher")
+    images = ddim_sample(teacher, schedule=teacher.schedule, rows=rows, noise=golden["ddim.x_T"])
+    assert_close(images, golden[f"ddim.{key}"])
+
+
+@torch.inference_mode()
+def test_base_loss_of_each_image(golden: Golden) -> None:
+    teacher = denoiser(golden, "teacher")
+    alpha_t, sigma_t = teacher.schedule.at(golden["base.t"])
+    x = golden["distill.x_0"]
+    z_t = add_noise(x=x, eps=golden["base.noise"], alpha=alpha_t, sigma=sigma_t)
+    loss = truncated_snr_loss(x_hat=teacher(z_t, golden["base.t"]), x_target=x, alpha_t=alpha_t, sigma_t=sigma_t)
+    larger = torch.maximum(golden["base.loss_x_per_image"], golden["base.loss_eps_per_image"])
+    torch.testing.assert_close(loss, larger, rtol=2e-4, atol=0)
+    torch.testing.assert_close(loss.mean(), golden["base.loss_both"], rtol=2e-4, atol=0)
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_progressive_distillation_round(golden: Golden, name: str) -> None:
+    teacher, student = denoiser(golden, "teacher"), denoiser(golden, "student")
+    batch = target_batch(
+        teacher,
+        schedule=teacher.schedule,
+        rows=torch.tensor(step_rows(ROUNDS[name])),
+        x=golden["distill.x_0"],
+        eps=golden[f"{name}.noise"],
+        step=golden[f"{name}.k"],
+    )
+    assert_close(batch.z_t, golden[f"{name}.z_t"])
+    # Their target of this chain comes from the form that cancels.
+    assert_close(batch.x_target, golden[f"{name}.x_target"], 1e-3 if name == "1024to512" else 1e-4)
+
+    x_hat = student(batch.z_t, batch.row_t)
+    assert_close(x_hat, golden[f"{name}.x_student"])
+    loss = pd_loss(x_hat, batch)
+    torch.testing.assert_close(loss, golden[f"{name}.pd_loss"], rtol=2e-4, atol=0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert_gradient_close(student.network.conv_in.weight.grad, golden[f"{name}.pd_grad_head_weight"], 1e-3)
+    assert_gradient_close(student.network.conv_out.weight.grad, golden[f"{name}.pd_grad_tail_weight"], 1e-3)
