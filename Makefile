@@ -1,0 +1,48 @@
+# make run: the whole service on this machine. make test: everything that must pass.
+
+PYTHON ?= python3
+PORT ?= $(or $(FEWSTEP_PORT),8000)
+BIN = .venv/bin
+INSTALLED = .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## Start everything and say when it is ready; PORT=8000 sets the port, Ctrl-C stops it
+	@FEWSTEP_PORT='$(PORT)' exec $(BIN)/python -m core.local
+
+test: check ## What must pass before a change goes in: check, then every test
+	@$(BIN)/pytest
+
+check: $(INSTALLED) ## Lint, formatting, types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(INSTALLED) ## Run every benchmark; each prints a table
+	@set -- benchmarks/*.py; \
+	if [ ! -e "$$1" ]; then echo "No benchmarks yet."; exit; fi; \
+	for benchmark; do echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit; done
+
+lock: ## Write requirements.lock anew from pyproject.toml, keeping pins that still fit (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
+	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+		--no-header --no-annotate --quiet --output-file requirements.lock
+
+clean: ## Remove .venv and caches; var/, with Redis's data and the logs, stays
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Touched last, so that an interrupted installation is taken up again.
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Fewstep needs Python 3.11 or later, and $(PYTHON) is not; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+		exit 1; }
+	@echo "Installing into .venv: a minute or more the first time, mostly PyTorch"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[worker,local,dev]'
+	@touch $@
+	@echo "Installed"

@@ -1,0 +1,212 @@
+"""Everything on one machine: ``python -m core.local``, which ``make run`` calls.
+
+Runs the processes of ``./Procfile`` under supervisor, which starts again what died and stops Redis last; shows their
+output; says when the service is ready; and stops them all on Ctrl-C, SIGTERM or when the terminal goes away.
+"""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+
+from pydantic import ValidationError
+
+from core.errors import FewstepError
+from core.follow import follow
+from core.leash import leashed, only_run
+from core.procfile import SECONDS_TO_STOP, SUPERVISOR, log_file, read_procfile, supervisor_configuration
+from core.settings import Settings
+
+REDIS = "redis"
+PATIENCE_SECONDS = 5  # between words about what is not ready yet
+
+
+def say(text: str) -> None:
+    """Print a line now, also into a pipe."""
+    print(text, flush=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that occupies a port; 0 takes a free one.
+
+    Raises:
+        OSError: The port is in use or not allowed, or the host is not of this machine.
+    """
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def free_port(held: ExitStack, host: str, preferred: int, purpose: str) -> int:
+    """The preferred port if it is free, else another, which is said; ``held`` keeps it from being chosen twice."""
+    try:
+        return int(held.enter_context(listen(host, preferred)).getsockname()[1])
+    except OSError:
+        port = int(held.enter_context(listen(host, 0)).getsockname()[1])
+        say(f"Port {preferred} is in use; {purpose} takes {port}")
+        return port
+
+
+def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
+    """The environment of the processes: this interpreter's ``python`` first, and ports that are free.
+
+    Raises:
+        FewstepError: The API's port is not free.
+    """
+    chosen = {"FEWSTEP_PORT": str(settings.port), "FEWSTEP_VAR": str(settings.var.resolve())}
+    with ExitStack() as held:
+        try:
+            held.enter_context(listen(settings.host, settings.port))
+        except OSError as error:
+            raise FewstepError(
+                f"cannot listen on port {settings.port} of {settings.host}: {os.strerror(error.errno or 0)}; "
+                f"choose another with `make run PORT=…`"
+            ) from error
+        metrics = {"SAMPLER_METRICS_PORT": settings.sampler_metrics_port}
+        metrics |= {"DISTILLER_METRICS_PORT": settings.distiller_metrics_port}
+        for name, preferred in metrics.items():
+            if preferred == 0:
+                continue  # asked not to serve them
+            purpose = f"/metrics of the {name.split('_')[0].lower()}"
+            chosen[f"FEWSTEP_{name}"] = str(free_port(held, settings.host, preferred, purpose))
+        if with_redis:
+            chosen["FEWSTEP_REDIS_URL"] = f"redis://127.0.0.1:{free_port(held, '127.0.0.1', 6379, 'Redis')}/0"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, **chosen, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def reachable(host: str) -> str:
+    """A host to connect to for one that is listened on."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (nothing is bound here)
+
+
+def why_not_ready(host: str, port: int) -> str | None:
+    """What ``/readyz`` says is missing; None when it answers 200."""
+    connection = http.client.HTTPConnection(reachable(host), port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return "the API does not answer yet"
+    finally:
+        connection.close()
+    return None if response.status == http.HTTPStatus.OK else f"/readyz says {response.status} {body[:300]}"
+
+
+def announcement(host: str, port: int) -> str:
+    """What a newcomer wants to know once it runs."""
+    name = reachable(host)
+    url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
+    headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
+    return f"""
+Fewstep is ready at {url}
+Its documentation is {url}/docs; Ctrl-C stops it. Sixteen digits in one step:
+
+  curl -sS {url}/generate {headers} -d '{body}' -o digits.png
+"""
+
+
+def show(logs: dict[str, Iterator[list[str]]], deaths: Counter[str], var: Path) -> None:
+    """Print what the processes have written, each line after its process's name, and say who keeps dying."""
+    width = max(map(len, logs))
+    for name, lines in logs.items():
+        for line in next(lines):
+            say(f"{name:<{width}} | {line}")
+            if name == SUPERVISOR and (died := re.search(r"exited: (\S+) \(", line)):
+                deaths[died[1]] += 1
+                if deaths[died[1]] % 3 == 0:
+                    say(f"{died[1]} has died {deaths[died[1]]} times; its log is {log_file(var, died[1])}")
+
+
+def attend(
+    supervisor: subprocess.Popen[bytes], logs: dict[str, Iterator[list[str]]], stop: Event, settings: Settings
+) -> int:
+    """Show the processes' output and wait for readiness, until ``stop`` is set and all have stopped.
+
+    Returns:
+        The exit code: 0 when stopped as asked, 1 when the supervisor died of something else.
+    """
+    deaths: Counter[str] = Counter()
+    ready = stopping = False
+    patient_until = time.monotonic() + PATIENCE_SECONDS
+    while supervisor.poll() is None:
+        show(logs, deaths, settings.var)
+        if stop.is_set() and not stopping:
+            stopping = True
+            say(f"Stopping; each process has {SECONDS_TO_STOP} s to finish what it is doing")
+            supervisor.terminate()
+        elif not (ready or stopping):
+            reason = why_not_ready(settings.host, settings.port)
+            if reason is None:
+                ready = True
+                say(announcement(settings.host, settings.port))
+            elif time.monotonic() > patient_until:
+                patient_until += PATIENCE_SECONDS
+                say(f"Waiting: {reason}")
+        time.sleep(0.2)
+    show(logs, deaths, settings.var)
+    say("Stopped" if stopping else "The supervisor died, and its processes with it; start again")
+    return 0 if stopping else 1
+
+
+def run(settings: Settings) -> int:
+    """Start, attend and stop the processes of ``./Procfile``; returns the exit code.
+
+    Raises:
+        FewstepError: Something is in the way of starting; nothing has been started.
+    """
+    processes = read_procfile(Path("Procfile"))
+    with_redis = not os.environ.get("FEWSTEP_REDIS_URL")
+    if not with_redis:
+        processes.pop(REDIS, None)
+    var = settings.var.resolve()
+    var.mkdir(parents=True, exist_ok=True)
+    lock = var / "lock"
+    with only_run(lock):
+        child_environment = environment(settings, with_redis=with_redis)
+        configuration = var / "supervisor.conf"
+        configuration.write_text(supervisor_configuration(processes, var=var, lock=lock))
+        logs = {name: follow(log_file(var, name)) for name in [*processes, SUPERVISOR]}
+        stop = Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: stop.set())
+        say(f"Starting {', '.join(processes)}; their logs are also in {settings.var / 'log'}")
+        command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration)]
+        supervisor = subprocess.Popen(  # noqa: S603
+            leashed(command, lock=lock, on_orphaned=signal.SIGTERM),
+            env=child_environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
+        )
+        try:
+            return attend(supervisor, logs, stop, settings)
+        finally:
+            supervisor.terminate()
+            supervisor.wait()
+
+
+def main() -> int:
+    """Run until stopped; returns the exit code, 2 with one line on stderr when something is in the way of starting."""
+    try:
+        return run(Settings())
+    except ValidationError as error:
+        first = error.errors()[0]
+        print(f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", file=sys.stderr)
+    except (FewstepError, OSError) as error:
+        print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
