@@ -21,14 +21,17 @@ def follow(path: Path) -> Iterator[list[str]]:
 
 def _appended(path: Path, file: BinaryIO) -> Iterator[list[str]]:
     unfinished = b""
-    while True:
-        # Asked before reading: once it is replaced nothing more is written to it.
-        try:
-            replaced = not os.path.samestat(path.stat(), os.fstat(file.fileno()))
-        except FileNotFoundError:
-            replaced = False  # not yet
-        *lines, unfinished = (unfinished + file.read()).split(b"\n")
-        yield [line.decode(errors="replace").rstrip() for line in lines]
-        if replaced:
-            file.close()
-            file = path.open("rb")
+    try:
+        while True:
+            # Asked before reading: once it is replaced nothing more is written to it.
+            try:
+                replaced = not os.path.samestat(path.stat(), os.fstat(file.fileno()))
+            except FileNotFoundError:
+                replaced = False  # not yet
+            *lines, unfinished = (unfinished + file.read()).split(b"\n")
+            yield [line.decode(errors="replace").rstrip() for line in lines]
+            if replaced:
+                file.close()
+                file = path.open("rb")
+    finally:
+        file.close()
