@@ -136,3 +136,29 @@ def find_family(root: Path, name: str) -> Family:
         raise NotFound(
             f"there is no model {name!r}; there are {', '.join(allowed) or 'none'}", field="model", allowed=allowed
         ) from None
+
+
+def locate_checkpoint(root: Path, model: str, num_steps: int | None = None) -> Path:
+    """The checkpoint folder that a user means by ``model``.
+
+    Args:
+        root: Folder of families.
+        model: A checkpoint folder, ``family/checkpoint`` below ``root``, or a family (a folder or its name).
+        num_steps: For a family, the steps its checkpoint was trained for.
+
+    Raises:
+        NotFound: There is no such checkpoint or family.
+        InvalidRequest: A family is named and ``num_steps`` is missing or not among those it has.
+    """
+    for folder in (Path(model), root / model):
+        if (folder / CARD_NAME).is_file():
+            return folder
+    family = Family(Path(model)) if Path(model).is_dir() else None
+    if family is None or not family.cards:
+        family = find_family(root, model)
+    if num_steps is None:
+        listed = ", ".join(map(str, family.steps))
+        raise InvalidRequest(
+            f"{family.name!r} is a family; name the steps, one of {listed}", field="steps", allowed=list(family.steps)
+        )
+    return family.path / family.checkpoint_for(num_steps)

@@ -1,12 +1,15 @@
 """Reading checkpoints of the CFD authors' own code (``ckpt.pt``) into our U-Net."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from core.card import CheckpointError
+from models.schedule import COSINE_ROWS, step_rows
 from models.unet import UNetConfig, build_unet
 
 # The authors' name of each part of a residual block, and diffusers'.
@@ -108,3 +111,46 @@ def load_authors_unet(state: Mapping[str, Tensor], *, image_size: tuple[int, int
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
         raise CheckpointError(f"not a state dict of the CFD authors' U-Net: {error}") from error
     return unet.eval()
+
+
+@dataclass(frozen=True)
+class AuthorsCheckpoint:
+    """What a ``ckpt.pt`` holds.
+
+    Attributes:
+        network: Their network as ours.
+        rows: The rows it was trained for, from clean to noise.
+    """
+
+    network: UNet2DModel
+    rows: tuple[int, ...]
+
+
+def read_authors_checkpoint(path: Path) -> AuthorsCheckpoint:
+    """Read a ``ckpt.pt`` of the authors' code, without running anything that it may hold.
+
+    ``ema_model`` is taken from a base model (``time_scale`` 1) and ``net_model`` from a student, as their code does.
+
+    Raises:
+        CheckpointError: It is no such file; the message says what is missing.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except Exception as error:  # whatever zip, pickle and torch raise on a foreign file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a checkpoint of the CFD authors' code: {reason}") from error
+    try:
+        num_steps, scale = int(content["T"]), int(content["time_scale"])
+        state = content["ema_model" if scale == 1 and "ema_model" in content else "net_model"]
+        height, width = content["x_T"].shape[-2:]
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of the CFD authors' code, which holds T, time_scale, x_T and net_model or "
+            f"ema_model: {error}"
+        ) from error
+    if num_steps * scale != COSINE_ROWS - 1:
+        raise CheckpointError(f"{path}: T x time_scale is {num_steps} x {scale}; only {COSINE_ROWS - 1} is supported")
+    return AuthorsCheckpoint(load_authors_unet(state, image_size=(height, width)), step_rows(num_steps))

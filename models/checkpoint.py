@@ -1,0 +1,151 @@
+"""Checkpoints on disk: a directory that plain diffusers opens, plus our card."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from core.card import CARD_NAME, Card, CheckpointError, LastStep, PredictionType, read_card
+from core.errors import InvalidRequest
+from models.schedule import COSINE_ROWS
+
+_WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
+_UNET_CONFIG = Path("unet", "config.json")
+
+# diffusers' pipeline neither defaults to the right number of steps nor recomputes the noise after clipping.
+_DIFFUSERS_CALL = (
+    "DDIMPipeline.from_pretrained(folder)(num_inference_steps={num_steps}, use_clipped_model_output=True, "
+    "batch_size=len(seeds), generator=[torch.Generator().manual_seed(seed) for seed in seeds])"
+)
+
+
+def diffusers_scheduler(num_steps: int, prediction_type: PredictionType) -> DDIMScheduler:
+    """The scheduler of diffusers that walks the same rows of the cosine table by the same steps as ours."""
+    return DDIMScheduler(
+        num_train_timesteps=COSINE_ROWS,
+        beta_schedule="squaredcos_cap_v2",
+        timestep_spacing="leading",
+        steps_offset=(COSINE_ROWS - 1) // num_steps,
+        set_alpha_to_one=False,
+        prediction_type=prediction_type,
+        clip_sample=True,
+    )
+
+
+def save_checkpoint(
+    folder: Path,
+    network: UNet2DModel,
+    *,
+    rows: tuple[int, ...],
+    prediction_type: PredictionType = "sample",
+    last_step: LastStep = "row_0",
+    method: str,
+    **facts: Any,  # noqa: ANN401 (the card validates them)
+) -> Card:
+    """Write a checkpoint; it appears whole or not at all.
+
+    The weights are stored as float16, which is what is then evaluated and served.
+
+    Args:
+        folder: Where to; must not exist.
+        network: The trained network.
+        rows: Rows of the table from clean to noise, one more than there are steps.
+        prediction_type: What the network predicts.
+        last_step: How the last step ends.
+        method: How it was made: ``base``, ``pd``, ``cfd`` or ``import``.
+        facts: Further fields of the card: ``parent``, ``data``, ``hyper_parameters``, ``metrics``, ``command``.
+
+    Raises:
+        InvalidRequest: ``folder`` exists.
+        CheckpointError: A weight is not finite in float16.
+    """
+    refuse_existing(folder)
+    num_steps = len(rows) - 1
+    weights = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()}
+    bad = [name for name, value in weights.items() if not value.isfinite().all()]
+    if bad:
+        raise CheckpointError(f"{folder}: not saved, since weights are not finite in float16: {bad[0]}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        DDIMPipeline(network, diffusers_scheduler(num_steps, prediction_type)).save_pretrained(partial)
+        save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
+        config = network.config
+        card = Card(
+            fewstep_version=version("fewstep"),
+            num_steps=num_steps,
+            rows=rows,
+            last_step=last_step,
+            prediction_type=prediction_type,
+            image_shape=(config.in_channels, *_height_width(config.sample_size)),
+            parameters=sum(value.numel() for value in weights.values()),
+            method=method,
+            diffusers_call=_DIFFUSERS_CALL.format(num_steps=num_steps),
+            sha256=_sha256(partial / _WEIGHTS),
+            **facts,
+        )
+        (partial / CARD_NAME).write_text(card.model_dump_json(indent=2) + "\n")
+        partial.chmod(0o755)  # mkdtemp makes it private
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return card
+
+
+def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
+    """The network of a checkpoint in float32 and evaluation mode, and its card.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, the weights are not those the card was written for, do not fit
+            the network or are not finite. The message says which file and what is wrong.
+    """
+    card = read_card(folder)
+    weights, config_path = folder / _WEIGHTS, folder / _UNET_CONFIG
+    if not weights.is_file():
+        raise CheckpointError(f"{weights}: the checkpoint has a card but no weights")
+    if _sha256(weights) != card.sha256:
+        raise CheckpointError(f"{weights}: SHA-256 differs from the card's; the file is damaged or was changed")
+    try:
+        network = UNet2DModel.from_config(json.loads(config_path.read_bytes()))
+        state = load_file(weights)
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+    except OSError as error:
+        raise CheckpointError(f"{config_path}: cannot be read ({error.strerror})") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights}: not a safetensors file: {error}") from error
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{folder}: weights and network do not fit: {reason}") from error
+    bad = [name for name, value in state.items() if not value.isfinite().all()]
+    if bad:
+        raise CheckpointError(f"{weights}: holds values that are not finite, first in {bad[0]}")
+    shape = (network.config.in_channels, *_height_width(network.config.sample_size))
+    if shape != card.image_shape:
+        raise CheckpointError(f"{folder}: the card says images of {card.image_shape}, the network {shape}")
+    return network.eval(), card
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise ``InvalidRequest`` where a checkpoint would be written over something."""
+    if folder.exists():
+        raise InvalidRequest(f"{folder} exists; choose another name or delete it first", field="out")
+
+
+def _height_width(sample_size: int | list[int]) -> tuple[int, int]:
+    height, width = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size
+    return height, width
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,109 @@
+"""Distillation rounds: a student learns to do in one step what its teacher does in two."""
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import InvalidRequest
+from models.pd import pd_loss
+from models.prediction import Denoiser
+from models.progress import OnProgress
+from models.schedule import subgrid
+from models.target import target_batch
+from models.trainer import Loss, TrainConfig, train
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a chain.
+
+    Attributes:
+        teacher_rows: The teacher's rows from clean to noise; the student's are every second of them.
+    """
+
+    teacher_rows: tuple[int, ...]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The student's rows."""
+        return self.teacher_rows[::2]
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the student."""
+        return len(self.rows) - 1
+
+
+def plan_rounds(rows: tuple[int, ...], *, from_steps: int, to_steps: int) -> list[Round]:
+    """The rounds from a teacher sampled in ``from_steps`` down to a student of ``to_steps``, halving each time.
+
+    Args:
+        rows: The teacher's rows; ``from_steps`` must divide their number of steps.
+        from_steps: Steps of the first teacher.
+        to_steps: Steps of the last student.
+
+    Raises:
+        InvalidRequest: The teacher cannot be sampled in ``from_steps``, or halving them never meets ``to_steps``.
+    """
+    try:
+        current = subgrid(rows, from_steps)
+    except ValueError as error:
+        raise InvalidRequest(str(error), field="from") from error
+    rounds = []
+    while len(current) - 1 > to_steps and len(current) % 2:
+        rounds.append(Round(current))
+        current = current[::2]
+    if not rounds or len(current) - 1 != to_steps:
+        raise InvalidRequest(
+            f"halving {from_steps} steps again and again does not give {to_steps}; "
+            f"it must be {from_steps} divided by a power of two",
+            field="to",
+        )
+    return rounds
+
+
+def round_config(config: TrainConfig, num_steps: int) -> TrainConfig:
+    """``config`` with the iterations doubled for students of two steps and one, as in the paper."""
+    return replace(config, iterations=config.iterations * (2 if num_steps <= 2 else 1))
+
+
+def round_loss(teacher: Denoiser, rows: tuple[int, ...]) -> Loss:
+    """The loss of one round from ``rows`` to every second of them; the student predicts what the teacher predicts."""
+    student_steps = (len(rows) - 1) // 2
+    row_table = torch.tensor(rows, device=teacher.schedule.alpha.device)
+
+    def loss(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        step = torch.randint(1, student_steps + 1, (len(x),), generator=generator, device=x.device)
+        eps = torch.randn(x.shape, generator=generator, device=x.device)
+        batch = target_batch(teacher, schedule=teacher.schedule, rows=row_table, x=x, eps=eps, step=step)
+        x_hat = Denoiser(network, teacher.schedule, teacher.prediction_type)(batch.z_t, batch.row_t)
+        return pd_loss(x_hat, batch)
+
+    return loss
+
+
+def run_round(
+    teacher: Denoiser,
+    this: Round,
+    *,
+    images: Tensor,
+    flip: bool,
+    config: TrainConfig,
+    state_path: Path,
+    on_progress: OnProgress,
+) -> Denoiser:
+    """Train a student from a copy of its teacher; arguments as of ``models.trainer.train``."""
+    student = copy.deepcopy(teacher.network).requires_grad_(True)
+    network = train(
+        student,
+        loss=round_loss(teacher, this.teacher_rows),
+        images=images,
+        flip=flip,
+        config=config,
+        state_path=state_path,
+        on_progress=on_progress,
+    )
+    return replace(teacher, network=network)

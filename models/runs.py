@@ -1,0 +1,154 @@
+"""Whole runs, from data set and teacher to checkpoints: what the commands ``train`` and ``distill`` do."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from core.card import CARD_NAME
+from core.errors import InvalidRequest
+from models.base import base_loss
+from models.checkpoint import load_checkpoint, refuse_existing, save_checkpoint
+from models.data import Dataset, load_data
+from models.distill import plan_rounds, round_config, run_round
+from models.engine import pick_device
+from models.prediction import Denoiser
+from models.progress import terminal_progress
+from models.schedule import COSINE_ROWS, cosine_schedule, step_rows
+from models.trainer import TrainConfig, train
+from models.unet import UNetConfig, build_unet
+
+
+def train_teacher(
+    *, out: Path, data: str, unet: UNetConfig, config: TrainConfig, device: str = "auto", command: str | None = None
+) -> None:
+    """Train a teacher on the 1024-step grid and write its checkpoint.
+
+    Args:
+        out: Checkpoint folder; its state while it runs is beside it.
+        data: As of ``models.data.load_data``.
+        unet: Size of the network; the image shape is the data set's.
+        config: How to train.
+        device: As of ``models.engine.pick_device``.
+        command: Recorded in the card.
+
+    Raises:
+        InvalidRequest: ``out`` exists, or data or device are not to be had.
+        StopTraining: Stopped by Ctrl-C or SIGTERM.
+    """
+    refuse_existing(out)
+    target = pick_device(device)
+    dataset = load_data(data)
+    images = _on_device(dataset, target)
+    height, width, channels = dataset.images.shape[1:]
+    unet = replace(unet, image_shape=(channels, height, width))
+    torch.manual_seed(config.seed)  # fresh weights; dropout
+    network = build_unet(unet).to(target)
+    state_path = _state_path(out)
+    with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
+        result = train(
+            network,
+            loss=base_loss(schedule=cosine_schedule().to(target)),
+            images=images,
+            flip=dataset.flip,
+            config=config,
+            state_path=state_path,
+            on_progress=on_progress,
+        )
+    save_checkpoint(
+        out,
+        result,
+        rows=step_rows(COSINE_ROWS - 1),
+        method="base",
+        data=dataset.name,
+        hyper_parameters={**asdict(unet), **asdict(config)},
+        command=command,
+    )
+    state_path.unlink()
+
+
+def distill_chain(
+    *,
+    teacher: Path,
+    from_steps: int,
+    to_steps: int,
+    out: Path,
+    method: str,
+    data: str,
+    config: TrainConfig,
+    device: str = "auto",
+    command: str | None = None,
+) -> None:
+    """Run a chain of rounds and write a checkpoint ``N-step`` into the family ``out`` for each.
+
+    Every round starts from the unrounded weights of the one before. A chain that was cut off goes on where it was.
+
+    Args:
+        teacher: Checkpoint folder.
+        from_steps: Steps in which the teacher is sampled; a divisor of its own.
+        to_steps: Steps of the last student.
+        out: Family folder.
+        method: How a student learns: ``pd``.
+        data: As of ``models.data.load_data``.
+        config: Of one round; iterations are doubled for students of two steps and one.
+        device: As of ``models.engine.pick_device``.
+        command: Recorded in the cards.
+
+    Raises:
+        InvalidRequest: The steps do not halve, images do not fit the teacher, or a student exists already.
+        StopTraining: Stopped by Ctrl-C or SIGTERM.
+    """
+    target = pick_device(device)
+    network, card = load_checkpoint(teacher)
+    rounds = plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps)
+    folders = [out / f"{this.num_steps}-step" for this in rounds]
+    for folder in folders:
+        if not _state_path(folder).exists():  # else it is a part of this very chain
+            refuse_existing(folder)
+    dataset = load_data(data)
+    height, width, channels = dataset.images.shape[1:]
+    if (channels, height, width) != card.image_shape:
+        raise InvalidRequest(
+            f"{data!r} has images of {(channels, height, width)}, the teacher of {card.image_shape}", field="data"
+        )
+    images = _on_device(dataset, target)
+    network.to(target)
+    denoiser = Denoiser(network, cosine_schedule().to(target), card.prediction_type)
+    parent = f"{teacher.parent.name}/{teacher.name}"
+    for this, folder in zip(rounds, folders, strict=True):
+        this_config = round_config(config, this.num_steps)
+        with terminal_progress(str(folder), batch_size=config.batch_size) as on_progress:
+            denoiser = run_round(
+                denoiser,
+                this,
+                images=images,
+                flip=dataset.flip,
+                config=this_config,
+                state_path=_state_path(folder),
+                on_progress=on_progress,
+            )
+        if not (folder / CARD_NAME).exists():
+            save_checkpoint(
+                folder,
+                denoiser.network,
+                rows=this.rows,
+                prediction_type=card.prediction_type,
+                last_step=card.last_step,
+                method=method,
+                parent=parent,
+                data=dataset.name,
+                hyper_parameters=asdict(this_config),
+                command=command,
+            )
+        parent = f"{out.name}/{folder.name}"
+    for folder in folders:
+        _state_path(folder).unlink()
+
+
+def _on_device(dataset: Dataset, device: torch.device) -> torch.Tensor:
+    """All images, (N, H, W, C) uint8, in the device's memory."""
+    return torch.tensor(dataset.images, device=device)
+
+
+def _state_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.state.pt")

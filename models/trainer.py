@@ -1,0 +1,211 @@
+"""The one training loop, and the one object that holds all that a run needs to go on after it was cut off."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import FewstepError
+from models.images import to_float
+from models.progress import OnProgress, Progress, StopTraining
+
+Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+"""Maps the network, clean images (B, C, H, W) float32 in [-1, 1] and a generator to a scalar loss."""
+
+SAVE_EVERY_S = 60.0
+
+
+class TrainingError(FewstepError):
+    """A run cannot go on."""
+
+    title = "Training failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a network is trained. Defaults are the paper's for a teacher, except for ``iterations``.
+
+    Attributes:
+        iterations: Optimizer steps.
+        batch_size: Images an iteration.
+        learning_rate: Of Adam, after warm-up.
+        decay: ``constant``, or ``cosine`` down to 0 at the last iteration.
+        warmup: Iterations over which the learning rate rises from 0.
+        clip: Largest norm of the gradient.
+        ema_decay: Decay an iteration of the averaged weights that are kept; None keeps the last weights.
+        seed: Of all randomness.
+    """
+
+    iterations: int
+    batch_size: int = 128
+    learning_rate: float = 2e-4
+    decay: Literal["constant", "cosine"] = "constant"
+    warmup: int = 0
+    clip: float = 1.0
+    ema_decay: float | None = None
+    seed: int = 0
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """Learning rate of the step from ``iteration`` (from 0) to the next."""
+        warm = min(1.0, (iteration + 1) / self.warmup) if self.warmup else 1.0
+        cosine = (1 + math.cos(math.pi * iteration / self.iterations)) / 2 if self.decay == "cosine" else 1.0
+        return self.learning_rate * warm * cosine
+
+
+@dataclass
+class TrainState:
+    """Everything that resumes. Randomness is not in it: it follows from the seed and the iteration."""
+
+    network: nn.Module
+    config: TrainConfig
+    iteration: int = 0
+    ema: nn.Module | None = field(init=False)
+    optimizer: torch.optim.Adam = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ema = copy.deepcopy(self.network).requires_grad_(False).eval() if self.config.ema_decay else None
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to keep: averaged weights where there are any, the last ones otherwise."""
+        return self.ema if self.ema is not None else self.network
+
+    def save(self, path: Path) -> None:
+        """Write the state so that ``path`` holds either the old one or the new one, whole, whatever happens."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            torch.save(
+                {
+                    "config": asdict(self.config),
+                    "iteration": self.iteration,
+                    "network": self.network.state_dict(),
+                    "ema": self.ema.state_dict() if self.ema is not None else None,
+                    "optimizer": self.optimizer.state_dict(),
+                },
+                file,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            TrainingError: The state is damaged, or of a run with another configuration or network.
+        """
+        try:
+            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if saved["config"] != asdict(self.config):
+                raise TrainingError(
+                    f"{path}: left by a run with other hyper-parameters; finish that or delete the file"
+                )
+            self.network.load_state_dict(saved["network"])
+            if self.ema is not None:
+                self.ema.load_state_dict(saved["ema"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.iteration = saved["iteration"]
+        except TrainingError:
+            raise
+        except Exception as error:  # torch.load raises whatever its parsers meet
+            raise TrainingError(f"{path}: not a state this run can go on from: {error}") from error
+
+
+def iteration_generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
+    """The randomness of one iteration, the same whenever and wherever it is run on one kind of device."""
+    # torch's CPU generator drops all but 32 bits of a seed, so the pair is hashed into that many.
+    mixed = int(np.random.SeedSequence([seed, iteration]).generate_state(1, np.uint32)[0])
+    return torch.Generator(device).manual_seed(mixed)
+
+
+def draw_images(images: Tensor, *, batch_size: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """A batch of (N, H, W, C) uint8 images, drawn with replacement, as (B, C, H, W) float32 in [-1, 1].
+
+    With ``flip`` every other one, by chance, is mirrored.
+    """
+    device = images.device
+    index = torch.randint(len(images), (batch_size,), generator=generator, device=device)
+    batch = to_float(images[index])
+    if flip:
+        mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator, device=device) < 0.5
+        batch = torch.where(mirrored, batch.flip(3), batch)
+    return batch
+
+
+def train(
+    network: nn.Module,
+    *,
+    loss: Loss,
+    images: Tensor,
+    flip: bool,
+    config: TrainConfig,
+    state_path: Path,
+    on_progress: OnProgress,
+) -> nn.Module:
+    """Train ``network`` to the end of its run, going on from ``state_path`` where a run was cut off.
+
+    Args:
+        network: Trained in place, on the device it is on.
+        loss: What to minimise.
+        images: (N, H, W, C) uint8, on the device of the network or on the CPU.
+        flip: Whether mirrored images are images of the same kind.
+        config: How to train.
+        state_path: Where the run is saved every minute, when it is stopped, and at its end.
+        on_progress: Called after every iteration; may raise ``StopTraining``.
+
+    Returns:
+        The network to keep, in evaluation mode.
+
+    Raises:
+        StopTraining: ``on_progress`` asked for it; the state is saved.
+        TrainingError: The loss is not finite, or the saved state is not of this run.
+    """
+    device = next(network.parameters()).device
+    state = TrainState(network, config)
+    if state_path.exists():
+        state.load(state_path)
+    network.train()
+    saved_at = time.monotonic()
+    while state.iteration < config.iterations:
+        generator = iteration_generator(config.seed, state.iteration, device)
+        x = draw_images(images, batch_size=config.batch_size, flip=flip, generator=generator)
+        value = loss(network, x, generator)
+        state.optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        for group in state.optimizer.param_groups:
+            group["lr"] = config.learning_rate_at(state.iteration)
+        if not value.isfinite():
+            raise TrainingError(
+                f"the loss became {value.item()} at iteration {state.iteration + 1}; "
+                f"a lower learning rate may help; the last good state is kept in {state_path}"
+            )
+        state.optimizer.step()
+        state.iteration += 1
+        if state.ema is not None and config.ema_decay is not None:
+            update_ema(state.ema, network, config.ema_decay)
+        try:
+            on_progress(Progress(state.iteration, config.iterations, value.detach()))
+        except StopTraining:
+            state.save(state_path)
+            raise
+        if time.monotonic() - saved_at > SAVE_EVERY_S or state.iteration == config.iterations:
+            state.save(state_path)
+            saved_at = time.monotonic()
+    return state.result.eval()
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """``average = decay * average + (1 - decay) * network``, weight by weight."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
