@@ -1,5 +1,6 @@
 """One base class for every error that a user can cause or must be told about."""
 
+import re
 from http import HTTPStatus
 
 
@@ -25,6 +26,19 @@ class FewstepError(Exception):
         self.retry_after = retry_after
         self.extra = extra
 
+    def problem(self) -> dict[str, object]:
+        """The RFC 9457 document, all but what only the HTTP request knows (``instance``, ``request_id``)."""
+        slug = re.sub(r"\W+", "-", self.title.lower())
+        field = {} if self.field is None else {"field": self.field}
+        return {
+            "type": f"urn:fewstep:problem:{slug}",
+            "title": self.title,
+            "status": int(self.status),
+            "detail": self.detail,
+            **field,
+            **self.extra,
+        }
+
 
 class InvalidRequest(FewstepError):  # noqa: N818 (reads as what the client sent)
     """The request is well-formed but asks for something that is not allowed."""
@@ -33,8 +47,57 @@ class InvalidRequest(FewstepError):  # noqa: N818 (reads as what the client sent
     title = "Invalid request"
 
 
+class MalformedRequest(FewstepError):  # noqa: N818
+    """The request cannot be read at all."""
+
+    status = HTTPStatus.BAD_REQUEST
+    title = "Malformed request"
+
+
 class NotFound(FewstepError):  # noqa: N818
     """What the request names does not exist."""
 
     status = HTTPStatus.NOT_FOUND
     title = "Not found"
+
+
+class NotAcceptable(FewstepError):  # noqa: N818
+    """The client accepts no media type that there is."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+    title = "Not acceptable"
+
+
+class Cancelled(FewstepError):  # noqa: N818
+    """The generation was cancelled; its result, if it ever had one, is gone."""
+
+    status = HTTPStatus.GONE
+    title = "Cancelled"
+
+
+class TooLarge(FewstepError):  # noqa: N818
+    """The request body is over the limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    title = "Body too large"
+
+
+class UnsupportedMediaType(FewstepError):  # noqa: N818
+    """The request body is not JSON."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    title = "Unsupported media type"
+
+
+class Unavailable(FewstepError):  # noqa: N818
+    """Something that the service needs is not there at the moment."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Unavailable"
+
+
+class DeadlinePassed(FewstepError):  # noqa: N818
+    """The result was not there in time."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    title = "Deadline passed"

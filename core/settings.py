@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,11 +18,35 @@ class Settings(BaseSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker and store; redis:// or rediss://")
     host: str = Field("127.0.0.1", description="Address that the API listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on")
-    sampler_metrics_port: int = Field(9101, ge=1, le=65535, description="Port of the sampling worker's /metrics")
-    distiller_metrics_port: int = Field(9102, ge=1, le=65535, description="Port of the distillation worker's /metrics")
     var: Path = Field(Path("var"), description="Folder of what one machine's run keeps: Redis data, logs")
     checkpoints: Path = Field(SHIPPED_CHECKPOINTS, description="Folder of model families")
     default_model: str = Field("digits", description="Family that a request without a model gets")
+    device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
+
+    max_images: int = Field(256, ge=1, description="Most images in one request")
+    max_body_bytes: int = Field(65536, ge=1, description="Largest request body")
+    deadline_s: float = Field(60, gt=0, description="Longest wait of a synchronous request, then 504")
+    result_ttl_s: float = Field(3600, gt=0, description="How long the result of an asynchronous request is kept")
+    pending_ttl_s: float = Field(
+        7 * 86400, gt=0, description="How long an asynchronous request waits for a worker before it is forgotten"
+    )
+
+    sampler_threads: int = Field(4, ge=1, description="Requests that one sampling worker has in hand at once")
+    sampler_metrics_port: int = Field(9101, ge=0, le=65535, description="Metrics of a sampling worker; 0 for none")
+    distiller_metrics_port: int = Field(9102, ge=0, le=65535, description="Metrics of a distillation worker; 0: none")
+    heartbeat_s: float = Field(
+        5, gt=0, description="Seconds between a worker's signs of life; it counts as dead after three without one"
+    )
+    visibility_timeout_s: float = Field(
+        3600,
+        gt=0,
+        description="Seconds from delivery after which the broker delivers an unacknowledged message again. Counts from"
+        " delivery and is never renewed, so it must exceed the longest sampling; a dead worker's requests are found by"
+        " its missing heartbeat long before",
+    )
+
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
 
 
 @cache

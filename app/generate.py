@@ -1,0 +1,215 @@
+"""``/generate``: ask for images, wait for them or come back later."""
+
+import asyncio
+import math
+import secrets
+import time
+import uuid
+from typing import Annotated
+
+from asgi_correlation_id import correlation_id
+from fastapi import APIRouter, Body, Header, Path, Request, Response
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from app import examples
+from app.negotiation import choose_media_type, prefers_async
+from app.problems import RETRY_AFTER_S, problem_response
+from app.service import Service, ServiceDependency
+from core import presence, records
+from core.card import Family
+from core.errors import Cancelled, DeadlinePassed, InvalidRequest, NotFound, Unavailable
+from core.generation import MAX_SEED, MAX_STEPS, GenerateRequest, Generation
+from core.queues import Queue, Task
+from core.records import Record, Status
+
+POLL_AFTER_S = 1
+CLIENT_CLOSED_REQUEST = 499
+"""Nobody reads this status; it tells the metrics that the client left."""
+
+router = APIRouter(prefix="/generate", tags=["generate"])
+
+RecordId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The id from `Location`")]
+
+
+class PendingResponse(BaseModel):
+    """A generation that has not ended yet."""
+
+    id: str
+    status: Status
+    queue_position: Annotated[int | None, Field(description="How many wait before it; null once it runs")]
+    created: Annotated[float, Field(description="Seconds since the epoch")]
+
+
+@router.post("", summary="Generate images", response_class=Response, responses=examples.POST_RESPONSES)
+async def generate(
+    request: Request,
+    service: ServiceDependency,
+    body: Annotated[GenerateRequest | None, Body(openapi_examples=examples.REQUESTS)] = None,
+    accept: Annotated[str, Header(description="Media type of the result")] = "*/*",
+    prefer: Annotated[list[str] | None, Header(description="`respond-async`: answer 202 at once")] = None,
+) -> Response:
+    """Sample images and answer with them, in the media type that `Accept` asks for.
+
+    Image `i` has seed `seed + i` and is the same as from a request for that seed alone. The answer waits for the
+    result up to a deadline of 60 seconds; nothing of it is kept then. With `Prefer: respond-async` the answer is
+    `202` at once, also while no worker is there, and the result waits at `Location` for an hour.
+    """
+    asynchronous = prefers_async(prefer or [])
+    generation = _resolve(body or GenerateRequest(), accept, service, asynchronous=asynchronous)
+    if asynchronous:
+        await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
+        response = await _pending(generation, Status.QUEUED, service)
+        response.headers["Location"] = f"{router.prefix}/{generation.id}"
+        response.headers["Preference-Applied"] = "respond-async"
+        return response
+    if not await presence.workers(service.redis, Queue.SAMPLING):
+        raise Unavailable("no sampling worker is there", retry_after=RETRY_AFTER_S)
+    return await _submit_and_wait(request, generation, service)
+
+
+@router.get("/{id}", summary="Status, then the result", response_class=Response, responses=examples.GET_RESPONSES)
+async def get_result(request: Request, service: ServiceDependency, id: RecordId) -> Response:
+    """`202` with the queue position until it has ended, then what `POST` would have answered.
+
+    The media type is the one negotiated by `POST`. Results are kept for an hour after the end.
+    """
+    return await _answer(request, await _find(id, service), service)
+
+
+@router.delete("/{id}", status_code=204, summary="Cancel, or discard the result", responses=examples.DELETE_RESPONSES)
+async def cancel(service: ServiceDependency, id: RecordId) -> None:
+    """Cancel a generation before or while it is sampled, or discard its result.
+
+    Idempotent, whatever the state was; `GET` answers `410` from then on.
+    """
+    if not await records.cancel(service.redis, id, ttl_s=service.settings.result_ttl_s):
+        raise _unknown(id, service)
+
+
+def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchronous: bool) -> Generation:
+    """The request with everything decided.
+
+    Raises:
+        FewstepError: It asks for what there is not, or not together.
+    """
+    settings = service.settings
+    media_type = choose_media_type(accept, body.format)
+    if body.n > settings.max_images:
+        raise InvalidRequest(
+            f"n may be at most {settings.max_images}", field="n", allowed={"minimum": 1, "maximum": settings.max_images}
+        )
+    seed = secrets.randbelow(MAX_SEED + 2 - body.n) if body.seed is None else body.seed
+    if seed + body.n - 1 > MAX_SEED:
+        raise InvalidRequest(
+            f"the last of {body.n} images would have a seed over {MAX_SEED}",
+            field="seed",
+            allowed={"minimum": 0, "maximum": MAX_SEED + 1 - body.n},
+        )
+    layout = body.layout or ("grid" if media_type.is_picture else "images")
+    if media_type.is_picture and layout == "images" and body.n > 1:
+        raise InvalidRequest(
+            f"{media_type} is one picture; {body.n} images by themselves need application/json, application/zip or "
+            "application/x-npy",
+            field="layout",
+            allowed=["grid"],
+        )
+    family = service.catalog.find(body.model or settings.default_model)
+    created = time.time()
+    return Generation(
+        id=uuid.uuid4().hex,
+        model=family.name,
+        checkpoint=_checkpoint(family, body.steps),
+        steps=body.steps,
+        n=body.n,
+        seed=seed,
+        format=media_type.removeprefix("image/") if media_type.is_picture else body.format,
+        layout=layout,
+        media_type=media_type,
+        created=created,
+        deadline=None if asynchronous else created + settings.deadline_s,
+        request_id=correlation_id.get() or "",
+    )
+
+
+def _checkpoint(family: Family, steps: int) -> str:
+    """The family's student for ``steps``; teachers of more steps than a request may have are not offered."""
+    served = {count: name for count, name in family.steps.items() if count <= MAX_STEPS}
+    if steps not in served:
+        listed = ", ".join(map(str, served)) or "none"
+        raise InvalidRequest(
+            f"model {family.name!r} has no checkpoint for {steps} steps; it has {listed}",
+            field="steps",
+            allowed=list(served),
+        )
+    return served[steps]
+
+
+async def _submit(generation: Generation, service: Service, *, ttl_s: float) -> None:
+    """Record it, then tell the workers; if they cannot be told, take it back."""
+    await records.create(service.redis, generation, ttl_s=ttl_s)
+    try:
+        # Publishing blocks, so it has a thread for this moment.
+        await asyncio.to_thread(service.celery.send_task, Task.GENERATE, args=[generation.id])
+    except Exception:
+        await records.cancel(service.redis, generation.id, ttl_s=service.settings.result_ttl_s)
+        raise
+
+
+async def _submit_and_wait(request: Request, generation: Generation, service: Service) -> Response:
+    settings, redis = service.settings, service.redis
+    with service.results.expect(generation.id) as done:
+        await _submit(generation, service, ttl_s=2 * settings.deadline_s)
+        left = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({done, left}, timeout=settings.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left.cancel()
+    if not done.done():
+        await records.cancel(redis, generation.id, ttl_s=settings.deadline_s)
+        if left.done():
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        raise DeadlinePassed(
+            f"there was no result within {settings.deadline_s:g} seconds; `Prefer: respond-async` has no deadline"
+        )
+    response = await _answer(request, await _find(generation.id, service), service)
+    await records.forget(redis, generation.id)
+    return response
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _find(record_id: str, service: Service) -> Record:
+    record = await records.read(service.redis, record_id)
+    if record is None:
+        raise _unknown(record_id, service)
+    return record
+
+
+def _unknown(record_id: str, service: Service) -> NotFound:
+    kept = f"{service.settings.result_ttl_s:g} seconds"
+    return NotFound(f"there is no generation {record_id}; results are kept for {kept} after the end", field="id")
+
+
+async def _answer(request: Request, record: Record, service: Service) -> Response:
+    """The record as HTTP: pending, the result, or the problem."""
+    match record.status:
+        case Status.SUCCEEDED:
+            headers = {**(record.headers or {}), "Cache-Control": "no-store"}
+            return Response(record.result, headers=headers, media_type=record.generation.media_type)
+        case Status.FAILED:
+            return problem_response(record.problem or {}, request)
+        case Status.CANCELLED:
+            raise Cancelled("the generation was cancelled")
+        case _:
+            return await _pending(record.generation, record.status, service)
+
+
+async def _pending(generation: Generation, status: Status, service: Service) -> JSONResponse:
+    position = await records.queue_position(service.redis, generation.id) if status is Status.QUEUED else None
+    pending = PendingResponse(id=generation.id, status=status, queue_position=position, created=generation.created)
+    headers = {"Retry-After": str(math.ceil(POLL_AFTER_S)), "Cache-Control": "no-store"}
+    return JSONResponse(pending.model_dump(mode="json"), 202, headers)

@@ -1,0 +1,59 @@
+"""``/livez`` and ``/readyz``, for whatever restarts processes and routes requests."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+
+from app.problems import RETRY_AFTER_S
+from app.service import Service, ServiceDependency
+from core import presence
+from core.errors import Unavailable
+from core.queues import Queue
+
+router = APIRouter(tags=["operation"])
+
+
+class Check(BaseModel):
+    """One thing that is needed, and whether it is there."""
+
+    ok: bool
+    required: bool = True
+    detail: str
+    workers: dict[str, dict[str, Any]] = {}
+
+
+class Ready(BaseModel):
+    """Everything required is there."""
+
+    status: str = "ready"
+    checks: dict[str, Check]
+
+
+@router.get("/livez", summary="The process answers")
+async def livez() -> dict[str, str]:
+    """Always 200; says nothing about Redis or workers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Requests can be served", responses={503: {"description": "A check failed"}})
+async def readyz(service: ServiceDependency) -> Ready:
+    """Redis, and at least one sampling worker; each worker by name. Distillation workers are shown, not required."""
+    checks = await _check(service)
+    if missing := [name for name, check in checks.items() if check.required and not check.ok]:
+        document = {name: check.model_dump() for name, check in checks.items()}
+        raise Unavailable(f"not ready: {', '.join(missing)}", retry_after=RETRY_AFTER_S, checks=document)
+    return Ready(checks=checks)
+
+
+async def _check(service: Service) -> dict[str, Check]:
+    try:
+        workers = {queue: await presence.workers(service.redis, queue) for queue in Queue}
+    except (RedisError, OSError):
+        return {"redis": Check(ok=False, detail="Redis does not answer")}
+    checks = {"redis": Check(ok=True, detail="Redis answers")}
+    for queue, there in workers.items():
+        detail = f"{len(there)} {queue} worker{'' if len(there) == 1 else 's'}"
+        checks[queue] = Check(ok=bool(there), required=queue is Queue.SAMPLING, detail=detail, workers=there)
+    return checks

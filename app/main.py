@@ -1,0 +1,51 @@
+"""The ASGI application: ``uvicorn app.main:app``, or ``python -m app``."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+
+from app import families, generate, health, metrics, problems
+from app.body import BodyGuard
+from app.observe import Observe
+from app.service import run_service
+from core.settings import get_settings
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+"""What is taken over from a client's ``X-Request-ID``: enough for any scheme, and harmless in a log."""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with run_service(get_settings()) as service:
+        app.state.service = service
+        yield
+
+
+def create_app() -> FastAPI:
+    """The application with all its routes; connections are made when it starts."""
+    app = FastAPI(
+        title="Fewstep",
+        summary="Images from diffusion models in one to eight steps",
+        version=version("fewstep"),
+        lifespan=_lifespan,
+        redoc_url=None,
+    )
+    for module in (generate, families, health, metrics):
+        app.include_router(module.router)
+    problems.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyGuard, max_body_bytes=get_settings().max_body_bytes)
+    app.add_middleware(Observe)
+    app.add_middleware(
+        CorrelationIdMiddleware,
+        validator=lambda value: REQUEST_ID.fullmatch(value) is not None,
+        header_name="X-Request-ID",
+    )
+    return app
+
+
+app = create_app()

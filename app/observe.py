@@ -1,0 +1,55 @@
+"""Each request leaves a latency and a log line; an error that nobody foresaw becomes a problem document."""
+
+import time
+
+import structlog
+from asgi_correlation_id import correlation_id
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.metrics import REQUEST_SECONDS
+from app.problems import internal_problem
+from core.log import get_logger
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+
+log = get_logger(__name__)
+
+
+class Observe:
+    """ASGI middleware around the application, within the one that sets the correlation id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=correlation_id.get()):
+            try:
+                await self.app(scope, receive, send_and_note)
+            except Exception:
+                log.exception("unexpected error", method=scope["method"], path=scope["path"])
+                if not status:
+                    await internal_problem(Request(scope))(scope, receive, send_and_note)
+            finally:
+                _note(scope, status, time.perf_counter() - started)
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    # Only templates and known methods become labels, so that clients cannot make up new series.
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
+    line = log.debug if route in QUIET else log.info
+    line("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))

@@ -1,0 +1,107 @@
+"""Every error answer: RFC 9457 problem+json, made in one place."""
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import kombu.exceptions
+import redis.exceptions
+from asgi_correlation_id import correlation_id
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from core.errors import FewstepError, InvalidRequest, MalformedRequest, Unavailable
+from core.generation import GenerateRequest
+from core.log import get_logger
+
+PROBLEM = "application/problem+json"
+RETRY_AFTER_S = 5
+"""When to try again after something that restarts by itself was away."""
+
+log = get_logger(__name__)
+
+
+def problem_response(
+    problem: Mapping[str, Any],
+    request: Request,
+    *,
+    retry_after: float | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """A problem document as the answer to ``request``, completed by its path and correlation id."""
+    headers = dict(headers or {})
+    if retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(retry_after))
+    members = {"instance": request.url.path, "request_id": correlation_id.get()}
+    return JSONResponse({**problem, **members}, int(problem["status"]), headers, media_type=PROBLEM)
+
+
+def internal_problem(request: Request) -> JSONResponse:
+    """The answer to an error of ours: nothing of what happened, but the id to find it in the log."""
+    return problem_response(FewstepError("an unexpected error; the log has it under the request_id").problem(), request)
+
+
+def install(app: FastAPI) -> None:
+    """Make ``app`` answer every error with a problem document."""
+    app.add_exception_handler(FewstepError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
+    for kind in (
+        redis.exceptions.ConnectionError,
+        redis.exceptions.TimeoutError,
+        redis.exceptions.OutOfMemoryError,
+        redis.exceptions.ReadOnlyError,
+        kombu.exceptions.OperationalError,
+    ):
+        app.add_exception_handler(kind, _no_redis)
+
+
+def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FewstepError)
+    return problem_response(error.problem(), request, retry_after=error.retry_after)
+
+
+def _no_redis(request: Request, error: Exception) -> JSONResponse:
+    log.warning("redis unavailable", error=str(error))
+    return _ours(request, Unavailable("Redis is not available", retry_after=RETRY_AFTER_S))
+
+
+def _plain(request: Request, error: Exception) -> JSONResponse:
+    """What the framework raises itself: no such path, method not allowed, unreadable body."""
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    detail = f"{request.method} {request.url.path}: {error.detail or phrase}"
+    headers = dict(error.headers or {})
+    allowed = {"allowed": headers["Allow"].split(", ")} if "Allow" in headers else {}
+    problem = {"type": "about:blank", "title": phrase, "status": error.status_code, "detail": detail, **allowed}
+    return problem_response(problem, request, headers=headers)
+
+
+def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """The body or a parameter is not what the schema says: each field with what it allows."""
+    assert isinstance(error, RequestValidationError)
+    details = error.errors()
+    if details[0]["type"] == "json_invalid":
+        reason = details[0]["ctx"]["error"]
+        return _ours(request, MalformedRequest(f"the body is not JSON: {reason} at character {details[0]['loc'][-1]}"))
+    errors = [_explain(detail) for detail in details]
+    first = errors[0]
+    members = {key: value for key, value in first.items() if key == "allowed"}
+    summary = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
+    return _ours(request, InvalidRequest(summary, field=first["field"], errors=errors, **members))
+
+
+def _explain(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """One error of pydantic's as ``{field, detail, allowed}``; the schema says what is allowed."""
+    fields = GenerateRequest.model_json_schema()["properties"]
+    location = [str(part) for part in detail["loc"]]
+    name = ".".join(location[1:]) or location[0]
+    if detail["type"] == "extra_forbidden":
+        return {"field": name, "detail": "there is no such field", "allowed": list(fields)}
+    explained = {"field": name, "detail": detail["msg"][0].lower() + detail["msg"][1:]}
+    if location[0] == "body" and name in fields:
+        explained["allowed"] = {key: fields[name][key] for key in fields[name] if key not in ("description", "title")}
+    return explained

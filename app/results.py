@@ -1,0 +1,85 @@
+"""Awaiting the end of generations: one subscription for the whole process, no thread and no polling for each."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError, RedisError
+
+from core import records
+from core.log import get_logger
+
+RECONNECT_S = 0.5
+QUIET_S = 5.0
+"""A subscription that is silent for so long is tested with a ping."""
+
+log = get_logger(__name__)
+
+
+class Results:
+    """Futures of generations by id, resolved when Redis says that they ended."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._pending: dict[str, asyncio.Future[None]] = {}
+        self._listener: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Results":
+        self._listener = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._listener is not None
+        self._listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._listener
+
+    @contextmanager
+    def expect(self, record_id: str) -> Iterator[asyncio.Future[None]]:
+        """A future that is done when the generation has ended; enter before it is enqueued."""
+        future = asyncio.get_running_loop().create_future()
+        self._pending[record_id] = future
+        try:
+            yield future
+        finally:
+            del self._pending[record_id]
+
+    def _resolve(self, record_id: str) -> None:
+        future = self._pending.get(record_id)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub() as subscription:
+                    await subscription.psubscribe(f"{records.DONE}*")
+                    await self._follow(subscription)
+            except (RedisError, OSError) as error:
+                log.warning("subscription lost", error=str(error), pending=len(self._pending))
+                await asyncio.sleep(RECONNECT_S)
+            except Exception:
+                log.exception("listener failed")
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _follow(self, subscription: PubSub) -> None:
+        answered = True
+        while True:
+            message = await subscription.get_message(timeout=QUIET_S)
+            if message is None and not answered:
+                raise ConnectionError("no answer to a ping")
+            answered = message is not None
+            if message is None:
+                await subscription.ping()
+            elif message["type"] == "psubscribe":
+                # New, or again after a lost connection: what ended meanwhile was published to nobody.
+                await self._recheck()
+            elif message["type"] == "pmessage":
+                self._resolve(message["channel"].decode().removeprefix(records.DONE))
+
+    async def _recheck(self) -> None:
+        for record_id in list(self._pending):
+            if await records.is_done(self._redis, record_id):
+                self._resolve(record_id)

@@ -1,0 +1,45 @@
+"""What the endpoints share: settings and the connections of this process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from celery import Celery
+from fastapi import Depends, Request
+from redis.asyncio import Redis
+
+from app.catalog import Catalog
+from app.results import Results
+from core.broker import make_celery
+from core.connections import connect_async
+from core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Service:
+    """One for each process."""
+
+    settings: Settings
+    catalog: Catalog
+    redis: Redis
+    results: Results
+    celery: Celery
+
+
+@asynccontextmanager
+async def run_service(settings: Settings) -> AsyncIterator[Service]:
+    """Everything connected; Redis need not be there yet."""
+    redis = connect_async(settings)
+    async with redis, Results(redis) as results:
+        celery = make_celery(settings)
+        yield Service(settings, Catalog(settings.checkpoints), redis, results, celery)
+        celery.close()
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDependency = Annotated[Service, Depends(_service)]

@@ -1,0 +1,49 @@
+"""The Celery application, the same for those who send and those who work.
+
+A message is only a hint that a record waits; what it says and what became of it stands in the record (`core.records`).
+So a lost, doubled or late message does no harm.
+"""
+
+from celery import Celery
+
+from core.queues import Queue, Task
+from core.settings import Settings
+
+KEY_PREFIX = "fewstep:"
+
+
+def make_celery(settings: Settings) -> Celery:
+    """A Celery application on Redis without a result backend; it knows no task's code."""
+    celery = Celery("fewstep", broker=settings.redis_url, set_as_current=False)
+    celery.conf.update(
+        broker_transport_options={
+            "visibility_timeout": settings.visibility_timeout_s,
+            "global_keyprefix": KEY_PREFIX,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+        },
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # Two quick tries more, then the API says 503 and the client decides.
+        task_publish_retry_policy={"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_create_missing_queues=True,
+        task_default_queue=Queue.SAMPLING,
+        task_routes={Task.GENERATE: {"queue": Queue.SAMPLING}},
+        worker_prefetch_multiplier=1,
+        # A task whose connection broke still ends its record; the message that comes back finds it ended.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # SIGTERM drains; a second signal still leaves what runs this long.
+        worker_soft_shutdown_timeout=10,
+        # Nobody asks a worker over the broker: presence and metrics say what there is to know.
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+    )
+    return celery

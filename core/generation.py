@@ -1,0 +1,134 @@
+"""What a client may ask of ``/generate``, what a worker is told to do, and what comes back."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_SEED = 2**32 - 1
+"""Largest seed: torch's CPU generator knows no more bits, so beyond it different seeds would be the same image."""
+MAX_STEPS = 8
+DEFAULT_STEPS = 4
+
+ImageFormat = Literal["png", "webp", "jpeg"]
+Layout = Literal["grid", "images"]
+
+
+class MediaType(StrEnum):
+    """What a result can be rendered to."""
+
+    JSON = "application/json"
+    PNG = "image/png"
+    WEBP = "image/webp"
+    JPEG = "image/jpeg"
+    ZIP = "application/zip"
+    NPY = "application/x-npy"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the document is one picture and nothing else."""
+        return self.startswith("image/")
+
+
+class GenerateRequest(BaseModel):
+    """The body of ``POST /generate``; an empty one asks for one image of the default model."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    model: Annotated[
+        str | None,
+        Field(max_length=200, description="Model family, one of `GET /models`; without it the default model"),
+    ] = None
+    steps: Annotated[
+        int, Field(ge=1, le=MAX_STEPS, description="Sampling steps; the family must have a student for them")
+    ] = DEFAULT_STEPS
+    n: Annotated[int, Field(ge=1, description="Number of images, up to the limit of the service (256)")] = 1
+    seed: Annotated[
+        int | None,
+        Field(
+            ge=0, le=MAX_SEED, description="Seed of the first image; image i has seed + i. Drawn and returned if absent"
+        ),
+    ] = None
+    format: Annotated[ImageFormat, Field(description="Image format inside JSON and zip, and for `Accept: image/*`")] = (
+        "png"
+    )
+    layout: Annotated[
+        Layout | None,
+        Field(description="One picture of all images, or each by itself; a grid by default where one picture is asked"),
+    ] = None
+
+
+class Generation(BaseModel):
+    """A resolved request: all that a worker must know, and what the record keeps.
+
+    Attributes:
+        id: 32 hexadecimal digits.
+        checkpoint: Folder name within the family.
+        created: Seconds since the epoch, when the API accepted it.
+        deadline: Seconds since the epoch after which nobody waits for the result; ``None`` for an asynchronous one.
+        request_id: Correlation id of the HTTP request, for the log lines of the worker.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    model: str
+    checkpoint: str
+    steps: int
+    n: int
+    seed: int
+    format: ImageFormat
+    layout: Layout
+    media_type: MediaType
+    created: float
+    deadline: float | None
+    request_id: str
+
+    @property
+    def seeds(self) -> range:
+        """The seed of each image."""
+        return range(self.seed, self.seed + self.n)
+
+
+class Timings(BaseModel):
+    """Where the time went, in seconds."""
+
+    queue: Annotated[float, Field(description="From acceptance until sampling began")]
+    sample: Annotated[float, Field(description="Sampling of all images")]
+    encode: Annotated[float, Field(description="Encoding of the images")]
+    total: Annotated[float, Field(description="From acceptance until the result was ready")]
+
+
+class GeneratedImage(BaseModel):
+    """One encoded image; for layout `grid`, the picture of all of them under the first seed."""
+
+    seed: int
+    data: Annotated[str, Field(description="The encoded image in base64")]
+
+
+class GenerateResponse(BaseModel):
+    """The result as JSON."""
+
+    id: str
+    model: str
+    checkpoint: str
+    steps: int
+    n: int
+    seed: int
+    format: ImageFormat
+    layout: Layout
+    images: list[GeneratedImage]
+    timings: Timings
+
+
+def fact_headers(generation: Generation, timings: Timings) -> dict[str, str]:
+    """The facts of a result as HTTP headers, for every media type alike."""
+    return {
+        "Fewstep-Id": generation.id,
+        "Fewstep-Model": generation.model,
+        "Fewstep-Checkpoint": generation.checkpoint,
+        "Fewstep-Steps": str(generation.steps),
+        "Fewstep-Images": str(generation.n),
+        "Fewstep-Seed": str(generation.seed),
+        "Server-Timing": ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in timings),
+    }

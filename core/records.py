@@ -1,0 +1,220 @@
+"""The record of each generation in Redis: the truth that API and workers share.
+
+``fewstep:generate:record:{id}`` is a hash: ``request`` (a `Generation` as JSON), ``status``, ``attempts``, ``worker``,
+and at the end ``result`` and ``headers``, or ``problem``. The sorted set ``fewstep:generate:queued`` orders what waits
+by age, the hash ``fewstep:generate:running`` says which worker has what. Every change of status is one atomic script,
+so a cancelled generation can neither start nor succeed. The end of each is published on
+``fewstep:generate:done:{id}``.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from core.connections import text
+from core.generation import Generation
+
+QUEUED = "fewstep:generate:queued"
+RUNNING = "fewstep:generate:running"
+DONE = "fewstep:generate:done:"
+
+_MOVE = """
+local record, queued, running = KEYS[1], KEYS[2], KEYS[3]
+local id, from, to, owner, worker, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local status = redis.call('HGET', record, 'status')
+if not status then
+  redis.call('ZREM', queued, id)
+  redis.call('HDEL', running, id)
+  return false
+end
+if not string.find(from, status, 1, true) then return false end
+if owner ~= '' and redis.call('HGET', record, 'worker') ~= owner then return false end
+redis.call('ZREM', queued, id)
+redis.call('HDEL', running, id)
+redis.call('HSET', record, 'status', to)
+if to == 'queued' then
+  redis.call('ZADD', queued, redis.call('HGET', record, 'created'), id)
+elseif to == 'running' then
+  redis.call('HSET', running, id, worker)
+  redis.call('HSET', record, 'worker', worker)
+  redis.call('HINCRBY', record, 'attempts', 1)
+else
+  redis.call('HDEL', record, 'result', 'headers', 'problem')
+  for i = 7, #ARGV, 2 do redis.call('HSET', record, ARGV[i], ARGV[i + 1]) end
+  redis.call('PEXPIRE', record, ttl_ms)
+  redis.call('PUBLISH', 'fewstep:generate:done:' .. id, to)
+end
+return redis.call('HGET', record, 'request')
+"""
+
+
+class Status(StrEnum):
+    """Where a generation stands; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+PENDING = (Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a generation; ``result`` and ``headers`` if it succeeded, ``problem`` if it failed."""
+
+    status: Status
+    generation: Generation
+    result: bytes | str = b""
+    headers: Mapping[str, str] | None = None
+    problem: Mapping[str, Any] | None = None
+
+
+def _key(record_id: str) -> str:
+    return f"fewstep:generate:record:{record_id}"
+
+
+def _move(
+    record_id: str,
+    source: tuple[Status, ...],
+    target: Status,
+    *,
+    owner: str = "",
+    worker: str = "",
+    ttl_s: float = 0,
+    fields: Mapping[str, str | bytes] | None = None,
+) -> tuple[list[str], list[str | bytes]]:
+    """Keys and arguments of the script: from one of ``source`` to ``target``, if ``owner`` (where given) has it."""
+    pairs = [part for pair in (fields or {}).items() for part in pair]
+    arguments: list[str | bytes] = [record_id, " ".join(source), target, owner, worker, str(int(1000 * ttl_s)), *pairs]
+    return [_key(record_id), QUEUED, RUNNING], arguments
+
+
+# What the API does.
+
+
+async def create(redis: AsyncRedis, generation: Generation, *, ttl_s: float) -> None:
+    """Record a generation as queued; without an end it is forgotten after ``ttl_s``."""
+    fields: dict[Any, Any] = {
+        "status": Status.QUEUED.value,
+        "request": generation.model_dump_json(),
+        "created": repr(generation.created),
+        "attempts": 0,
+    }
+    async with redis.pipeline() as pipe:
+        pipe.hset(_key(generation.id), mapping=fields)
+        pipe.pexpire(_key(generation.id), int(1000 * ttl_s))
+        pipe.zadd(QUEUED, {generation.id: generation.created})
+        await pipe.execute()
+
+
+async def read(redis: AsyncRedis, record_id: str) -> Record | None:
+    """The record, or ``None`` if there is none or no more."""
+    fields = await redis.hgetall(_key(record_id))
+    if not fields:
+        return None
+    return Record(
+        status=Status(text(fields[b"status"])),
+        generation=Generation.model_validate_json(fields[b"request"]),
+        result=fields.get(b"result", b""),
+        headers=json.loads(fields.get(b"headers", b"null")),
+        problem=json.loads(fields.get(b"problem", b"null")),
+    )
+
+
+async def is_done(redis: AsyncRedis, record_id: str) -> bool:
+    """Whether it has ended, or is not there (any more)."""
+    status = await redis.hget(_key(record_id), "status")
+    return status is None or Status(text(status)) not in PENDING
+
+
+async def queue_position(redis: AsyncRedis, record_id: str) -> int | None:
+    """How many wait before it; ``None`` if it does not wait."""
+    rank = await redis.zrank(QUEUED, record_id)
+    return rank if isinstance(rank, int) else None
+
+
+async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float) -> bool:
+    """Cancel it, whatever its state; an ended one loses its result. Returns whether there was such a record."""
+    keys, arguments = _move(record_id, tuple(Status), Status.CANCELLED, ttl_s=ttl_s)
+    return await redis.register_script(_MOVE)(keys, arguments) is not None
+
+
+async def forget(redis: AsyncRedis, record_id: str) -> None:
+    """Remove the record of an ended generation."""
+    await redis.unlink(_key(record_id))
+
+
+# What a worker does.
+
+
+def start(redis: Redis, record_id: str, worker: str) -> Generation | None:
+    """Take a queued generation; ``None`` if it is not to be had: cancelled, ended, expired or in other hands."""
+    keys, arguments = _move(record_id, (Status.QUEUED,), Status.RUNNING, worker=worker)
+    request = redis.register_script(_MOVE)(keys, arguments)
+    return None if request is None else Generation.model_validate_json(request)
+
+
+def is_running(redis: Redis, record_id: str) -> bool:
+    """Whether it is still to be done."""
+    return redis.hget(_key(record_id), "status") == Status.RUNNING.encode()
+
+
+def succeed(
+    redis: Redis, record_id: str, worker: str, *, result: bytes, headers: Mapping[str, str], ttl_s: float
+) -> bool:
+    """Store the result, if it is still this worker's to end. Returns whether it was."""
+    fields: dict[str, str | bytes] = {"result": result, "headers": json.dumps(dict(headers))}
+    keys, arguments = _move(record_id, (Status.RUNNING,), Status.SUCCEEDED, owner=worker, ttl_s=ttl_s, fields=fields)
+    return redis.register_script(_MOVE)(keys, arguments) is not None
+
+
+def fail(redis: Redis, record_id: str, worker: str, *, problem: Mapping[str, Any], ttl_s: float) -> bool:
+    """Store why it failed, if it is still this worker's to end. Returns whether it was."""
+    keys, arguments = _move(
+        record_id, (Status.RUNNING,), Status.FAILED, owner=worker, ttl_s=ttl_s, fields={"problem": json.dumps(problem)}
+    )
+    return redis.register_script(_MOVE)(keys, arguments) is not None
+
+
+def put_back(redis: Redis, record_id: str, worker: str) -> bool:
+    """Queue again what ``worker`` has left. Returns whether it did."""
+    keys, arguments = _move(record_id, (Status.RUNNING,), Status.QUEUED, owner=worker)
+    return redis.register_script(_MOVE)(keys, arguments) is not None
+
+
+def attempts(redis: Redis, record_id: str) -> int:
+    """How often it was started."""
+    return int(redis.hget(_key(record_id), "attempts") or 0)
+
+
+def running(redis: Redis) -> dict[str, str]:
+    """Which worker has which generation, by id."""
+    return {text(record_id): text(worker) for record_id, worker in redis.hgetall(RUNNING).items()}
+
+
+def waiting(redis: Redis, *, older_than_s: float) -> list[str]:
+    """What has been queued for longer than that, oldest first."""
+    found: list[Any] = redis.zrange(QUEUED, "-inf", time.time() - older_than_s, byscore=True)
+    return [text(record_id) for record_id in found]
+
+
+def tidy(redis: Redis, record_ids: list[str]) -> list[str]:
+    """Those whose record is still there; the others leave the queue."""
+    if not record_ids:
+        return []
+    with redis.pipeline(transaction=False) as pipe:
+        for record_id in record_ids:
+            pipe.exists(_key(record_id))
+        there = pipe.execute()
+    if expired := [record_id for record_id, found in zip(record_ids, there, strict=True) if not found]:
+        redis.zrem(QUEUED, *expired)
+    return [record_id for record_id, found in zip(record_ids, there, strict=True) if found]

@@ -1,0 +1,97 @@
+"""``python -m worker sampling`` and ``python -m worker distillation``: one worker process on one queue."""
+
+import os
+import socket
+import sys
+import uuid
+
+from celery import Celery, signals
+
+from core.broker import make_celery
+from core.connections import connect
+from core.errors import FewstepError
+from core.log import configure_logging, get_logger
+from core.queues import Queue
+from core.settings import Settings, get_settings
+from worker.heartbeat import Heartbeat
+from worker.metrics import serve_metrics
+
+log = get_logger(__name__)
+
+
+def run_sampling(settings: Settings, name: str) -> int:
+    """Sample until SIGTERM. Returns the exit code."""
+    # The other worker has no use for torch.
+    from worker.sampling import make_sampling_worker
+
+    serve_metrics(settings.sampler_metrics_port)
+    celery, heartbeat = make_sampling_worker(settings, name)
+    return consume(celery, Queue.SAMPLING, name, heartbeat, pool="threads", concurrency=settings.sampler_threads)
+
+
+def run_distillation(settings: Settings, name: str) -> int:
+    """Wait for distillation jobs until SIGTERM. Returns the exit code."""
+    serve_metrics(settings.distiller_metrics_port)
+    celery = make_celery(settings)
+    beats = connect(settings, patient=False)
+    heartbeat = Heartbeat(beats, Queue.DISTILLATION, name, {}, interval_s=settings.heartbeat_s, chore=lambda: None)
+    # A child process, since one that ends gives back all the memory of a device; CUDA cannot be used after a fork.
+    celery.conf.worker_pool_start_method = "spawn"
+    return consume(celery, Queue.DISTILLATION, name, heartbeat, pool="prefork", concurrency=1)
+
+
+def consume(celery: Celery, queue: Queue, name: str, heartbeat: Heartbeat, *, pool: str, concurrency: int) -> int:
+    """Run a Celery worker on ``queue`` until SIGTERM, which lets it finish what it has in hand."""
+
+    def ready(**_: object) -> None:
+        heartbeat.start()
+        log.info("ready", queue=str(queue), worker=name)
+
+    def draining(**_: object) -> None:
+        heartbeat.drain()
+
+    # Celery keeps its hands off logging where this signal has a receiver.
+    signals.setup_logging.connect(_keep_logging)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(draining, weak=False)
+    worker = celery.Worker(
+        hostname=name,
+        queues=[str(queue)],
+        pool=pool,
+        concurrency=concurrency,
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    try:
+        worker.start()
+    finally:
+        heartbeat.leave()
+    return int(worker.exitcode or 0)
+
+
+def _keep_logging(**_: object) -> None:
+    pass
+
+
+def main() -> int:
+    """Run the worker that the command line names."""
+    runners = {Queue.SAMPLING: run_sampling, Queue.DISTILLATION: run_distillation}
+    if len(sys.argv) != 2 or sys.argv[1] not in list(Queue):
+        print(f"usage: python -m worker {{{'|'.join(Queue)}}}", file=sys.stderr)
+        return 2
+    settings = get_settings()
+    configure_logging(settings)
+    queue = Queue(sys.argv[1])
+    # New with each start, so that what an earlier one left is seen to have no owner.
+    name = f"{queue}@{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    try:
+        return runners[queue](settings, name)
+    except FewstepError as error:
+        log.error("cannot start", detail=error.detail)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""A worker's sign of life, and what it does on the side at each beat."""
+
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from core import presence
+from core.log import get_logger
+from core.queues import Queue
+
+log = get_logger(__name__)
+
+
+class Heartbeat:
+    """Announces a worker every few seconds from a thread of its own, until it drains and leaves."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        queue: Queue,
+        name: str,
+        facts: dict[str, Any],
+        *,
+        interval_s: float,
+        chore: Callable[[], None],
+    ) -> None:
+        self._redis, self._queue, self._name = redis, queue, name
+        self._facts = facts | {"started": time.time()}
+        self._interval_s = interval_s
+        self._chore = chore
+        self._draining = Event()
+        self._left = Event()
+        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """From now on the worker takes work."""
+        self._thread.start()
+
+    def drain(self) -> None:
+        """From now on it only finishes what it has; safe to call in a signal handler."""
+        self._draining.set()
+
+    def leave(self) -> None:
+        """It has finished; says so and stops."""
+        self._draining.set()
+        self._left.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._interval_s)
+
+    def _run(self) -> None:
+        while not self._left.is_set():
+            try:
+                self._beat()
+            except (RedisError, OSError) as error:
+                log.warning("heartbeat failed", error=str(error))
+            except Exception:
+                log.exception("heartbeat failed")
+            (self._left if self._draining.is_set() else self._draining).wait(self._interval_s)
+        try:
+            presence.leave(self._redis, self._queue, self._name)
+        except (RedisError, OSError) as error:
+            log.warning("could not say that this worker left", error=str(error))
+
+    def _beat(self) -> None:
+        if self._draining.is_set():
+            presence.drain(self._redis, self._queue, self._name, heartbeat_s=self._interval_s)
+        else:
+            presence.announce(self._redis, self._queue, self._name, self._facts, heartbeat_s=self._interval_s)
+            self._chore()

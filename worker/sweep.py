@@ -1,0 +1,54 @@
+"""Finds generations that nobody works on: left by a dead worker, or whose message was lost with a connection."""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery
+from redis import Redis
+
+from core import presence, records
+from core.errors import FewstepError
+from core.log import get_logger
+from core.queues import Queue, Task
+
+MAX_ATTEMPTS = 3
+"""A generation that took so many workers with it is the cause, not the victim."""
+LOST_AFTER_S = 30.0
+"""A generation that waits for so long while the queue is empty has lost its message."""
+
+log = get_logger(__name__)
+
+
+def sweep(redis: Redis, celery: Celery, *, worker: str, in_hand: set[str], result_ttl_s: float) -> None:
+    """Queue again what has no owner; harmless at any time and from any number of workers at once."""
+    running = records.running(redis)
+    dead = presence.dead(redis, set(running.values()) - {worker})
+    for record_id, owner in running.items():
+        if owner in dead or (owner == worker and record_id not in in_hand):
+            _rescue(redis, record_id, owner, lambda lost: _send(celery, lost), result_ttl_s=result_ttl_s)
+    lost = records.tidy(redis, records.waiting(redis, older_than_s=LOST_AFTER_S))
+    if lost and not _queue_length(celery):
+        log.warning("messages lost, sent again", count=len(lost))
+        for record_id in lost:
+            _send(celery, record_id)
+
+
+def _rescue(redis: Redis, record_id: str, owner: str, send: Callable[[str], None], *, result_ttl_s: float) -> None:
+    if records.attempts(redis, record_id) >= MAX_ATTEMPTS:
+        problem = FewstepError(f"given up after {MAX_ATTEMPTS} attempts, each of which ended its worker").problem()
+        records.fail(redis, record_id, owner, problem=problem, ttl_s=result_ttl_s)
+        log.error("given up", id=record_id, attempts=MAX_ATTEMPTS)
+    elif records.put_back(redis, record_id, owner):
+        log.warning("left by its worker, queued again", id=record_id, owner=owner)
+        send(record_id)
+
+
+def _send(celery: Celery, record_id: str) -> None:
+    celery.send_task(Task.GENERATE, args=[record_id])
+
+
+def _queue_length(celery: Celery) -> int:
+    """Messages that no worker has taken yet."""
+    with celery.connection_or_acquire() as connection:
+        declared: Any = celery.amqp.queues[Queue.SAMPLING].bind(connection.default_channel).queue_declare()
+        return int(declared.message_count)
