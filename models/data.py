@@ -1,0 +1,114 @@
+"""Training data from any source, decoded once and mapped from disk from then on."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import FewstepError
+from models.cifar_archive import cifar_source, is_cifar_folder
+from models.decoded import read_decoded, write_decoded
+from models.image_folder import folder_source, zip_source
+from models.sources import DIGITS, Source, bad_data, digits_source, parquet_source
+
+_DECODER = 1  # raised whenever the same source decodes to other bytes than before
+_ALLOWED = (
+    f"{DIGITS!r} or the path of a Parquet file or a folder of them, of an image folder or a zip of one, or of "
+    "CIFAR's Python archive (.tar.gz or extracted)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pictures of one shape.
+
+    Attributes:
+        name: ``digits``, or the last part of the source's path.
+        images: (N, H, W, C) uint8, read-only and mapped from disk; C is 1 if every picture is grey, else 3 for RGB.
+        labels: (N,) int64 class indices from 0, or None where the source has none.
+        class_names: Name of each class, or None where the source does not name them.
+        flip: Whether a mirrored picture is one of the same kind, so that training may mirror.
+        fingerprint: SHA-256 of shape, pixels and labels: the same wherever and in whatever container they lie.
+    """
+
+    name: str
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+    class_names: tuple[str, ...] | None
+    flip: bool
+    fingerprint: str
+
+
+def load_data(
+    source: str,
+    *,
+    split: str = "train",
+    size: int | None = None,
+    flip: bool | None = None,
+    cache: Path | None = None,
+) -> Dataset:
+    """Open a data set, decoding it unless that has been done before.
+
+    Args:
+        source: ``digits``, or the path of a Parquet file in the Hugging Face Hub's image layout or a folder of them, of
+            an image folder (of pictures, or of one sub-folder for each class) or a zip of one, or of CIFAR-10's or
+            CIFAR-100's Python archive, packed or extracted.
+        split: Which split to read where the source has several.
+        size: Side in pixels; each picture is cropped about its centre to a square and resized. None leaves them alone.
+        flip: Whether training may mirror pictures; None lets the source say (digits may not be).
+        cache: Folder of decoded data; by default ``$FEWSTEP_CACHE``, else ``~/.cache/fewstep``.
+
+    Raises:
+        InvalidRequest: There is no such source, it is damaged or empty, or its pictures differ in shape; the message
+            names the file and row.
+        FewstepError: The cache cannot be written.
+    """
+    if size is not None and size < 1:
+        raise bad_data(f"pictures cannot be resized to {size} pixels; the least is 1")
+    found = _find(source, split=split)
+    folder = cache or Path(os.environ.get("FEWSTEP_CACHE") or "~/.cache/fewstep").expanduser()
+    entry = folder / f"{_key(found, split=split, size=size)}.npy"
+    decoded = read_decoded(entry)
+    if decoded is None:
+        try:
+            write_decoded(entry, found, size=size)
+        except OSError as error:
+            raise FewstepError(f"{folder}: cannot keep decoded data ({error}); FEWSTEP_CACHE names a folder") from error
+        decoded = read_decoded(entry)
+    if decoded is None:
+        raise FewstepError(f"{entry}: decoded data reads back otherwise than it was written")
+    return Dataset(name=found.name, flip=found.flip if flip is None else flip, **decoded._asdict())
+
+
+def _find(source: str, *, split: str) -> Source:
+    """The kind of source that lies at the path."""
+    if source == DIGITS:
+        return digits_source()
+    path = Path(source).expanduser().absolute()
+    if path.is_dir():
+        if is_cifar_folder(path):
+            return cifar_source(path, split=split)
+        if next(path.rglob("*.parquet"), None):
+            return parquet_source(path, split=split)
+        return folder_source(path, split=split)
+    if not path.is_file():
+        raise bad_data(f"{source}: no such file or folder; data is {_ALLOWED}")
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        return parquet_source(path, split=split)
+    if name.endswith(".zip"):
+        return zip_source(path, split=split)
+    if name.endswith((".tar.gz", ".tgz", ".tar")):
+        return cifar_source(path, split=split)
+    raise bad_data(f"{source}: not a kind of file that is read; data is {_ALLOWED}")
+
+
+def _key(source: Source, *, split: str, size: int | None) -> str:
+    """Names the decoded form of a source as it lies on disk now, without reading it."""
+    stats = [(str(file), file.stat()) for file in source.files]
+    facts = [_DECODER, source.name, split, size, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
