@@ -43,6 +43,6 @@ $(INSTALLED): pyproject.toml requirements.lock
 		exit 1; }
 	@echo "Installing into .venv: a minute or more the first time, mostly PyTorch"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[worker,local,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[worker,local,dev]'
 	@touch $@
 	@echo "Installed"

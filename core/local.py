@@ -5,6 +5,8 @@ output; says when the service is ready; and stops them all on Ctrl-C, SIGTERM or
 """
 
 import http.client
+import json
+import math
 import os
 import re
 import signal
@@ -23,11 +25,12 @@ from pydantic import ValidationError
 from core.errors import FewstepError
 from core.follow import follow
 from core.leash import leashed, only_run
-from core.procfile import SECONDS_TO_STOP, SUPERVISOR, log_file, read_procfile, supervisor_configuration
+from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
 from core.settings import Settings
 
 REDIS = "redis"
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
+SECONDS_BEYOND_DEADLINE = 10
 
 
 def say(text: str) -> None:
@@ -93,12 +96,15 @@ def why_not_ready(host: str, port: int) -> str | None:
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
-        body = response.read().decode(errors="replace")
+        if response.status == http.HTTPStatus.OK:
+            return None
+        return str(json.load(response)["detail"])
     except (OSError, http.client.HTTPException):
         return "the API does not answer yet"
+    except (ValueError, LookupError, TypeError):
+        return f"/readyz answers {response.status}"
     finally:
         connection.close()
-    return None if response.status == http.HTTPStatus.OK else f"/readyz says {response.status} {body[:300]}"
 
 
 def announcement(host: str, port: int) -> str:
@@ -142,7 +148,7 @@ def attend(
         show(logs, deaths, settings.var)
         if stop.is_set() and not stopping:
             stopping = True
-            say(f"Stopping; each process has {SECONDS_TO_STOP} s to finish what it is doing")
+            say("Stopping, once what is being worked on is finished")
             supervisor.terminate()
         elif not (ready or stopping):
             reason = why_not_ready(settings.host, settings.port)
@@ -174,7 +180,10 @@ def run(settings: Settings) -> int:
     with only_run(lock):
         child_environment = environment(settings, with_redis=with_redis)
         configuration = var / "supervisor.conf"
-        configuration.write_text(supervisor_configuration(processes, var=var, lock=lock))
+        # A request that waits for its picture may take as long as the deadline; the API answers it before it stops.
+        seconds = math.ceil(settings.deadline_s) + SECONDS_BEYOND_DEADLINE
+        text = supervisor_configuration(processes, var=var, lock=lock, seconds_to_stop=seconds)
+        configuration.write_text(text)
         logs = {name: follow(log_file(var, name)) for name in [*processes, SUPERVISOR]}
         stop = Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

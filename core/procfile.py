@@ -14,8 +14,6 @@ from core.errors import FewstepError
 from core.leash import leashed
 
 SUPERVISOR = "supervisor"
-SECONDS_TO_STOP = 30
-SECONDS_TO_PROVE_ITSELF = 10
 
 SUPERVISOR_SECTION = """\
 [supervisord]
@@ -28,16 +26,16 @@ pidfile = {pidfile}
 {user}
 """
 
-# A process that dies is started again at once when it had proved itself, else after 1, 2, 3, … seconds, for ever.
+# A process that dies is started again at once when it had run for 10 s, else after 1, 2, 3, … seconds, for ever.
 PROGRAM_SECTION = """\
 [program:{name}]
 command = {command}
 priority = {priority}
 autorestart = true
-startsecs = {SECONDS_TO_PROVE_ITSELF}
+startsecs = 10
 startretries = 1000000
 stopsignal = TERM
-stopwaitsecs = {SECONDS_TO_STOP}
+stopwaitsecs = {seconds_to_stop}
 killasgroup = true
 redirect_stderr = true
 stdout_logfile = {log}
@@ -72,13 +70,14 @@ def log_file(var: Path, name: str) -> Path:
     return var / "log" / f"{name}.log"
 
 
-def supervisor_configuration(processes: dict[str, str], *, var: Path, lock: Path) -> str:
+def supervisor_configuration(processes: dict[str, str], *, var: Path, lock: Path, seconds_to_stop: int) -> str:
     """The text of a supervisord configuration.
 
     Args:
         processes: Commands by process name, first to start and last to stop first.
         var: Absolute folder for logs and the supervisor's pid file.
         lock: File that every process holds a shared lock on while it lives.
+        seconds_to_stop: What each process has to finish after SIGTERM, before SIGKILL.
     """
 
     def quoted(value: object) -> str:
@@ -100,8 +99,7 @@ def supervisor_configuration(processes: dict[str, str], *, var: Path, lock: Path
                 command=quoted(shlex.join(words)),
                 priority=priority,
                 log=quoted(log_file(var, name)),
-                SECONDS_TO_PROVE_ITSELF=SECONDS_TO_PROVE_ITSELF,
-                SECONDS_TO_STOP=SECONDS_TO_STOP,
+                seconds_to_stop=seconds_to_stop,
             )
         )
     return "\n".join(sections)

@@ -28,8 +28,10 @@ def stop(*_):
 
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200)
+        ready = not os.path.exists("not_ready")
+        self.send_response(200 if ready else 503)
         self.end_headers()
+        self.wfile.write(b'{"detail": "not ready: sampling"}')
 
 signal.signal(signal.SIGTERM, stop)
 note("started")
@@ -202,6 +204,16 @@ def test_what_a_kill_leaves_behind_is_not_in_the_way(make_run: Callable[..., Run
     assert len(run.pids("redis")) == 2
     stopped_in_order = [event.split()[0] for event in run.events if " stopped " in event]
     assert stopped_in_order == (["api", "redis"] if killed == "launcher" else [])
+
+
+def test_says_what_it_waits_for(make_run: Callable[..., Run]) -> None:
+    run = make_run("api")
+    (run.folder / "not_ready").touch()
+    run.launch()
+    run.until(lambda: "Waiting: not ready: sampling" in run.output)
+    assert "Fewstep is ready" not in run.output
+    (run.folder / "not_ready").unlink()
+    run.until_ready()
 
 
 def test_a_process_that_keeps_dying_is_named_with_its_log(make_run: Callable[..., Run]) -> None:

@@ -27,7 +27,8 @@ def test_no_procfile(tmp_path: Path) -> None:
 
 
 def test_what_is_named_first_starts_first_and_stops_last(tmp_path: Path) -> None:
-    text = supervisor_configuration({"redis": "r", "sampler": "s", "api": "a"}, var=tmp_path, lock=tmp_path / "lock")
+    processes = {"redis": "r", "sampler": "s", "api": "a"}
+    text = supervisor_configuration(processes, var=tmp_path, lock=tmp_path / "lock", seconds_to_stop=70)
     parser = RawConfigParser()
     parser.read_string(text)
     programs = [section for section in parser.sections() if section.startswith("program:")]
