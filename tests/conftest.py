@@ -1,0 +1,22 @@
+"""What tests of several rooms share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.checkpoint import save_checkpoint
+from models.schedule import step_rows
+from models.unet import UNetConfig, build_unet
+
+
+@pytest.fixture(scope="session")
+def tiny_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A family ``tiny`` of random weights and 8x8 RGB images in a folder of its own: teacher, 8-, 4-, 2-, 1-step."""
+    family = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    config = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
+    for seed, num_steps in enumerate((1024, 8, 4, 2, 1)):
+        torch.manual_seed(seed)
+        name = "teacher" if num_steps == 1024 else f"{num_steps}-step"
+        save_checkpoint(family / name, build_unet(config), rows=step_rows(num_steps), method="base")
+    return family

@@ -1,0 +1,88 @@
+"""The whole service as real processes: Redis, a sampling worker and two APIs."""
+
+import re
+import signal
+from pathlib import Path
+
+import httpx
+
+from tests.processes import Process, RedisServer, free_port, wait_until
+
+MAX_IMAGES = 5000
+HEARTBEAT_S = 2.0
+HASTY_DEADLINE_S = 1.0
+
+
+class Stack:
+    """Processes by name: ``sampler``, ``api``, and ``hasty``, an API with a short deadline."""
+
+    def __init__(self, folder: Path, checkpoints: Path) -> None:
+        self.folder = folder
+        self.checkpoints = checkpoints
+        self.redis = RedisServer(folder)
+        self.ports = {name: free_port() for name in ("sampler", "distiller", "api", "hasty")}
+        self.processes: dict[str, Process] = {}
+        for name in ("sampler", "api", "hasty"):
+            self.start(name)
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['api']}", timeout=90)
+        self.hasty = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['hasty']}", timeout=90)
+
+    def start(self, name: str) -> None:
+        """Start one process."""
+        environment = {
+            "FEWSTEP_REDIS_URL": self.redis.url,
+            "FEWSTEP_CHECKPOINTS": str(self.checkpoints),
+            "FEWSTEP_LOG_FORMAT": "json",
+            "FEWSTEP_MAX_IMAGES": str(MAX_IMAGES),
+            "FEWSTEP_HEARTBEAT_S": str(HEARTBEAT_S),
+            "FEWSTEP_SAMPLER_METRICS_PORT": str(self.ports["sampler"]),
+            "FEWSTEP_DISTILLER_METRICS_PORT": str(self.ports["distiller"]),
+            "FEWSTEP_DEVICE": "cpu",
+        }
+        match name:
+            case "sampler":
+                module = ["worker", "sampling"]
+            case "distiller":
+                module = ["worker", "distillation"]
+            case _:
+                module = ["app"]
+                environment["FEWSTEP_PORT"] = str(self.ports[name])
+        if name == "hasty":
+            environment["FEWSTEP_DEADLINE_S"] = str(HASTY_DEADLINE_S)
+        self.processes[name] = Process(*module, environment=environment, log=self.folder / f"{name}.log")
+
+    def stop(self, name: str, sign: signal.Signals = signal.SIGTERM) -> int:
+        """End one process. Returns its exit code."""
+        return self.processes.pop(name).stop(sign)
+
+    def ensure_ready(self) -> None:
+        """Start what a test has ended, and wait until all of it serves."""
+        for name in ("sampler", "api", "hasty"):
+            if name not in self.processes or not self.processes[name].alive:
+                self.start(name)
+        wait_until(lambda: is_ready(self.api) and is_ready(self.hasty), timeout_s=120, what=f"ready ({self.folder})")
+
+    def log(self, name: str) -> str:
+        """What a process has logged."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def metric(self, name: str, series: str) -> float:
+        """Sum of the samples whose series match the regular expression, as a process shows them now."""
+        text = httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics").text
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(series, line))
+
+    def close(self) -> None:
+        """End everything, Redis last."""
+        self.api.close()
+        self.hasty.close()
+        for name in list(self.processes):
+            self.stop(name)
+        self.redis.stop()
+
+
+def is_ready(client: httpx.Client) -> bool:
+    """Whether an API says that it is ready."""
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

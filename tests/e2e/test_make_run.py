@@ -1,0 +1,67 @@
+"""What a newcomer sees: one command, and the line it prints."""
+
+import fcntl
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def paste(line: str, folder: Path) -> None:
+    """Run the ``curl`` line in a folder, or do what it says where there is no curl."""
+    words = shlex.split(line)
+    if shutil.which("curl"):
+        subprocess.run(words, cwd=folder, check=True, timeout=60)
+        return
+    url = next(word for word in words if word.startswith("http://"))
+    headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
+    answer = httpx.post(url, headers=headers, content=words[words.index("-d") + 1], timeout=60)
+    (folder / words[words.index("-o") + 1]).write_bytes(answer.content)
+
+
+def test_the_printed_line_gives_a_picture_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "FEWSTEP_PORT": str(port), "FEWSTEP_VAR": str(tmp_path / "var")}
+    environment.pop("FEWSTEP_REDIS_URL", None)
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        launcher = subprocess.Popen(
+            [sys.executable, "-m", "core.local"],
+            cwd=ROOT,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while not (lines := [line for line in output.read_text().splitlines() if line.startswith("  curl ")]):
+            assert launcher.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.1)
+        paste(lines[0], tmp_path)
+        with Image.open(tmp_path / "digits.png") as picture:
+            assert picture.format == "PNG"
+            assert picture.size == (64, 64)  # four by four digits of 16 by 16
+            assert len(picture.convert("L").getcolors() or []) > 16
+        assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
+
+        os.killpg(launcher.pid, signal.SIGINT)  # what a terminal does
+        assert launcher.wait(90) == 0, output.read_text()
+    finally:
+        launcher.terminate()
+        launcher.wait()
+    with (tmp_path / "var" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # every process holds it for as long as it lives
+    assert "Traceback" not in output.read_text()

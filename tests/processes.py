@@ -1,0 +1,89 @@
+"""Real processes for tests: started on free ports, always stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], *, timeout_s: float = 30, what: str = "condition") -> None:
+    """Wait until ``condition`` is truthy; generous, since the machine may be busy."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {timeout_s} s"
+        time.sleep(0.05)
+
+
+class Process:
+    """``python -m module`` with an environment and a log file."""
+
+    def __init__(self, *module: str, environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *module], env=os.environ | environment, stdout=output, stderr=output
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM, *, timeout_s: float = 60) -> int:
+        """Send a signal and wait for the end. Returns the exit code; negative if a signal ended it."""
+        if self.alive:
+            self._process.send_signal(sign)
+            self._process.send_signal(signal.SIGCONT)
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    def freeze(self) -> None:
+        """Stop it in its tracks, as a machine that hangs."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+
+class RedisServer:
+    """A Redis server of its own with its append-only file in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again after a stop, and wait until it listens."""
+        environment = {"FEWSTEP_REDIS_URL": self.url, "FEWSTEP_VAR": str(self._folder)}
+        self._process = Process("core.redis_server", environment=environment, log=self._folder / "redis.log")
+        wait_until(self._listens, what="Redis listening")
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """End it; what was accepted is in its append-only file."""
+        self._process.stop(sign)
+
+    def _listens(self) -> bool:
+        assert self._process.alive, self._process.log.read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
