@@ -40,7 +40,10 @@ def noise_for(seeds: Sequence[int], image_shape: tuple[int, int, int]) -> Tensor
 
     Torch's CPU generator knows only the lowest 32 bits of a seed.
     """
-    return torch.cat([torch.randn((1, *image_shape), generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    noise = torch.empty(len(seeds), *image_shape)
+    for index, seed in enumerate(seeds):
+        noise[index] = torch.randn((1, *image_shape), generator=torch.Generator().manual_seed(seed))[0]
+    return noise
 
 
 class Sampler:

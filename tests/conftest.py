@@ -1,5 +1,6 @@
 """What tests of several rooms share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from models.checkpoint import save_checkpoint
 from models.schedule import step_rows
 from models.unet import UNetConfig, build_unet
+from tests.processes import RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,11 @@ def tiny_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = "teacher" if num_steps == 1024 else f"{num_steps}-step"
         save_checkpoint(family / name, build_unet(config), rows=step_rows(num_steps), method="base")
     return family
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis server for the whole run."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()

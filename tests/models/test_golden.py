@@ -116,5 +116,9 @@ def test_progressive_distillation_round(golden: Golden, name: str) -> None:
     loss = pd_loss(x_hat, batch)
     torch.testing.assert_close(loss, golden[f"{name}.pd_loss"], rtol=2e-4, atol=0)
     loss.backward()
-    assert_gradient_close(student.network.get_parameter("conv_in.weight").grad, golden[f"{name}.pd_grad_head_weight"], 1e-3)
-    assert_gradient_close(student.network.get_parameter("conv_out.weight").grad, golden[f"{name}.pd_grad_tail_weight"], 1e-3)
+    assert_gradient_close(
+        student.network.get_parameter("conv_in.weight").grad, golden[f"{name}.pd_grad_head_weight"], 1e-3
+    )
+    assert_gradient_close(
+        student.network.get_parameter("conv_out.weight").grad, golden[f"{name}.pd_grad_tail_weight"], 1e-3
+    )
