@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -57,6 +58,15 @@ def free_port(held: ExitStack, host: str, preferred: int, purpose: str) -> int:
         return port
 
 
+def redis_port(var: Path) -> int:
+    """The port that a folder's own Redis prefers.
+
+    The same at every start, so that a client can be pointed at it, and another for another folder: on Redis's usual
+    port the workers of two copies of the project would take each other's requests.
+    """
+    return 20_000 + zlib.crc32(bytes(var.resolve())) % 10_000
+
+
 def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
     """The environment of the processes: this interpreter's ``python`` first, and ports that are free.
 
@@ -80,7 +90,8 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
             purpose = f"/metrics of the {name.split('_')[0].lower()}"
             chosen[f"FEWSTEP_{name}"] = str(free_port(held, settings.host, preferred, purpose))
         if with_redis:
-            chosen["FEWSTEP_REDIS_URL"] = f"redis://127.0.0.1:{free_port(held, '127.0.0.1', 6379, 'Redis')}/0"
+            port = free_port(held, "127.0.0.1", redis_port(settings.var), "Redis")
+            chosen["FEWSTEP_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {**os.environ, **chosen, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
@@ -189,6 +200,8 @@ def run(settings: Settings) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stop.set())
         say(f"Starting {', '.join(processes)}; their logs are also in {settings.var / 'log'}")
+        if with_redis:
+            say(f"Redis will be at {child_environment['FEWSTEP_REDIS_URL']}")
         command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration)]
         supervisor = subprocess.Popen(  # noqa: S603
             leashed(command, lock=lock, on_orphaned=signal.SIGTERM),

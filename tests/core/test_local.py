@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from core.local import redis_port
+
 STAND_IN = """
 import http.server, os, signal, sys, time
 name = sys.argv[1]
@@ -123,10 +125,16 @@ def make_run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         run.until(run.nothing_lives)
 
 
+def test_redis_keeps_its_port_and_each_folder_has_its_own(tmp_path: Path) -> None:
+    ports = [redis_port(tmp_path / name / "var") for name in ("one", "two", "one")]
+    assert ports[0] == ports[2] != ports[1]
+
+
 def test_restarts_what_died_and_stops_redis_last_on_ctrl_c(make_run: Callable[..., Run]) -> None:
     run = make_run("redis", "sampler", "api")
     launcher = run.launch()
     run.until_ready()
+    assert f"Redis will be at redis://127.0.0.1:{redis_port(run.folder / 'var')}/0" in run.output
     assert f"curl -sS http://127.0.0.1:{run.environment['FEWSTEP_PORT']}/generate" in run.output
 
     os.kill(run.pids("sampler")[0], signal.SIGKILL)
