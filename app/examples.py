@@ -1,8 +1,25 @@
-"""Examples for ``/docs``: requests that work as they stand, and an answer for each media type and error."""
+"""What ``/docs`` shows: requests that work as they stand, and an answer for each media type and error."""
 
 from typing import Any
 
-PROBLEM = "application/problem+json"
+from app.answers import PendingResponse
+from core.errors import (
+    Cancelled,
+    DeadlinePassed,
+    FewstepError,
+    InvalidRequest,
+    MalformedRequest,
+    NotAcceptable,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from core.generation import GenerateResponse, MediaType
+
+Responses = dict[int | str, dict[str, Any]]
+
+_ID = "0b96f1c0a6d54a1f9a3f4cf0f2f0b6a1"
 
 REQUESTS: dict[str, Any] = {
     "grid": {
@@ -10,9 +27,117 @@ REQUESTS: dict[str, Any] = {
         "value": {"model": "digits", "steps": 1, "n": 16, "seed": 7, "format": "png", "layout": "grid"},
     },
     "default": {"summary": "One image with every default", "value": {}},
-    "several": {"summary": "Four images by themselves, best quality", "value": {"steps": 8, "n": 4, "seed": 0}},
+    "several": {"summary": "Four images by themselves in eight steps", "value": {"steps": 8, "n": 4, "seed": 0}},
 }
-POST_RESPONSES: dict[int | str, dict[str, Any]] = {}
-GET_RESPONSES: dict[int | str, dict[str, Any]] = {}
-DELETE_RESPONSES: dict[int | str, dict[str, Any]] = {}
-MODEL_RESPONSES: dict[int | str, dict[str, Any]] = {}
+
+_RESULT = {
+    "id": _ID,
+    "model": "digits",
+    "checkpoint": "1-step",
+    "steps": 1,
+    "n": 1,
+    "seed": 7,
+    "format": "png",
+    "layout": "images",
+    "images": [{"seed": 7, "data": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9…"}],
+    "timings": {"queue": 0.0041, "sample": 0.0063, "encode": 0.0004, "total": 0.0109},
+}
+_PENDING = {"id": _ID, "status": "queued", "queue_position": 2, "created": 1767225600.0}
+_RESULT_HEADERS = {
+    "Fewstep-Id": "Id of the generation",
+    "Fewstep-Model": "Model family",
+    "Fewstep-Checkpoint": "Checkpoint within the family",
+    "Fewstep-Steps": "Sampling steps",
+    "Fewstep-Images": "Number of images",
+    "Fewstep-Seed": "Seed of the first image; image i has seed + i",
+    "Server-Timing": "Milliseconds: queue, sample, encode, total",
+}
+_BINARY = {
+    MediaType.PNG: "One picture, lossless",
+    MediaType.WEBP: "One picture, lossless",
+    MediaType.JPEG: "One picture, quality 95",
+    MediaType.ZIP: "One file an image, named by its seed",
+    MediaType.NPY: "NumPy array of uint8, (n, height, width, channels)",
+}
+
+
+def _headers(descriptions: dict[str, str]) -> dict[str, Any]:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in descriptions.items()}
+
+
+def problem(error: FewstepError, path: str = "/generate") -> dict[int | str, dict[str, Any]]:
+    """The documentation of an error answer, made from the error itself."""
+    document = {**error.problem(), "instance": path, "request_id": _ID}
+    content = {"application/problem+json": {"schema": {"type": "object"}, "example": document}}
+    return {int(error.status): {"description": error.title, "content": content}}
+
+
+_UNKNOWN = problem(
+    NotFound(f"there is no generation {_ID}; results are kept for 3600 seconds after the end", field="id"),
+    f"/generate/{_ID}",
+)
+_ACCEPTED: dict[str, Any] = {
+    "description": "Accepted, or not ended yet",
+    "model": PendingResponse,
+    "content": {"application/json": {"example": _PENDING}},
+    "headers": _headers({"Retry-After": "Seconds after which to ask again"}),
+}
+_OK: dict[str, Any] = {
+    "model": GenerateResponse,
+    "description": "The images, in the media type that `Accept` prefers",
+    "headers": _headers(_RESULT_HEADERS),
+    "content": {
+        MediaType.JSON.value: {"example": _RESULT},
+        **{
+            kind.value: {"schema": {"type": "string", "format": "binary", "description": text}}
+            for kind, text in _BINARY.items()
+        },
+    },
+}
+
+POST_RESPONSES: Responses = {
+    200: _OK,
+    202: {
+        **_ACCEPTED,
+        "headers": _headers(
+            {
+                "Location": "Where to poll for the result",
+                "Retry-After": "Seconds after which to ask",
+                "Preference-Applied": "respond-async",
+            }
+        ),
+    },
+    **problem(
+        MalformedRequest("the body is not JSON: Expecting property name enclosed in double quotes at character 1")
+    ),
+    **problem(NotFound("there is no model 'cats'; there are digits", field="model", allowed=["digits"])),
+    **problem(
+        NotAcceptable(f"there are {', '.join(MediaType)}", field="Accept", allowed=[kind.value for kind in MediaType])
+    ),
+    **problem(TooLarge("the body may have at most 65536 bytes", allowed={"maximum_bytes": 65536})),
+    **problem(
+        UnsupportedMediaType(
+            "the body must be application/json, not text/plain", field="Content-Type", allowed=["application/json"]
+        )
+    ),
+    **problem(
+        InvalidRequest(
+            "model 'digits' has no checkpoint for 3 steps; it has 1, 2, 4, 8", field="steps", allowed=[1, 2, 4, 8]
+        )
+    ),
+    **problem(Unavailable("no sampling worker is there")),
+    **problem(DeadlinePassed("there was no result within 60 seconds; `Prefer: respond-async` has no deadline")),
+}
+GET_RESPONSES: Responses = {
+    200: _OK,
+    202: _ACCEPTED,
+    **_UNKNOWN,
+    **problem(Cancelled("the generation was cancelled"), f"/generate/{_ID}"),
+}
+DELETE_RESPONSES: Responses = {**_UNKNOWN}
+CARD_RESPONSES: Responses = problem(
+    NotFound(
+        "digits has no checkpoint '3-step'; it has teacher, 1-step", field="checkpoint", allowed=["teacher", "1-step"]
+    ),
+    "/models/digits/3-step",
+)

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.examples import MODEL_RESPONSES
+from app.examples import CARD_RESPONSES
 from app.service import ServiceDependency
 from core.card import Card, Family
 from core.errors import NotFound
+from core.generation import served_steps
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -35,7 +36,7 @@ def _describe(family: Family, default_model: str) -> FamilyResponse:
     return FamilyResponse(
         name=family.name,
         default=family.name == default_model,
-        steps=family.steps,
+        steps=served_steps(family),
         parameters=max(card.parameters for card in cards),
         image_shape=cards[0].image_shape,
         checkpoints=family.cards,
@@ -49,7 +50,7 @@ def list_models(service: ServiceDependency) -> FamiliesResponse:
     return FamiliesResponse(models=[_describe(family, service.settings.default_model) for family in families])
 
 
-@router.get("/{family}/{checkpoint}", summary="The card of a checkpoint", responses=MODEL_RESPONSES)
+@router.get("/{family}/{checkpoint}", summary="The card of a checkpoint", responses=CARD_RESPONSES)
 def get_card(service: ServiceDependency, family: str, checkpoint: str) -> Card:
     """How a checkpoint was made, what it expects and how good it is."""
     cards = service.catalog.find(family).cards

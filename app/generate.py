@@ -1,7 +1,6 @@
 """``/generate``: ask for images, wait for them or come back later."""
 
 import asyncio
-import math
 import secrets
 import time
 import uuid
@@ -9,44 +8,35 @@ from typing import Annotated
 
 from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Body, Header, Path, Request, Response
-from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse
 
 from app import examples
+from app.answers import answer, find, pending, unknown
 from app.negotiation import choose_media_type, prefers_async
-from app.problems import RETRY_AFTER_S, problem_response
+from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
 from core import presence, records
 from core.card import Family
-from core.errors import Cancelled, DeadlinePassed, InvalidRequest, NotFound, Unavailable
-from core.generation import MAX_SEED, MAX_STEPS, GenerateRequest, Generation
+from core.errors import DeadlinePassed, InvalidRequest, Unavailable
+from core.generation import MAX_SEED, GenerateRequest, Generation, served_steps
 from core.queues import Queue, Task
-from core.records import Record, Status
+from core.records import Status
 
-POLL_AFTER_S = 1
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads this status; it tells the metrics that the client left."""
 
+ALL_DEFAULTS = GenerateRequest()
+
 router = APIRouter(prefix="/generate", tags=["generate"])
 
-RecordId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The id from `Location`")]
-
-
-class PendingResponse(BaseModel):
-    """A generation that has not ended yet."""
-
-    id: str
-    status: Status
-    queue_position: Annotated[int | None, Field(description="How many wait before it; null once it runs")]
-    created: Annotated[float, Field(description="Seconds since the epoch")]
+RecordId = Annotated[str, Path(description="The id from `Location`")]
 
 
 @router.post("", summary="Generate images", response_class=Response, responses=examples.POST_RESPONSES)
 async def generate(
     request: Request,
     service: ServiceDependency,
-    body: Annotated[GenerateRequest | None, Body(openapi_examples=examples.REQUESTS)] = None,
-    accept: Annotated[str, Header(description="Media type of the result")] = "*/*",
+    body: Annotated[GenerateRequest, Body(openapi_examples=examples.REQUESTS)] = ALL_DEFAULTS,
+    accept: Annotated[list[str] | None, Header(description="Media type of the result")] = None,
     prefer: Annotated[list[str] | None, Header(description="`respond-async`: answer 202 at once")] = None,
 ) -> Response:
     """Sample images and answer with them, in the media type that `Accept` asks for.
@@ -56,10 +46,10 @@ async def generate(
     `202` at once, also while no worker is there, and the result waits at `Location` for an hour.
     """
     asynchronous = prefers_async(prefer or [])
-    generation = _resolve(body or GenerateRequest(), accept, service, asynchronous=asynchronous)
+    generation = _resolve(body, ",".join(accept or []), service, asynchronous=asynchronous)
     if asynchronous:
         await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
-        response = await _pending(generation, Status.QUEUED, service)
+        response = await pending(generation, Status.QUEUED, service)
         response.headers["Location"] = f"{router.prefix}/{generation.id}"
         response.headers["Preference-Applied"] = "respond-async"
         return response
@@ -74,7 +64,7 @@ async def get_result(request: Request, service: ServiceDependency, id: RecordId)
 
     The media type is the one negotiated by `POST`. Results are kept for an hour after the end.
     """
-    return await _answer(request, await _find(id, service), service)
+    return await answer(request, await find(id, service), service)
 
 
 @router.delete("/{id}", status_code=204, summary="Cancel, or discard the result", responses=examples.DELETE_RESPONSES)
@@ -84,7 +74,7 @@ async def cancel(service: ServiceDependency, id: RecordId) -> None:
     Idempotent, whatever the state was; `GET` answers `410` from then on.
     """
     if not await records.cancel(service.redis, id, ttl_s=service.settings.result_ttl_s):
-        raise _unknown(id, service)
+        raise unknown(id, service)
 
 
 def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchronous: bool) -> Generation:
@@ -133,8 +123,8 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
 
 
 def _checkpoint(family: Family, steps: int) -> str:
-    """The family's student for ``steps``; teachers of more steps than a request may have are not offered."""
-    served = {count: name for count, name in family.steps.items() if count <= MAX_STEPS}
+    """The family's student for ``steps``."""
+    served = served_steps(family)
     if steps not in served:
         listed = ", ".join(map(str, served)) or "none"
         raise InvalidRequest(
@@ -162,17 +152,17 @@ async def _submit_and_wait(request: Request, generation: Generation, service: Se
         await _submit(generation, service, ttl_s=2 * settings.deadline_s)
         left = asyncio.create_task(_disconnected(request))
         try:
-            await asyncio.wait({done, left}, timeout=settings.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait({done, left}, timeout=settings.deadline_s, return_when="FIRST_COMPLETED")
         finally:
             left.cancel()
-    if not done.done():
+    if done not in ended:
         await records.cancel(redis, generation.id, ttl_s=settings.deadline_s)
-        if left.done():
+        if left in ended:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         raise DeadlinePassed(
             f"there was no result within {settings.deadline_s:g} seconds; `Prefer: respond-async` has no deadline"
         )
-    response = await _answer(request, await _find(generation.id, service), service)
+    response = await answer(request, await find(generation.id, service), service)
     await records.forget(redis, generation.id)
     return response
 
@@ -180,36 +170,3 @@ async def _submit_and_wait(request: Request, generation: Generation, service: Se
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _find(record_id: str, service: Service) -> Record:
-    record = await records.read(service.redis, record_id)
-    if record is None:
-        raise _unknown(record_id, service)
-    return record
-
-
-def _unknown(record_id: str, service: Service) -> NotFound:
-    kept = f"{service.settings.result_ttl_s:g} seconds"
-    return NotFound(f"there is no generation {record_id}; results are kept for {kept} after the end", field="id")
-
-
-async def _answer(request: Request, record: Record, service: Service) -> Response:
-    """The record as HTTP: pending, the result, or the problem."""
-    match record.status:
-        case Status.SUCCEEDED:
-            headers = {**(record.headers or {}), "Cache-Control": "no-store"}
-            return Response(record.result, headers=headers, media_type=record.generation.media_type)
-        case Status.FAILED:
-            return problem_response(record.problem or {}, request)
-        case Status.CANCELLED:
-            raise Cancelled("the generation was cancelled")
-        case _:
-            return await _pending(record.generation, record.status, service)
-
-
-async def _pending(generation: Generation, status: Status, service: Service) -> JSONResponse:
-    position = await records.queue_position(service.redis, generation.id) if status is Status.QUEUED else None
-    pending = PendingResponse(id=generation.id, status=status, queue_position=position, created=generation.created)
-    headers = {"Retry-After": str(math.ceil(POLL_AFTER_S)), "Cache-Control": "no-store"}
-    return JSONResponse(pending.model_dump(mode="json"), 202, headers)

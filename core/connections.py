@@ -3,6 +3,7 @@
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -40,5 +41,7 @@ def connect_async(settings: Settings) -> AsyncRedis:
         socket_connect_timeout=SOCKET_TIMEOUT_S,
         socket_keepalive=True,
         health_check_interval=15,
+        # One try more, for a pooled connection that a restart has closed; then the client gets its 503.
+        retry=AsyncRetry(ExponentialBackoff(cap=0.2, base=0.05), retries=1),
     )
     return AsyncRedis.from_pool(pool)

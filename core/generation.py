@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.card import Family
+
 MAX_SEED = 2**32 - 1
 """Largest seed: torch's CPU generator knows no more bits, so beyond it different seeds would be the same image."""
 MAX_STEPS = 8
@@ -119,6 +121,11 @@ class GenerateResponse(BaseModel):
     layout: Layout
     images: list[GeneratedImage]
     timings: Timings
+
+
+def served_steps(family: Family) -> dict[int, str]:
+    """The checkpoint for each number of steps that a request may ask for; teachers have more."""
+    return {steps: name for steps, name in family.steps.items() if steps <= MAX_STEPS}
 
 
 def fact_headers(generation: Generation, timings: Timings) -> dict[str, str]:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from redis import Redis
 
+from core.settings import Settings
 from models.checkpoint import save_checkpoint
 from models.schedule import step_rows
 from models.unet import UNetConfig, build_unet
@@ -30,3 +32,17 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def redis_settings(redis_server: RedisServer) -> Settings:
+    """Settings with that server, emptied."""
+    with Redis.from_url(redis_server.url) as redis:
+        redis.flushall()
+    return Settings(redis_url=redis_server.url, heartbeat_s=0.2)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What asynchronous tests run on."""
+    return "asyncio"

@@ -10,7 +10,7 @@ from redis import Redis
 from core import records
 from core.card import Family
 from core.errors import DeadlinePassed, FewstepError
-from core.generation import MAX_STEPS, Generation, fact_headers
+from core.generation import Generation, fact_headers, served_steps
 from core.log import get_logger
 from core.settings import Settings
 from worker import metrics
@@ -127,7 +127,7 @@ def warm_up(desk: Desk) -> None:
     started = time.perf_counter()
     try:
         family = Family(desk.settings.checkpoints / desk.settings.default_model)
-        served = [checkpoint for steps, checkpoint in family.steps.items() if steps <= MAX_STEPS]
+        served = list(served_steps(family).values())
         for checkpoint in served:
             desk.samplers.get(family.path / checkpoint).sample(seeds=[0])
     except FewstepError as error:

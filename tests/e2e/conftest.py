@@ -1,5 +1,6 @@
 """One running service for all end-to-end tests."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from tests.e2e.stack import Stack
 
 @pytest.fixture(scope="session")
 def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("stack"), tiny_family.parent)
+    folder = tmp_path_factory.mktemp("stack")
+    shutil.copytree(tiny_family, folder / "checkpoints" / "digits")  # the default model's name; tests damage it
+    stack = Stack(folder, folder / "checkpoints")
     try:
         yield stack
     finally:

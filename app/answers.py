@@ -1,0 +1,70 @@
+"""What a generation looks like over HTTP: pending, the result, or the problem."""
+
+from typing import Annotated
+
+from fastapi import Request, Response
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from app.problems import problem_response
+from app.service import Service
+from core import records
+from core.errors import Cancelled, NotFound
+from core.generation import Generation
+from core.records import Record, Status
+
+POLL_AFTER_S = 1
+_NOT_FOR_CACHES = {"Cache-Control": "no-store"}
+
+
+class PendingResponse(BaseModel):
+    """A generation that has not ended yet."""
+
+    id: str
+    status: Status
+    queue_position: Annotated[int | None, Field(description="How many wait before it; null once it runs")]
+    created: Annotated[float, Field(description="Seconds since the epoch")]
+
+
+async def find(record_id: str, service: Service) -> Record:
+    """The record of a generation.
+
+    Raises:
+        NotFound: There is none, or no more.
+    """
+    record = await records.read(service.redis, record_id)
+    if record is None:
+        raise unknown(record_id, service)
+    return record
+
+
+def unknown(record_id: str, service: Service) -> NotFound:
+    """The error for an id that has no record; says how long records are kept."""
+    kept = f"{service.settings.result_ttl_s:g} seconds"
+    return NotFound(f"there is no generation {record_id}; results are kept for {kept} after the end", field="id")
+
+
+async def answer(request: Request, record: Record, service: Service) -> Response:
+    """The record as an answer to ``request``.
+
+    Raises:
+        Cancelled: It was cancelled.
+    """
+    match record.status:
+        case Status.SUCCEEDED:
+            headers = {**(record.headers or {}), **_NOT_FOR_CACHES}
+            return Response(record.result, headers=headers, media_type=record.generation.media_type)
+        case Status.FAILED:
+            return problem_response(record.problem or {}, request)
+        case Status.CANCELLED:
+            raise Cancelled("the generation was cancelled")
+        case Status.QUEUED | Status.RUNNING:
+            return await pending(record.generation, record.status, service)
+
+
+async def pending(generation: Generation, status: Status, service: Service) -> JSONResponse:
+    """202: come back later."""
+    position = await records.queue_position(service.redis, generation.id) if status is Status.QUEUED else None
+    document = PendingResponse(id=generation.id, status=status, queue_position=position, created=generation.created)
+    headers = {"Retry-After": str(POLL_AFTER_S), **_NOT_FOR_CACHES}
+    return JSONResponse(document.model_dump(mode="json"), 202, headers)

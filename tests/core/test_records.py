@@ -1,0 +1,159 @@
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from core import records
+from core.connections import connect, connect_async
+from core.records import Status
+from core.settings import Settings
+from tests.generations import make_generation
+
+pytestmark = pytest.mark.anyio
+PROBLEM = {"status": 500, "detail": "no"}
+
+
+@pytest.fixture
+def worker(redis_settings: Settings) -> Iterator[Redis]:
+    with connect(redis_settings) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
+    async with connect_async(redis_settings) as redis:
+        yield redis
+
+
+async def create(api: AsyncRedis, **changes: object) -> str:
+    generation = make_generation(**changes)
+    await records.create(api, generation, ttl_s=100)
+    return generation.id
+
+
+async def status(api: AsyncRedis, record_id: str) -> Status:
+    record = await records.read(api, record_id)
+    assert record is not None
+    return record.status
+
+
+def succeed(worker: Redis, record_id: str, name: str = "w1") -> bool:
+    return records.succeed(worker, record_id, name, result=b"\x00\xff", headers={"A": "b"}, ttl_s=100)
+
+
+async def test_from_queue_to_result(api: AsyncRedis, worker: Redis) -> None:
+    generation = make_generation()
+    await records.create(api, generation, ttl_s=100)
+    assert await status(api, generation.id) is Status.QUEUED
+    assert not await records.is_done(api, generation.id)
+
+    assert records.start(worker, generation.id, "w1") == generation
+    assert await status(api, generation.id) is Status.RUNNING
+    assert await records.queue_position(api, generation.id) is None
+    assert records.running(worker) == {generation.id: "w1"}
+
+    assert succeed(worker, generation.id)
+    record = await records.read(api, generation.id)
+    assert record == records.Record(Status.SUCCEEDED, generation, b"\x00\xff", {"A": "b"})
+    assert await records.is_done(api, generation.id)
+    assert records.running(worker) == {}
+
+
+async def test_failure_keeps_the_problem(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    records.start(worker, record_id, "w1")
+    assert records.fail(worker, record_id, "w1", problem=PROBLEM, ttl_s=100)
+    record = await records.read(api, record_id)
+    assert record is not None
+    assert (record.status, record.problem) == (Status.FAILED, PROBLEM)
+
+
+async def test_a_generation_starts_once(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    assert records.start(worker, record_id, "w1") is not None
+    assert records.start(worker, record_id, "w2") is None
+    assert records.attempts(worker, record_id) == 1
+
+
+async def test_a_cancelled_one_neither_starts_nor_ends(api: AsyncRedis, worker: Redis) -> None:
+    waiting, running = await create(api), await create(api)
+    records.start(worker, running, "w1")
+    for record_id in (waiting, running):
+        assert await records.cancel(api, record_id, ttl_s=100)
+        assert records.start(worker, record_id, "w1") is None
+        assert not records.is_running(worker, record_id)
+        assert not succeed(worker, record_id)
+        assert not records.fail(worker, record_id, "w1", problem=PROBLEM, ttl_s=100)
+        assert not records.put_back(worker, record_id, "w1")
+        assert await status(api, record_id) is Status.CANCELLED
+    assert records.running(worker) == {}
+    assert records.waiting(worker, older_than_s=0) == []
+
+
+async def test_cancelling_an_ended_one_drops_its_result(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    records.start(worker, record_id, "w1")
+    succeed(worker, record_id)
+    assert await records.cancel(api, record_id, ttl_s=100)
+    record = await records.read(api, record_id)
+    assert record is not None
+    assert (record.status, record.result, record.headers) == (Status.CANCELLED, b"", None)
+
+
+async def test_only_the_owner_ends_or_loses_it(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    records.start(worker, record_id, "w1")
+    assert not records.put_back(worker, record_id, "w2")
+    assert records.put_back(worker, record_id, "w1")
+    assert records.start(worker, record_id, "w2") is not None
+    assert not succeed(worker, record_id, "w1")
+    assert succeed(worker, record_id, "w2")
+    assert records.attempts(worker, record_id) == 2
+
+
+async def test_places_in_the_queue_are_by_age_and_kept_when_put_back(api: AsyncRedis, worker: Redis) -> None:
+    now = time.time()
+    young, old = await create(api, created=now - 1), await create(api, created=now - 60)
+    assert await records.queue_position(api, old) == 0
+    assert await records.queue_position(api, young) == 1
+    records.start(worker, old, "w1")
+    assert await records.queue_position(api, young) == 0
+    records.put_back(worker, old, "w1")
+    assert await records.queue_position(api, old) == 0
+    assert records.waiting(worker, older_than_s=30) == [old]
+
+
+async def test_ended_records_expire_and_queued_ones_keep_their_time(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    key = f"fewstep:generate:record:{record_id}"
+    assert 99_000 < worker.pttl(key) <= 100_000
+    records.start(worker, record_id, "w1")
+    records.succeed(worker, record_id, "w1", result=b"", headers={}, ttl_s=0.05)
+    time.sleep(0.1)
+    assert await records.read(api, record_id) is None
+    assert await records.is_done(api, record_id)
+    assert not await records.cancel(api, record_id, ttl_s=1)
+
+
+async def test_what_expired_in_the_queue_leaves_it(api: AsyncRedis, worker: Redis) -> None:
+    kept, expired = await create(api), await create(api)
+    await records.forget(api, expired)
+    assert records.tidy(worker, [kept, expired]) == [kept]
+    assert records.waiting(worker, older_than_s=-1) == [kept]
+    assert records.start(worker, expired, "w1") is None
+
+
+async def test_every_end_is_published(api: AsyncRedis, worker: Redis) -> None:
+    async with api.pubsub() as subscription:
+        await subscription.psubscribe(f"{records.DONE}*")
+        assert (await subscription.get_message(timeout=5) or {})["type"] == "psubscribe"
+        succeeded, failed, cancelled = [await create(api) for _ in range(3)]
+        for record_id in (succeeded, failed):
+            records.start(worker, record_id, "w1")
+        succeed(worker, succeeded)
+        records.fail(worker, failed, "w1", problem=PROBLEM, ttl_s=1)
+        await records.cancel(api, cancelled, ttl_s=1)
+        channels = [(await subscription.get_message(timeout=5) or {})["channel"].decode() for _ in range(3)]
+    assert channels == [f"{records.DONE}{record_id}" for record_id in (succeeded, failed, cancelled)]

@@ -1,0 +1,120 @@
+"""What happens when parts of the service die."""
+
+import signal
+import threading
+
+import httpx
+import pytest
+from redis import Redis
+
+from core import records
+from tests.e2e.stack import HEARTBEAT_S, Stack, is_ready
+from tests.processes import wait_until
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+def submit(api: httpx.Client, **body: object) -> str:
+    response = api.post("/generate", json=body, headers=ASYNC)
+    assert response.status_code == 202, response.text
+    return str(response.headers["location"])
+
+
+def fetched(api: httpx.Client, location: str) -> httpx.Response:
+    """The answer once it is there."""
+    wait_until(lambda: api.get(location).status_code != 202, timeout_s=90, what="the end")
+    response = api.get(location)
+    assert response.status_code == 200, response.text
+    return response
+
+
+def test_a_killed_worker_loses_nothing_and_without_one_the_service_says_so(stack: Stack) -> None:
+    path = submit(stack.api, n=400, steps=8, seed=1)
+    wait_until(lambda: stack.api.get(path).json()["status"] == "running", what="running")
+    stack.stop("sampler", signal.SIGKILL)
+    wait_until(lambda: not is_ready(stack.api), timeout_s=6 * HEARTBEAT_S, what="the missing heartbeat")
+
+    response = stack.api.post("/generate")
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+    assert "no sampling worker" in response.json()["detail"]
+    ready = stack.api.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["redis"]["ok"]
+    assert not ready.json()["checks"]["sampling"]["ok"]
+    queued = submit(stack.api, seed=2)
+    assert stack.api.get(queued).json()["status"] == "queued"
+
+    stack.ensure_ready()
+    for location in (path, queued):
+        fetched(stack.api, location)
+    assert len(stack.api.get(path).json()["images"]) == 400
+    assert "left by its worker, queued again" in stack.log("sampler")
+
+
+def test_a_restart_of_redis_is_survived_by_those_who_wait(stack: Stack) -> None:
+    stack.processes["sampler"].freeze()
+    answers: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: answers.append(stack.api.post("/generate", json={"seed": 3})))
+    try:
+        waiting.start()
+        location = submit(stack.api, seed=4)
+        with Redis.from_url(stack.redis.url) as redis:
+            wait_until(lambda: redis.zcard(records.QUEUED) == 2, what="both queued")
+        stack.redis.stop(signal.SIGKILL)
+        assert stack.api.post("/generate").status_code == 503
+        assert stack.api.get(location).status_code == 503
+        assert stack.api.get("/readyz").json()["checks"]["redis"]["ok"] is False
+        assert stack.api.get("/livez").status_code == 200
+        stack.redis.start()
+    finally:
+        stack.processes["sampler"].thaw()
+    waiting.join(timeout=60)
+    (answer,) = answers
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["seed"] == 3
+    fetched(stack.api, location)
+
+
+def test_a_result_that_ended_while_the_api_was_deaf_is_found(stack: Stack) -> None:
+    answers: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: answers.append(stack.api.post("/generate", json={"n": 60, "steps": 8})))
+    waiting.start()
+    with Redis.from_url(stack.redis.url) as redis:
+        wait_until(lambda: redis.hlen(records.RUNNING) == 1, what="running")
+        redis.client_kill_filter(_type="pubsub")
+    waiting.join(timeout=60)
+    assert answers[0].status_code == 200, answers[0].text
+
+
+def test_a_worker_that_is_stopped_finishes_what_it_has(stack: Stack) -> None:
+    path = submit(stack.api, n=100, steps=8)
+    wait_until(lambda: stack.api.get(path).json()["status"] == "running", what="running")
+    assert stack.stop("sampler") == 0
+    assert stack.api.get(path).status_code == 200
+    assert not is_ready(stack.api)
+
+
+def test_an_api_that_is_stopped_finishes_what_it_has(stack: Stack) -> None:
+    answers: list[httpx.Response] = []
+    with httpx.Client(base_url=stack.api.base_url, timeout=60) as client:
+        waiting = threading.Thread(target=lambda: answers.append(client.post("/generate", json={"n": 100, "steps": 8})))
+        waiting.start()
+        with Redis.from_url(stack.redis.url) as redis:
+            wait_until(lambda: redis.hlen(records.RUNNING) == 1, what="running")
+        assert stack.stop("api") in (0, -signal.SIGTERM)
+        waiting.join(timeout=60)
+    assert answers[0].status_code == 200
+
+
+def test_the_distillation_worker_idles_beside_and_a_second_needs_a_metrics_port_of_its_own(stack: Stack) -> None:
+    stack.start("distiller")
+    first = stack.processes["distiller"]
+    wait_until(lambda: stack.api.get("/readyz").json()["checks"]["distillation"]["ok"], what="the distiller")
+    assert stack.metric("distiller", "python_info") == 1
+    stack.start("distiller")
+    wait_until(lambda: not stack.processes["distiller"].alive, what="the second giving up")
+    assert stack.stop("distiller") == 1
+    assert f"metrics port {stack.ports['distiller']}" in stack.log("distiller")
+    assert first.stop() == 0
+    assert not stack.api.get("/readyz").json()["checks"]["distillation"]["ok"]

@@ -1,0 +1,117 @@
+"""What operators see: health, metrics, logs, models."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.e2e.stack import HASTY_DEADLINE_S, Stack
+from tests.processes import wait_until
+
+
+def test_health(stack: Stack) -> None:
+    assert stack.api.get("/livez").json() == {"status": "alive"}
+    ready = stack.api.get("/readyz").json()
+    assert ready["checks"]["redis"]["ok"]
+    (name,) = ready["checks"]["sampling"]["workers"]
+    assert name.startswith("sampling@")
+    assert str(stack.processes["sampler"].pid) in name
+
+
+def test_models(stack: Stack) -> None:
+    (family,) = [family for family in stack.api.get("/models").json()["models"] if family["name"] == "digits"]
+    assert family["default"] is True
+    assert family["image_shape"] == [3, 8, 8]
+    assert family["parameters"] > 0
+    assert family["steps"] == {"1": "1-step", "2": "2-step", "4": "4-step", "8": "8-step"}
+    assert "teacher" in family["checkpoints"]
+    assert family["checkpoints"]["4-step"] == stack.api.get("/models/digits/4-step").json()
+    assert family["checkpoints"]["4-step"]["num_steps"] == 4
+
+
+def test_docs_describe_each_media_type_and_error(api: httpx.Client) -> None:
+    assert api.get("/docs").status_code == 200
+    responses = api.get("/openapi.json").json()["paths"]["/generate"]["post"]["responses"]
+    assert set(responses["200"]["content"]) == {
+        "application/json",
+        "image/png",
+        "image/webp",
+        "image/jpeg",
+        "application/zip",
+        "application/x-npy",
+    }
+    for status in ("400", "404", "406", "413", "415", "422", "503", "504"):
+        example = responses[status]["content"]["application/problem+json"]["example"]
+        assert example["status"] == int(status)
+
+
+def test_metrics_move(stack: Stack) -> None:
+    series = {
+        "api": 'fewstep_http_request_duration_seconds_count.method="POST",route="/generate",status="200"',
+        "sampler": 'fewstep_sampling_seconds_count.model="digits",steps="1"',
+    }
+    images = 'fewstep_images_generated_total.model="digits",steps="1"'
+    before = {name: stack.metric(name, pattern) for name, pattern in series.items()}
+    waits, generated = stack.metric("sampler", "fewstep_queue_wait_seconds_count"), stack.metric("sampler", images)
+    assert stack.api.post("/generate", json={"steps": 1, "n": 3}).status_code == 200
+    wait_until(lambda: all(stack.metric(name, series[name]) == before[name] + 1 for name in series), what="counts")
+    assert stack.metric("sampler", "fewstep_queue_wait_seconds_count") == waits + 1
+    assert stack.metric("sampler", images) == generated + 3
+
+
+def test_paths_and_methods_of_clients_do_not_become_series(stack: Stack) -> None:
+    stack.api.get("/made-up-path")
+    stack.api.request("MADEUP", "/livez")
+    stack.api.get(f"/generate/{'0' * 32}")
+    text = stack.api.get("/metrics").text
+    assert "made-up" not in text
+    assert "MADEUP" not in text
+    assert 'route="/generate/{id}"' in text
+
+
+def test_the_correlation_id_reaches_the_log_of_the_worker(stack: Stack) -> None:
+    response = stack.api.post("/generate", headers={"X-Request-ID": "trace-me.42"})
+    assert response.headers["x-request-id"] == "trace-me.42"
+    for name, event in (("api", "request"), ("sampler", "generated")):
+        lines = [json.loads(line) for line in stack.log(name).splitlines() if "trace-me.42" in line]
+        assert event in [line["event"] for line in lines]
+        assert all(line["request_id"] == "trace-me.42" for line in lines)
+
+
+@pytest.mark.parametrize("request_id", ["", "a b", "x" * 200, "{}"])
+def test_an_unfit_correlation_id_is_replaced(api: httpx.Client, request_id: str) -> None:
+    given = api.get("/livez", headers={"X-Request-ID": request_id}).headers["x-request-id"]
+    assert given != request_id
+    assert given
+
+
+def test_a_client_that_left_is_not_sampled_for(stack: Stack) -> None:
+    dropped = stack.metric("sampler", 'fewstep_generations_total.outcome="dropped"')
+    generated = stack.metric("sampler", "fewstep_images_generated_total")
+    left = 'fewstep_http_request_duration_seconds_count.method="POST",route="/generate",status="499"'
+    before = stack.metric("api", left)
+    stack.processes["sampler"].freeze()
+    try:
+        with pytest.raises(httpx.ReadTimeout):
+            stack.api.post("/generate", timeout=0.5)
+        wait_until(lambda: stack.metric("api", left) == before + 1, what="the API noticing")
+    finally:
+        stack.processes["sampler"].thaw()
+    wait_until(
+        lambda: stack.metric("sampler", 'fewstep_generations_total.outcome="dropped"') == dropped + 1, what="the drop"
+    )
+    assert stack.metric("sampler", "fewstep_images_generated_total") == generated
+
+
+def test_a_request_past_its_deadline_is_not_sampled(stack: Stack) -> None:
+    cancelled = stack.metric("sampler", 'fewstep_generations_total.outcome="cancelled"')
+    assert HASTY_DEADLINE_S < 5
+    assert stack.hasty.post("/generate", json={"n": 5000, "steps": 8}).status_code == 504
+    wait_until(
+        lambda: (
+            stack.metric("sampler", 'fewstep_generations_total.outcome="cancelled"')
+            + stack.metric("sampler", 'fewstep_generations_total.outcome="failed"')
+            > cancelled
+        ),
+        what="the worker giving up",
+    )

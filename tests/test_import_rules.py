@@ -1,0 +1,49 @@
+"""Which room may import which, and that the API never loads torch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = {"app", "worker", "models", "core"}
+ALLOWED = {
+    "app": {"app", "core"},
+    "worker": {"worker", "core", "models"},
+    "models": {"models", "core.card", "core.errors"},
+    "core": {"core"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        for module in imports(path):
+            if module.split(".")[0] in ROOMS:
+                assert any(is_within(module, allowed) for allowed in ALLOWED[room]), f"{path} imports {module}"
+            if room in ("app", "core"):
+                assert not is_within(module, "torch"), f"{path} imports {module}"
+
+
+def test_the_api_and_the_idle_worker_run_without_torch() -> None:
+    code = "import app.main, app.__main__, worker.__main__, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,137 @@
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis.asyncio import Redis as AsyncRedis
+
+from core import records
+from core.connections import connect, connect_async
+from core.generation import Generation, MediaType
+from core.records import Record, Status
+from core.settings import Settings
+from models.engine import Sampler
+from tests.generations import make_generation
+from worker import metrics
+from worker.generate import Desk, generate, warm_up
+from worker.samplers import Samplers
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def desk(redis_settings: Settings, tiny_family: Path) -> Desk:
+    settings = redis_settings.model_copy(update={"checkpoints": tiny_family.parent, "default_model": "tiny"})
+    return Desk(settings, connect(settings), Samplers("cpu"), "w1")
+
+
+@pytest.fixture
+async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
+    async with connect_async(redis_settings) as redis:
+        yield redis
+
+
+async def run(api: AsyncRedis, desk: Desk, **changes: object) -> Record:
+    generation = make_generation(**changes)
+    await records.create(api, generation, ttl_s=100)
+    generate(generation.id, desk)
+    return await read(api, generation)
+
+
+async def read(api: AsyncRedis, generation: Generation) -> Record:
+    record = await records.read(api, generation.id)
+    assert record is not None
+    return record
+
+
+def outcomes(outcome: str) -> float:
+    return float(metrics.GENERATIONS.labels(outcome)._value.get())
+
+
+async def test_the_result_is_stored_with_its_facts(api: AsyncRedis, desk: Desk, tiny_family: Path) -> None:
+    record = await run(api, desk, media_type=MediaType.NPY)
+    assert record.status is Status.SUCCEEDED
+    assert isinstance(record.result, bytes)
+    expected = Sampler(tiny_family / "4-step", device="cpu").sample(seeds=[7, 8])
+    assert record.result.endswith(expected.tobytes())
+    assert record.headers is not None
+    assert record.headers["Fewstep-Seed"] == "7"
+    assert desk.in_hand == set()
+
+
+async def test_a_message_that_comes_again_does_nothing(api: AsyncRedis, desk: Desk) -> None:
+    record = await run(api, desk)
+    images = metrics.IMAGES.labels("tiny", "4")._value.get()
+    generate(record.generation.id, desk)
+    generate("0" * 32, desk)
+    assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
+    assert await read(api, record.generation) == record
+
+
+async def test_past_its_deadline_it_fails_before_it_is_sampled(api: AsyncRedis, desk: Desk) -> None:
+    images = metrics.IMAGES.labels("tiny", "4")._value.get()
+    record = await run(api, desk, deadline=time.time() - 1)
+    assert record.status is Status.FAILED
+    assert record.problem is not None
+    assert record.problem["status"] == 504
+    assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
+
+
+async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, desk: Desk) -> None:
+    generation = make_generation()
+    await records.create(api, generation, ttl_s=100)
+    cancelled = outcomes("cancelled")
+    with desk.device_lock:
+        thread = threading.Thread(target=generate, args=(generation.id, desk))
+        thread.start()
+        while (await read(api, generation)).status is not Status.RUNNING:
+            time.sleep(0.01)
+        await records.cancel(api, generation.id, ttl_s=100)
+    thread.join()
+    assert outcomes("cancelled") == cancelled + 1
+    assert (await read(api, generation)).status is Status.CANCELLED
+
+
+async def test_a_checkpoint_that_this_worker_lacks(api: AsyncRedis, desk: Desk) -> None:
+    record = await run(api, desk, checkpoint="3-step")
+    assert record.problem is not None
+    assert record.problem["title"] == "Damaged checkpoint"
+    assert "no such checkpoint" in record.problem["detail"]
+
+
+async def test_an_unforeseen_error_ends_the_record_and_tells_nothing_of_itself(api: AsyncRedis, desk: Desk) -> None:
+    record = await run(api, desk, seed=-(2**70))  # no API lets this through
+    assert record.status is Status.FAILED
+    assert record.problem is not None
+    assert record.problem["status"] == 500
+    assert "log" in record.problem["detail"]
+    assert desk.in_hand == set()
+
+
+async def test_many_threads_do_not_mix_up_images(api: AsyncRedis, desk: Desk, tiny_family: Path) -> None:
+    generations = [make_generation(n=1, seed=seed, media_type=MediaType.NPY) for seed in range(12)]
+    for generation in generations:
+        await records.create(api, generation, ttl_s=100)
+    threads = [threading.Thread(target=generate, args=(generation.id, desk)) for generation in generations]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    images = Sampler(tiny_family / "4-step", device="cpu").sample(seeds=range(12))
+    for generation, image in zip(generations, images, strict=True):
+        result = (await read(api, generation)).result
+        assert isinstance(result, bytes)
+        np.testing.assert_array_equal(np.frombuffer(result[-image.size :], np.uint8), image.ravel())
+
+
+def test_warming_up_is_no_traffic_and_survives_damage(desk: Desk, tmp_path: Path) -> None:
+    images = metrics.IMAGES.labels("tiny", "4")._value.get()
+    warm_up(desk)
+    assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
+    root = Path(shutil.copytree(desk.settings.checkpoints, tmp_path / "checkpoints"))
+    (root / "tiny" / "4-step" / "card.json").write_text("{}")
+    damaged = desk.settings.model_copy(update={"checkpoints": root})
+    warm_up(Desk(damaged, desk.redis, desk.samplers, "w1"))

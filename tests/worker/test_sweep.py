@@ -1,0 +1,90 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from celery import Celery
+from redis.asyncio import Redis as AsyncRedis
+
+from core import presence, records
+from core.broker import make_celery
+from core.connections import connect, connect_async
+from core.queues import Queue
+from core.records import Status
+from core.settings import Settings
+from tests.generations import make_generation
+from worker import sweep as sweeping
+from worker.sweep import MAX_ATTEMPTS, sweep
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
+    async with connect_async(redis_settings) as redis:
+        yield redis
+
+
+@pytest.fixture
+def celery(redis_settings: Settings) -> Celery:
+    return make_celery(redis_settings)
+
+
+async def create(api: AsyncRedis, **changes: object) -> str:
+    generation = make_generation(**changes)
+    await records.create(api, generation, ttl_s=100)
+    return generation.id
+
+
+async def status(api: AsyncRedis, record_id: str) -> Status:
+    record = await records.read(api, record_id)
+    assert record is not None
+    return record.status
+
+
+def swept(settings: Settings, celery: Celery, in_hand: set[str]) -> int:
+    """Sweep as worker w1. Returns the messages that wait then."""
+    with connect(settings) as redis:
+        sweep(redis, celery, worker="w1", in_hand=in_hand, result_ttl_s=100)
+    return sweeping._queue_length(celery)
+
+
+async def test_what_a_dead_worker_left_is_queued_again(
+    api: AsyncRedis, redis_settings: Settings, celery: Celery
+) -> None:
+    with connect(redis_settings) as redis:
+        for name in ("w1", "w2"):
+            presence.announce(redis, Queue.SAMPLING, name, {}, heartbeat_s=10)
+        of_the_dead, of_the_living, in_hand, dropped = [await create(api) for _ in range(4)]
+        for record_id, owner in ((of_the_dead, "w0"), (of_the_living, "w2"), (in_hand, "w1"), (dropped, "w1")):
+            records.start(redis, record_id, owner)
+    assert swept(redis_settings, celery, {in_hand}) == 2
+    assert await status(api, of_the_dead) is Status.QUEUED
+    assert await status(api, dropped) is Status.QUEUED
+    assert await status(api, of_the_living) is Status.RUNNING
+    assert await status(api, in_hand) is Status.RUNNING
+    assert swept(redis_settings, celery, {in_hand}) == 2
+
+
+async def test_what_kills_every_worker_is_given_up(api: AsyncRedis, redis_settings: Settings, celery: Celery) -> None:
+    record_id = await create(api)
+    for attempt in range(MAX_ATTEMPTS):
+        with connect(redis_settings) as redis:
+            assert records.start(redis, record_id, f"dead-{attempt}") is not None
+        swept(redis_settings, celery, set())
+    record = await records.read(api, record_id)
+    assert record is not None
+    assert record.status is Status.FAILED
+    assert record.problem is not None
+    assert "3 attempts" in record.problem["detail"]
+
+
+async def test_a_lost_message_is_sent_again_once_the_queue_is_empty(
+    api: AsyncRedis, redis_settings: Settings, celery: Celery
+) -> None:
+    fresh = await create(api)
+    assert swept(redis_settings, celery, set()) == 0
+    stale = await create(api, created=0.0)
+    expired = await create(api, created=0.0)
+    await records.forget(api, expired)
+    assert swept(redis_settings, celery, set()) == 1
+    assert swept(redis_settings, celery, set()) == 1
+    assert await status(api, fresh) is await status(api, stale) is Status.QUEUED
