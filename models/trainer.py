@@ -168,7 +168,7 @@ def train(
 
     Raises:
         StopTraining: ``on_progress`` asked for it; the state is saved.
-        TrainingError: The loss is not finite, or the saved state is not of this run.
+        TrainingError: Loss or gradient is not finite, or the saved state is not of this run.
     """
     device = next(network.parameters()).device
     state = TrainState(network, config)
@@ -182,14 +182,15 @@ def train(
         value = loss(network, x, generator)
         state.optimizer.zero_grad()
         value.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        for group in state.optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(state.iteration)
-        if not value.isfinite():
+        norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        if not (value + norm).isfinite():
+            state.save(state_path)  # the weights are still those of the iteration before
             raise TrainingError(
-                f"the loss became {value.item()} at iteration {state.iteration + 1}; "
+                f"loss {value.item():g} and gradient norm {norm.item():g} at iteration {state.iteration + 1}; "
                 f"a lower learning rate may help; the last good state is kept in {state_path}"
             )
+        for group in state.optimizer.param_groups:
+            group["lr"] = config.learning_rate_at(state.iteration)
         state.optimizer.step()
         state.iteration += 1
         if state.ema is not None and config.ema_decay is not None:

@@ -1,7 +1,12 @@
 """What tests of several rooms share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# The networks of these tests are so small that threads only wait for each other. Set before torch is imported,
+# for this process and those it starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

@@ -1,0 +1,219 @@
+"""The command line as a user types it: real processes, files and exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from core.card import read_card
+from models.cli import main
+from models.engine import Sampler, noise_for
+
+FEWSTEP = Path(sys.executable).with_name("fewstep")
+GOLDEN = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
+TINY_NETWORK = ("--channels", "32", "--multipliers", "1", "--attention=", "--blocks", "1", "--dropout", "0")
+TINY_TRAINING = (*TINY_NETWORK, "--warmup", "0", "--batch-size", "4", "--learning-rate", "1e-3")
+
+
+@pytest.fixture
+def environment(tiny_family: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    return {**os.environ, "FEWSTEP_CHECKPOINTS": str(tiny_family.parent), "FEWSTEP_CACHE": str(cache)}
+
+
+def fewstep(*arguments: str | Path, environment: dict[str, str], expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([FEWSTEP, *arguments], env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    expected = Sampler(tiny_family / "2-step").sample(seeds=range(7, 12))
+    arguments = ("sample", "tiny", "--steps", "2", "--n", "5", "--seed", "7", "--out")
+
+    fewstep(*arguments, tmp_path / "a.npy", environment=environment)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
+
+    fewstep(*arguments, tmp_path / "a.png", environment=environment)
+    with Image.open(tmp_path / "a.png") as grid:
+        pixels = np.asarray(grid)
+    assert pixels.shape == (2 * 10 + 2, 3 * 10 + 2, 3)
+    np.testing.assert_array_equal(pixels[2:10, 2:10], expected[0])
+    np.testing.assert_array_equal(pixels[12:20, 12:20], expected[4])
+
+    np.save(tmp_path / "noise.npy", noise_for(range(7, 12), (3, 8, 8)).numpy())
+    fewstep(
+        *("sample", "tiny/2-step", "--noise", tmp_path / "noise.npy", "--out", tmp_path / "b.npy"),
+        environment=environment,
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), expected)
+
+
+def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, environment: dict[str, str]) -> None:
+    out = tmp_path / "a.npy"
+    fewstep("sample", "tiny/teacher", "--steps", "16", "--out", out, environment=environment)
+    assert np.load(out).shape == (1, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("sample tiny --steps 3 --out a.png", "--steps: model 'tiny' has no checkpoint for 3 steps; it has 1, 2, 4"),
+        ("sample tiny --out a.png", "--steps: 'tiny' is a family; name the steps, one of 1, 2, 4, 8, 1024"),
+        ("sample tiny/teacher --steps 3 --out a.png", "--steps: a grid of 1024 steps can be sampled in a divisor"),
+        ("sample huge --steps 1 --out a.png", "there is no model 'huge'; there are tiny"),
+        ("sample tiny --steps 1 --out a.gif", "--out: a.gif: ends in neither .png nor .npy"),
+        (
+            "sample tiny --steps 1 --n 0 --out a.png",
+            "'--n': Input should be greater than or equal to 1",
+        ),
+        ("sample tiny --steps 1", "Missing option '--out'"),
+        ("sample tiny --steps 1 --noise none.npy --out a.png", "--noise: none.npy: cannot be read as .npy"),
+        ("inspect tiny/5-step", "there is no model 'tiny/5-step'"),
+        ("import none.pt --out x/y", "none.pt: no such file"),
+        ("train --out x/y --data nowhere", "--data: nowhere"),
+        ("train --out x/y --multipliers 1,b", "--multipliers: '1,b' is not a list of integers"),
+        ("distill --teacher tiny/teacher --from 8 --to 3 --out x", "--to: halving 8 steps"),
+        ("distill --teacher tiny/teacher --from 7 --to 1 --out x", "--from: a grid of 1024 steps"),
+        ("distill --teacher tiny/teacher --from 8 --to 4 --out x", "--data: 'digits' has images of (1, 16, 16)"),
+        ("distill --teacher tiny/teacher --from 8 --to 4 --out {family}", "4-step exists; choose another name"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: str,
+    message: str,
+    tiny_family: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["fewstep", *arguments.format(family=tiny_family).split()])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("fewstep: ")
+    assert said.count("\n") == 1
+    assert message in said
+
+
+def test_inspect_prints_the_card(environment: dict[str, str]) -> None:
+    card = json.loads(fewstep("inspect", "tiny/teacher", environment=environment).stdout)
+    assert card["num_steps"] == 1024
+    assert card["rows"] == [0, 1, 2, "…", 1023, 1024]
+
+
+def test_train_and_distill_end_in_checkpoints_that_sample(tmp_path: Path, environment: dict[str, str]) -> None:
+    teacher = tmp_path / "mine" / "teacher"
+    fewstep("train", "--out", teacher, "--iterations", "3", *TINY_TRAINING, environment=environment)
+    chain = ("distill", "--teacher", teacher, "--from", "4", "--to", "1", "--out", tmp_path / "mine")
+    fewstep(*chain, "--iterations", "2", "--batch-size", "4", environment=environment)
+
+    cards = {num_steps: read_card(tmp_path / "mine" / f"{num_steps}-step") for num_steps in (2, 1)}
+    assert cards[1].rows == (0, 1024)
+    assert cards[1].parent == "mine/2-step"
+    assert cards[2].parent == "mine/teacher"
+    assert cards[1].hyper_parameters["iterations"] == 4, "the paper doubles the last two rounds"
+    assert (cards[1].command or "").startswith("fewstep distill --teacher")
+    assert not list(tmp_path.rglob("*.state.pt"))
+    fewstep("sample", tmp_path / "mine", "--steps", "1", "--out", tmp_path / "a.png", environment=environment)
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(tmp_path: Path, environment: dict[str, str]) -> None:
+    iterations = ("--iterations", "60", *TINY_TRAINING)
+    fewstep("train", "--out", tmp_path / "whole" / "teacher", *iterations, environment=environment)
+
+    cut = tmp_path / "cut" / "teacher"
+    process = subprocess.Popen(
+        [FEWSTEP, "train", "--out", cut, *iterations], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    shown = ""
+    while "%|" not in shown:  # a share of the whole is shown once an iteration is done
+        shown += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "the same command goes on from there" in rest
+    assert cut.with_name("teacher.state.pt").exists()
+    assert not cut.exists()
+
+    fewstep("train", "--out", cut, *iterations, environment=environment)
+    assert read_card(cut).sha256 == read_card(tmp_path / "whole" / "teacher").sha256
+
+
+def authors_file(path: Path, *, num_steps: int, scale: int) -> None:
+    """A ``ckpt.pt`` as the authors' code writes it, from the golden networks."""
+    with safe_open(GOLDEN, "pt") as file:
+        states = {
+            who: {key.removeprefix(who): file.get_tensor(key) for key in file.keys() if key.startswith(who)}  # noqa: SIM118
+            for who in ("teacher.", "student.")
+        }
+        noise = file.get_tensor("ddim.x_T")
+    for state in states.values():
+        state["time_embedding.timembedding.0.weight"] = torch.zeros(1025, 32)
+    content = {"net_model": states["student."], "x_T": noise, "T": num_steps, "time_scale": scale}
+    if scale == 1:
+        content["ema_model"] = states["teacher."]
+    torch.save(content, path)
+
+
+def test_import_of_a_base_model_samples_as_the_authors_code_does(tmp_path: Path, environment: dict[str, str]) -> None:
+    authors_file(tmp_path / "ckpt.pt", num_steps=1024, scale=1)
+    fewstep("import", tmp_path / "ckpt.pt", "--out", tmp_path / "golden" / "teacher", environment=environment)
+    with safe_open(GOLDEN, "pt") as file:
+        np.save(tmp_path / "noise.npy", file.get_tensor("ddim.x_T").numpy())
+        expected = (file.get_tensor("ddim.from1024_stride128").permute(0, 2, 3, 1).numpy() / 2 + 0.5) * 255
+    fewstep(
+        *("sample", tmp_path / "golden" / "teacher", "--steps", "8", "--noise", tmp_path / "noise.npy"),
+        *("--out", tmp_path / "a.npy"),
+        environment=environment,
+    )
+    # float16 on disk costs up to a level
+    assert np.abs(np.load(tmp_path / "a.npy") - expected).max() <= 1.5
+
+
+def test_import_of_a_student_takes_its_own_weights_and_rows(tmp_path: Path, environment: dict[str, str]) -> None:
+    authors_file(tmp_path / "ckpt.pt", num_steps=8, scale=128)
+    out = tmp_path / "golden" / "8-step"
+    fewstep("import", tmp_path / "ckpt.pt", "--out", out, "--prediction-type", "epsilon", environment=environment)
+    card = read_card(out)
+    assert card.rows == tuple(range(0, 1025, 128))
+    assert card.prediction_type == "epsilon"
+    sampler = Sampler(out)
+    with safe_open(GOLDEN, "pt") as file:
+        head = file.get_tensor("student.head.weight")
+    assert torch.equal(sampler._denoise.network.get_parameter("conv_in.weight"), head.half().float())
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch pwned",)
+
+
+@pytest.mark.parametrize("content", [{"net_model": {}}, {"T": 3, "time_scale": 1, "x_T": 0, "net_model": {}}, Evil()])
+def test_import_refuses_what_is_no_such_checkpoint(
+    tmp_path: Path, environment: dict[str, str], content: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, tmp_path / "ckpt.pt")
+    done = fewstep("import", "ckpt.pt", "--out", "x/y", environment=environment, expect=2)
+    assert "ckpt.pt: not a checkpoint of the CFD authors' code" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not Path("pwned").exists()
+    assert not Path("x").exists()
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, models.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
