@@ -4,7 +4,6 @@ import signal
 import threading
 
 import httpx
-import pytest
 from redis import Redis
 
 from core import records

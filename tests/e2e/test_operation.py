@@ -4,7 +4,9 @@ import json
 
 import httpx
 import pytest
+from redis import Redis
 
+from core.connections import text
 from tests.e2e.stack import HASTY_DEADLINE_S, Stack
 from tests.processes import wait_until
 
@@ -83,6 +85,14 @@ def test_an_unfit_correlation_id_is_replaced(api: httpx.Client, request_id: str)
     given = api.get("/livez", headers={"X-Request-ID": request_id}).headers["x-request-id"]
     assert given != request_id
     assert given
+
+
+def test_every_key_in_redis_says_whose_it_is(stack: Stack) -> None:
+    assert stack.api.post("/generate", headers={"Prefer": "respond-async"}).status_code == 202
+    with Redis.from_url(stack.redis.url) as redis:
+        keys = [text(key) for key in redis.scan_iter()]
+    assert keys
+    assert all(key.startswith("fewstep:") for key in keys), keys
 
 
 def test_a_client_that_left_is_not_sampled_for(stack: Stack) -> None:
