@@ -143,7 +143,9 @@ def test_a_pickle_calls_nothing(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "called").exists()
 
 
-@pytest.mark.parametrize("data", [ForgedArray(), np.zeros((2, 3072)), np.zeros((2, 3072), np.uint8, order="F")])
+@pytest.mark.parametrize(
+    "data", [ForgedArray(), np.zeros((2, 3072), np.int8), np.zeros((2, 3072)), np.zeros((2, 3072), np.uint8, order="F")]
+)
 def test_arrays_are_of_bytes(tmp_path: Path, data: object) -> None:
     files = cifar10() | {"data_batch_1": python3({b"data": data, b"labels": [0, 1]})}
     assert "not one of bytes" in refused(write_folder(tmp_path / "forged", files))

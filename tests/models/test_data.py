@@ -130,7 +130,8 @@ def test_a_damaged_entry_is_made_anew(folder: Path, cache: Path, suffix: str, da
     assert file.read_bytes() == whole
 
 
-def test_processes_that_load_at_once(folder: Path, cache: Path) -> None:
+def test_processes_that_load_at_once(tmp_path: Path, cache: Path) -> None:
+    folder = write(tmp_path / "many", *np.tile(PIXELS, (34, 1, 1, 1)))  # enough to be in each other's way
     script = """
 import sys
 from pathlib import Path
@@ -138,7 +139,7 @@ from models.data import load_data
 print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(10):
-    print(load_data(sys.argv[1], cache=Path(sys.argv[2]) / str(turn)).fingerprint)
+    print(load_data(sys.argv[1], cache=Path(sys.argv[2]) / str(turn), size=48).fingerprint)
 """
     processes = [
         subprocess.Popen(
@@ -154,7 +155,7 @@ for turn in range(10):
         process.stdin.write("go\n")
         process.stdin.flush()
     printed = [process.communicate(timeout=60)[0].split() for process in processes]
-    expected = load_data(str(folder), cache=cache / "own").fingerprint
+    expected = load_data(str(folder), cache=cache / "own", size=48).fingerprint
     assert printed == [[expected] * 10] * 2
     assert not list(cache.rglob("*.tmp"))
 
