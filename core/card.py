@@ -44,6 +44,7 @@ class Card(BaseModel):
     method: Annotated[str, Field(description="How it was made: base, pd, cfd or import")]
     parent: Annotated[str | None, Field(description="The teacher it was distilled from")] = None
     data: Annotated[str | None, Field(description="Training data set")] = None
+    data_fingerprint: Annotated[str | None, Field(description="Hash of the decoded training images and labels")] = None
     hyper_parameters: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     command: Annotated[str | None, Field(description="The command that made it")] = None

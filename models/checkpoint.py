@@ -62,7 +62,7 @@ def save_checkpoint(
         prediction_type: What the network predicts.
         last_step: How the last step ends.
         method: How it was made: ``base``, ``pd``, ``cfd`` or ``import``.
-        facts: Further fields of the card: ``parent``, ``data``, ``hyper_parameters``, ``metrics``, ``command``.
+        facts: Further fields of the card, such as ``parent``, ``data``, ``hyper_parameters``, ``command``.
 
     Raises:
         InvalidRequest: ``folder`` exists.

@@ -32,11 +32,16 @@ Data = Annotated[
     str, typer.Option(help="digits, or the path of a Parquet file, image folder or zip, or CIFAR-10 archive.")
 ]
 
+Size = Annotated[
+    int | None, typer.Option(min=1, help="Crop pictures to squares and resize them to so many pixels a side.")
+]
+
 
 @app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write, family/name.")],
     data: Data = "digits",
+    size: Size = None,
     iterations: Annotated[int, typer.Option(min=1)] = 800_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     learning_rate: Annotated[float, typer.Option(min=0)] = 2e-4,
@@ -60,6 +65,7 @@ def train(
     train_teacher(
         out=out,
         data=data,
+        size=size,
         unet=UNetConfig(
             channels=channels,
             multipliers=_integers(multipliers, "multipliers"),
@@ -90,6 +96,7 @@ def distill(
     out: Annotated[Path, typer.Option(help="Family folder; each round writes N-step into it.")],
     method: Annotated[Literal["pd"], typer.Option(help="pd: progressive distillation.")] = "pd",
     data: Data = "digits",
+    size: Size = None,
     iterations: Annotated[int, typer.Option(min=1, help="A round; doubled for students of 2 and 1 steps.")] = 10_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     learning_rate: Annotated[float, typer.Option(min=0, help="Falls to 0 by a cosine over each round.")] = 5e-5,
@@ -109,6 +116,7 @@ def distill(
         out=out,
         method=method,
         data=data,
+        size=size,
         config=TrainConfig(
             iterations=iterations,
             batch_size=batch_size,

@@ -20,13 +20,21 @@ from models.unet import UNetConfig, build_unet
 
 
 def train_teacher(
-    *, out: Path, data: str, unet: UNetConfig, config: TrainConfig, device: str = "auto", command: str | None = None
+    *,
+    out: Path,
+    data: str,
+    size: int | None = None,
+    unet: UNetConfig,
+    config: TrainConfig,
+    device: str = "auto",
+    command: str | None = None,
 ) -> None:
     """Train a teacher on the 1024-step grid and write its checkpoint.
 
     Args:
         out: Checkpoint folder; its state while it runs is beside it.
-        data: As of ``models.data.load_data``.
+        data: As of ``models.data.load_data``, and so is ``size``.
+        size: Side of the pictures.
         unet: Size of the network; the image shape is the data set's.
         config: How to train.
         device: As of ``models.engine.pick_device``.
@@ -38,7 +46,7 @@ def train_teacher(
     """
     refuse_existing(out)
     target = pick_device(device)
-    dataset = load_data(data)
+    dataset = load_data(data, size=size)
     images = _on_device(dataset, target)
     height, width, channels = dataset.images.shape[1:]
     unet = replace(unet, image_shape=(channels, height, width))
@@ -61,6 +69,7 @@ def train_teacher(
         rows=step_rows(COSINE_ROWS - 1),
         method="base",
         data=dataset.name,
+        data_fingerprint=dataset.fingerprint,
         hyper_parameters={**asdict(unet), **asdict(config)},
         command=command,
     )
@@ -75,6 +84,7 @@ def distill_chain(
     out: Path,
     method: str,
     data: str,
+    size: int | None = None,
     config: TrainConfig,
     device: str = "auto",
     command: str | None = None,
@@ -89,7 +99,8 @@ def distill_chain(
         to_steps: Steps of the last student.
         out: Family folder.
         method: How a student learns: ``pd``.
-        data: As of ``models.data.load_data``.
+        data: As of ``models.data.load_data``, and so is ``size``.
+        size: Side of the pictures.
         config: Of one round; iterations are doubled for students of two steps and one.
         device: As of ``models.engine.pick_device``.
         command: Recorded in the cards.
@@ -105,7 +116,7 @@ def distill_chain(
     for folder in folders:
         if not _state_path(folder).exists():  # else it is a part of this very chain
             refuse_existing(folder)
-    dataset = load_data(data)
+    dataset = load_data(data, size=size)
     height, width, channels = dataset.images.shape[1:]
     if (channels, height, width) != card.image_shape:
         raise InvalidRequest(
@@ -137,6 +148,7 @@ def distill_chain(
                 method=method,
                 parent=parent,
                 data=dataset.name,
+                data_fingerprint=dataset.fingerprint,
                 hyper_parameters=asdict(this_config),
                 command=command,
             )

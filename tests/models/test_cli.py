@@ -1,4 +1,4 @@
-"""The command line as a user types it: real processes, files and exit codes."""
+"""The command line: files, messages, exit codes; in a process of its own where signals or equality count."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -29,10 +30,31 @@ def environment(tiny_family: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return {**os.environ, "FEWSTEP_CHECKPOINTS": str(tiny_family.parent), "FEWSTEP_CACHE": str(cache)}
 
 
-def fewstep(*arguments: str | Path, environment: dict[str, str], expect: int = 0) -> subprocess.CompletedProcess[str]:
+def fewstep(*arguments: str | Path, environment: dict[str, str]) -> None:
+    """Run a command in a process of its own."""
     done = subprocess.run([FEWSTEP, *arguments], env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == expect, done.stderr
-    return done
+    assert done.returncode == 0, done.stderr
+
+
+class Here(Protocol):
+    def __call__(self, *arguments: str | Path, expect: int = 0) -> str: ...
+
+
+@pytest.fixture
+def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Runs a command in this process, to save the imports; gives what it said on stdout, or on stderr if it fails."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str | Path, expect: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["fewstep", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        assert (stop.value.code or 0) == expect, said.err
+        return said.err if expect else said.out
+
+    return run
 
 
 def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path, environment: dict[str, str]) -> None:
@@ -57,9 +79,9 @@ def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), expected)
 
 
-def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: Here) -> None:
     out = tmp_path / "a.npy"
-    fewstep("sample", "tiny/teacher", "--steps", "16", "--out", out, environment=environment)
+    here("sample", "tiny/teacher", "--steps", "16", "--out", out)
     assert np.load(out).shape == (1, 8, 8, 3)
 
 
@@ -87,37 +109,24 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, enviro
         ("distill --teacher tiny/teacher --from 8 --to 4 --out {family}", "4-step exists; choose another name"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(
-    arguments: str,
-    message: str,
-    tiny_family: Path,
-    environment: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "argv", ["fewstep", *arguments.format(family=tiny_family).split()])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2
-    said = capsys.readouterr().err
+def test_bad_input_is_one_line_and_exit_code_2(arguments: str, message: str, tiny_family: Path, here: Here) -> None:
+    said = here(*arguments.format(family=tiny_family).split(), expect=2)
     assert said.startswith("fewstep: ")
     assert said.count("\n") == 1
     assert message in said
 
 
-def test_inspect_prints_the_card(environment: dict[str, str]) -> None:
-    card = json.loads(fewstep("inspect", "tiny/teacher", environment=environment).stdout)
+def test_inspect_prints_the_card(here: Here) -> None:
+    card = json.loads(here("inspect", "tiny/teacher"))
     assert card["num_steps"] == 1024
     assert card["rows"] == [0, 1, 2, "…", 1023, 1024]
 
 
-def test_train_and_distill_end_in_checkpoints_that_sample(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_train_and_distill_end_in_checkpoints_that_sample(tmp_path: Path, here: Here) -> None:
     teacher = tmp_path / "mine" / "teacher"
-    fewstep("train", "--out", teacher, "--iterations", "3", *TINY_TRAINING, environment=environment)
+    here("train", "--out", teacher, "--iterations", "3", *TINY_TRAINING)
     chain = ("distill", "--teacher", teacher, "--from", "4", "--to", "1", "--out", tmp_path / "mine")
-    fewstep(*chain, "--iterations", "2", "--batch-size", "4", environment=environment)
+    here(*chain, "--iterations", "2", "--batch-size", "4")
 
     cards = {num_steps: read_card(tmp_path / "mine" / f"{num_steps}-step") for num_steps in (2, 1)}
     assert cards[1].rows == (0, 1024)
@@ -126,7 +135,7 @@ def test_train_and_distill_end_in_checkpoints_that_sample(tmp_path: Path, enviro
     assert cards[1].hyper_parameters["iterations"] == 4, "the paper doubles the last two rounds"
     assert (cards[1].command or "").startswith("fewstep distill --teacher")
     assert not list(tmp_path.rglob("*.state.pt"))
-    fewstep("sample", tmp_path / "mine", "--steps", "1", "--out", tmp_path / "a.png", environment=environment)
+    here("sample", tmp_path / "mine", "--steps", "1", "--out", tmp_path / "a.png")
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -168,25 +177,24 @@ def authors_file(path: Path, *, num_steps: int, scale: int) -> None:
     torch.save(content, path)
 
 
-def test_import_of_a_base_model_samples_as_the_authors_code_does(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_import_of_a_base_model_samples_as_the_authors_code_does(tmp_path: Path, here: Here) -> None:
     authors_file(tmp_path / "ckpt.pt", num_steps=1024, scale=1)
-    fewstep("import", tmp_path / "ckpt.pt", "--out", tmp_path / "golden" / "teacher", environment=environment)
+    here("import", tmp_path / "ckpt.pt", "--out", tmp_path / "golden" / "teacher")
     with safe_open(GOLDEN, "pt") as file:
         np.save(tmp_path / "noise.npy", file.get_tensor("ddim.x_T").numpy())
         expected = (file.get_tensor("ddim.from1024_stride128").permute(0, 2, 3, 1).numpy() / 2 + 0.5) * 255
-    fewstep(
+    here(
         *("sample", tmp_path / "golden" / "teacher", "--steps", "8", "--noise", tmp_path / "noise.npy"),
         *("--out", tmp_path / "a.npy"),
-        environment=environment,
     )
     # float16 on disk costs up to a level
     assert np.abs(np.load(tmp_path / "a.npy") - expected).max() <= 1.5
 
 
-def test_import_of_a_student_takes_its_own_weights_and_rows(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_import_of_a_student_takes_its_own_weights_and_rows(tmp_path: Path, here: Here) -> None:
     authors_file(tmp_path / "ckpt.pt", num_steps=8, scale=128)
     out = tmp_path / "golden" / "8-step"
-    fewstep("import", tmp_path / "ckpt.pt", "--out", out, "--prediction-type", "epsilon", environment=environment)
+    here("import", tmp_path / "ckpt.pt", "--out", out, "--prediction-type", "epsilon")
     card = read_card(out)
     assert card.rows == tuple(range(0, 1025, 128))
     assert card.prediction_type == "epsilon"
@@ -203,13 +211,13 @@ class Evil:
 
 @pytest.mark.parametrize("content", [{"net_model": {}}, {"T": 3, "time_scale": 1, "x_T": 0, "net_model": {}}, Evil()])
 def test_import_refuses_what_is_no_such_checkpoint(
-    tmp_path: Path, environment: dict[str, str], content: object, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, here: Here, content: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(content, tmp_path / "ckpt.pt")
-    done = fewstep("import", "ckpt.pt", "--out", "x/y", environment=environment, expect=2)
-    assert "ckpt.pt: not a checkpoint of the CFD authors' code" in done.stderr
-    assert done.stderr.count("\n") == 1
+    said = here("import", "ckpt.pt", "--out", "x/y", expect=2)
+    assert "ckpt.pt: not a checkpoint of the CFD authors' code" in said
+    assert said.count("\n") == 1
     assert not Path("pwned").exists()
     assert not Path("x").exists()
 
