@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -32,9 +32,10 @@ class Results:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._listener is not None
-        self._listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._listener
+        # More than once if need be: Python 3.11's `wait_for`, which the client uses to send, can swallow a cancellation.
+        while not self._listener.done():
+            self._listener.cancel()
+            await asyncio.wait({self._listener}, timeout=1)
 
     @contextmanager
     def expect(self, record_id: str) -> Iterator[asyncio.Future[None]]:
