@@ -32,7 +32,7 @@ class Results:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._listener is not None
-        # More than once if need be: Python 3.11's `wait_for`, which the client uses to send, can swallow a cancellation.
+        # More than once if need be: Python 3.11's `wait_for`, which the client sends with, can swallow a cancellation.
         while not self._listener.done():
             self._listener.cancel()
             await asyncio.wait({self._listener}, timeout=1)
