@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.answers import PendingResponse
+from app.problems import PROBLEM
 from core.errors import (
     Cancelled,
     DeadlinePassed,
@@ -19,6 +20,22 @@ from core.generation import GenerateResponse, MediaType
 
 Responses = dict[int | str, dict[str, Any]]
 
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "instance", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "description": "Path of the request"},
+        "request_id": {"type": "string", "description": "As in X-Request-ID and in the logs"},
+        "field": {"type": "string", "description": "The field or header at fault"},
+        "allowed": {"description": "What it may be"},
+        "errors": {"type": "array", "items": {"type": "object"}, "description": "Each field at fault"},
+    },
+}
 _ID = "0b96f1c0a6d54a1f9a3f4cf0f2f0b6a1"
 
 REQUESTS: dict[str, Any] = {
@@ -65,13 +82,16 @@ def _headers(descriptions: dict[str, str]) -> dict[str, Any]:
     return {name: {"description": text, "schema": {"type": "string"}} for name, text in descriptions.items()}
 
 
-def problem(error: FewstepError, path: str = "/generate") -> dict[int | str, dict[str, Any]]:
+def problem(error: FewstepError, path: str = "/generate") -> Responses:
     """The documentation of an error answer, made from the error itself."""
     document = {**error.problem(), "instance": path, "request_id": _ID}
-    content = {"application/problem+json": {"schema": {"type": "object"}, "example": document}}
+    content = {PROBLEM: {"schema": _PROBLEM_SCHEMA, "example": document}}
     return {int(error.status): {"description": error.title, "content": content}}
 
 
+ANY_OTHER_ERROR: Responses = {
+    "default": {"description": "Any other error", "content": {PROBLEM: {"schema": _PROBLEM_SCHEMA}}}
+}
 _UNKNOWN = problem(
     NotFound(f"there is no generation {_ID}; results are kept for 3600 seconds after the end", field="id"),
     f"/generate/{_ID}",

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from app import families, generate, health, metrics, problems
 from app.body import BodyGuard
+from app.examples import ANY_OTHER_ERROR
 from app.observe import Observe
 from app.service import run_service
 from core.settings import get_settings
@@ -32,6 +33,7 @@ def create_app() -> FastAPI:
         summary="Images from diffusion models in one to eight steps",
         version=version("fewstep"),
         lifespan=_lifespan,
+        responses=ANY_OTHER_ERROR,
         redoc_url=None,
     )
     for module in (generate, families, health, metrics):

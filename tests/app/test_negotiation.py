@@ -26,6 +26,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("application/x-npy, application/json", MediaType.NPY),
         ("application/json, application/x-npy", MediaType.JSON),
         ("image/png, */*", MediaType.PNG),
+        ("*/*, image/png", MediaType.PNG),
         ("application/json;q=0, */*;q=0.1", MediaType.WEBP),
         ("text/html, image/jpeg;q=0.001", MediaType.JPEG),
         ("image/png;q=nonsense, image/jpeg;q=0.2", MediaType.JPEG),

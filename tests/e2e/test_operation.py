@@ -45,6 +45,7 @@ def test_docs_describe_each_media_type_and_error(api: httpx.Client) -> None:
     for status in ("400", "404", "406", "413", "415", "422", "503", "504"):
         example = responses[status]["content"]["application/problem+json"]["example"]
         assert example["status"] == int(status)
+    assert "HTTPValidationError" not in api.get("/openapi.json").text  # every error is a problem document
 
 
 def test_metrics_move(stack: Stack) -> None:

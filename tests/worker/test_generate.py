@@ -83,7 +83,7 @@ async def test_past_its_deadline_it_fails_before_it_is_sampled(api: AsyncRedis, 
 async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, desk: Desk) -> None:
     generation = make_generation()
     await records.create(api, generation, ttl_s=100)
-    cancelled = outcomes("cancelled")
+    cancelled, images = outcomes("cancelled"), metrics.IMAGES.labels("tiny", "4")._value.get()
     with desk.device_lock:
         thread = threading.Thread(target=generate, args=(generation.id, desk))
         thread.start()
@@ -92,6 +92,7 @@ async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, desk: De
         await records.cancel(api, generation.id, ttl_s=100)
     thread.join()
     assert outcomes("cancelled") == cancelled + 1
+    assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
     assert (await read(api, generation)).status is Status.CANCELLED
 
 
