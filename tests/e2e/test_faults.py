@@ -75,7 +75,7 @@ def test_a_restart_of_redis_is_survived_by_those_who_wait(stack: Stack) -> None:
     fetched(stack.api, location)
 
 
-def test_a_result_that_ended_while_the_api_was_deaf_is_found(stack: Stack) -> None:
+def test_a_lost_subscription_is_renewed_in_time_for_who_waits(stack: Stack) -> None:
     answers: list[httpx.Response] = []
     waiting = threading.Thread(target=lambda: answers.append(stack.api.post("/generate", json={"n": 60, "steps": 8})))
     waiting.start()
