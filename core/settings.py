@@ -11,7 +11,7 @@ from core.card import SHIPPED_CHECKPOINTS
 
 
 class Settings(BaseSettings):
-    """Defaults serve one machine; ``docs/settings.md`` says what to change beyond it."""
+    """Every setting with its default, meaning and unit. The defaults serve one machine."""
 
     model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True)
 
