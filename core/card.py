@@ -87,7 +87,7 @@ class Family:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self.path = path
-        cards = {folder.parent.name: read_card(folder.parent) for folder in path.glob(f"*/{CARD_NAME}")}
+        cards = {folder.parent.name: read_card(folder.parent) for folder in path.glob(f"[!.]*/{CARD_NAME}")}
         self.cards = dict(sorted(cards.items(), key=lambda item: (-item[1].num_steps, item[0])))
 
     @property

@@ -197,3 +197,9 @@ def test_names_that_a_user_may_give(tiny_family: Path) -> None:
 def test_sha256_is_of_the_weights_file(tiny_family: Path) -> None:
     folder = tiny_family / "1-step"
     assert read_card(folder).sha256 == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+
+
+def test_a_checkpoint_that_is_being_written_is_not_listed(tiny_family: Path, tmp_path: Path) -> None:
+    family = shutil.copytree(tiny_family, tmp_path / "tiny")
+    (family / "1-step").rename(family / ".1-step.abcd")  # as save_checkpoint names it until it is whole
+    assert list(Family(family).steps) == [2, 4, 8, 1024]
