@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,11 @@ def test_the_printed_line_gives_a_picture_and_ctrl_c_leaves_nothing(tmp_path: Pa
             assert picture.format == "PNG"
             assert min(picture.size) >= 64  # four by four digits of 16 by 16, and gaps
             assert len(picture.convert("L").getcolors() or []) > 16
+            over_http = np.asarray(picture)
+        command = ["sample", "digits", "--steps", "1", "--n", "16", "--seed", "7", "--out", "cli.png"]
+        subprocess.run([Path(sys.executable).with_name("fewstep"), *command], cwd=tmp_path, check=True, timeout=120)
+        with Image.open(tmp_path / "cli.png") as picture:
+            np.testing.assert_array_equal(over_http, np.asarray(picture))
         assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
 
         os.killpg(launcher.pid, signal.SIGINT)  # what a terminal does

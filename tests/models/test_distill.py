@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.card import SHIPPED_CHECKPOINTS
+from core.errors import InvalidRequest
+from models.checkpoint import load_checkpoint
+from models.data import load_data
+from models.distill import plan_rounds, round_config, round_loss, run_round
+from models.prediction import Denoiser
+from models.progress import Progress
+from models.schedule import cosine_schedule, step_rows
+from models.trainer import TrainConfig, draw_images, iteration_generator
+
+
+def test_a_chain_halves_the_steps_and_keeps_to_the_rows_of_the_teacher() -> None:
+    rounds = plan_rounds(step_rows(1024), from_steps=8, to_steps=1)
+    assert [this.num_steps for this in rounds] == [4, 2, 1]
+    assert rounds[0].teacher_rows == step_rows(8)
+    assert rounds[0].rows == rounds[1].teacher_rows == step_rows(4)
+    assert rounds[2].rows == (0, 1024)
+
+
+@pytest.mark.parametrize(
+    ("from_steps", "to_steps", "field"), [(8, 3, "to"), (8, 8, "to"), (8, 16, "to"), (6, 3, "from"), (2048, 1, "from")]
+)
+def test_steps_that_do_not_halve_are_refused(from_steps: int, to_steps: int, field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        plan_rounds(step_rows(1024), from_steps=from_steps, to_steps=to_steps)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(("num_steps", "iterations"), [(8, 10), (4, 10), (2, 20), (1, 20)])
+def test_the_last_two_rounds_are_twice_as_long(num_steps: int, iterations: int) -> None:
+    assert round_config(TrainConfig(iterations=10), num_steps).iterations == iterations
+
+
+def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path) -> None:
+    network, card = load_checkpoint(SHIPPED_CHECKPOINTS / "digits" / "2-step")
+    teacher = Denoiser(network.requires_grad_(False), cosine_schedule(), card.prediction_type)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    (this,) = plan_rounds(card.rows, from_steps=2, to_steps=1)
+    images = torch.tensor(load_data("digits").images)
+
+    def ignore(progress: Progress) -> None:
+        pass
+
+    student = run_round(
+        teacher,
+        this,
+        images=images,
+        flip=False,
+        config=TrainConfig(iterations=30, batch_size=16, learning_rate=3e-4, decay="cosine"),
+        state_path=tmp_path / "state.pt",
+        on_progress=ignore,
+    )
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+    def distance(denoise: Denoiser) -> float:
+        """From two steps of the teacher, on noise that training did not see."""
+        generator = iteration_generator(1, 0, torch.device("cpu"))
+        x = draw_images(images, batch_size=64, flip=False, generator=generator)
+        with torch.inference_mode():
+            return round_loss(teacher, this.teacher_rows)(denoise.network, x, generator).item()
+
+    assert distance(student) < 0.7 * distance(teacher)
+
+
+def test_the_loss_of_a_round_falls_on_each_step_of_the_student(tiny_family: Path) -> None:
+    """A teacher asked at the row of each image: every second row of its grid but the first, and those between."""
+    network, card = load_checkpoint(tiny_family / "8-step")
+    asked: set[int] = set()
+
+    class Recording(torch.nn.Module):
+        def forward(self, z_t: torch.Tensor, row: torch.Tensor) -> object:
+            asked.update(row.tolist())
+            return network(z_t, row)
+
+    teacher = Denoiser(Recording(), cosine_schedule(), card.prediction_type)
+    loss = round_loss(teacher, card.rows)
+    x = torch.zeros(64, 3, 8, 8)
+    value = loss(network, x, iteration_generator(0, 0, x.device))
+    assert value.ndim == 0
+    assert asked == set(range(128, 1025, 128))

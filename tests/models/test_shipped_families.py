@@ -1,0 +1,70 @@
+"""What ships in checkpoints/ must be what the README says it is."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
+from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
+
+from core.card import SHIPPED_CHECKPOINTS, Family, list_families
+from models.data import load_data
+from models.engine import Sampler
+from models.images import Pictures
+
+DIGITS = SHIPPED_CHECKPOINTS / "digits"
+SHIPPED = [family.path / name for family in list_families(SHIPPED_CHECKPOINTS).values() for name in family.cards]
+
+
+def test_digits_comes_as_teacher_and_students_of_1_2_4_and_8_steps() -> None:
+    family = Family(DIGITS)
+    assert list(family.steps) == [1, 2, 4, 8, 1024]
+    assert family.checkpoint_for(1024) == "teacher"
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
+def test_a_shipped_checkpoint_loads_is_small_and_says_how_it_was_made(folder: Path) -> None:
+    card = Sampler(folder).card
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 4_000_000
+    assert (card.command or "").startswith("fewstep ")
+    assert card.data
+    assert card.hyper_parameters
+
+
+@pytest.mark.parametrize("folder", [path for path in SHIPPED if path.name != "teacher"], ids=lambda path: path.name)
+def test_plain_diffusers_gives_our_images(folder: Path) -> None:
+    """The call that the card and ``docs/checkpoints.md`` give, to within one level."""
+    seeds = list(range(8))
+    pipeline = DDIMPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    pictures = pipeline(
+        num_inference_steps=Sampler(folder).card.num_steps,
+        use_clipped_model_output=True,
+        batch_size=len(seeds),
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+    ).images
+    theirs = np.stack([np.asarray(picture.convert("L")) for picture in pictures])[..., np.newaxis]
+    ours = Sampler(folder).sample(seeds=seeds)
+    assert np.abs(theirs.astype(int) - ours).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def judge() -> MLPClassifier:
+    """Fitted on the real digits; it is 0.9 sure of 95% of real ones that it has not seen."""
+    real = load_data("digits")
+    return MLPClassifier((128,), max_iter=300, random_state=0).fit(flat(real.images), real.labels)
+
+
+def flat(images: Pictures) -> npt.NDArray[np.float64]:
+    return images.reshape(len(images), -1) / 255.0
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 4, 8])
+def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int) -> None:
+    folder = DIGITS / Family(DIGITS).checkpoint_for(num_steps)
+    probabilities = judge.predict_proba(flat(Sampler(folder).sample(seeds=range(1000))))
+    share = np.bincount(probabilities.argmax(1), minlength=10) / 1000
+    assert share.min() >= 0.04, share
+    assert (probabilities.max(1) >= 0.9).mean() >= 0.7
