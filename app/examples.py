@@ -47,6 +47,13 @@ REQUESTS: dict[str, Any] = {
     "several": {"summary": "Four images by themselves in eight steps", "value": {"steps": 8, "n": 4, "seed": 0}},
 }
 
+_DIGIT = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAABAUlEQVR4nAXBv0/CQBQA4PfuXkullJRUJQVR/BEnNnBwcDLx"
+    "P/EPdDIxJu66KAlhcBCj0qghHKG0tnd95/chQO3oehTr8e2NklIjgbvdry1zCg5iUxoLJIPT4+xFdS+vPoofDS4BZ1/zP6dR"
+    "b40WT7klwuL1s6CL1mx3mE8T1GTkMsVw/7Dh+bGHWBEwaopOBh33LWUprACLALhRZZ68G8lMCBLp93419McTxSAI2GGpnlff"
+    "/Vqz0sQCAL06qendY+88BGHJIrhb5bpUnZ3QRyMIwIhQZiVsvCiSBkiypfZee531s9Q4LKgSwgkGvWYlkklSsSWwuuDuWewu"
+    "HmZrjfYfsGRzoHV62bMAAAAASUVORK5CYII="
+)
 _RESULT = {
     "id": _ID,
     "model": "digits",
@@ -56,7 +63,7 @@ _RESULT = {
     "seed": 7,
     "format": "png",
     "layout": "images",
-    "images": [{"seed": 7, "data": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9…"}],
+    "images": [{"seed": 7, "data": _DIGIT}],
     "timings": {"queue": 0.0041, "sample": 0.0063, "encode": 0.0004, "total": 0.0109},
 }
 _PENDING = {"id": _ID, "status": "queued", "queue_position": 2, "created": 1767225600.0}
