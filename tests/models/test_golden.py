@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.authors import authors_config, load_authors_unet
+from models.cfd import CFDConfig, cfd_loss, diversity, entropy, feature_kl
 from models.ddim import ddim_sample
 from models.losses import truncated_snr_loss
 from models.pd import pd_loss
 from models.prediction import Denoiser, add_noise
 from models.schedule import cosine_schedule, step_rows, subgrid
-from models.target import target_batch
+from models.target import TargetBatch, target_batch
 from models.unet import UNetConfig
 
 VECTORS = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
@@ -48,9 +49,11 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-4) -> N
     torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
 
 
-def assert_gradient_close(actual: Tensor | None, expected: Tensor, tolerance: float) -> None:
-    assert actual is not None
-    assert (actual - expected).norm() <= tolerance * expected.norm()
+def assert_gradients_close(student: Denoiser, golden: Golden, key: str, tolerance: float) -> None:
+    for ours, theirs in (("conv_in.weight", "head_weight"), ("conv_out.weight", "tail_weight")):
+        actual, expected = student.network.get_parameter(ours).grad, golden[f"{key}_{theirs}"]
+        assert actual is not None
+        assert (actual - expected).norm() <= tolerance * expected.norm(), ours
 
 
 def test_schedule(golden: Golden) -> None:
@@ -96,10 +99,8 @@ def test_base_loss_of_each_image(golden: Golden) -> None:
     torch.testing.assert_close(loss.mean(), golden["base.loss_both"], rtol=2e-4, atol=0)
 
 
-@pytest.mark.parametrize("name", ROUNDS)
-def test_progressive_distillation_round(golden: Golden, name: str) -> None:
-    teacher, student = denoiser(golden, "teacher"), denoiser(golden, "student")
-    batch = target_batch(
+def round_batch(golden: Golden, name: str, teacher: Denoiser) -> TargetBatch:
+    return target_batch(
         teacher,
         schedule=teacher.schedule,
         rows=torch.tensor(step_rows(ROUNDS[name])),
@@ -107,6 +108,12 @@ def test_progressive_distillation_round(golden: Golden, name: str) -> None:
         eps=golden[f"{name}.noise"],
         step=golden[f"{name}.k"],
     )
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_progressive_distillation_round(golden: Golden, name: str) -> None:
+    teacher, student = denoiser(golden, "teacher"), denoiser(golden, "student")
+    batch = round_batch(golden, name, teacher)
     assert_close(batch.z_t, golden[f"{name}.z_t"])
     # Their target of this chain comes from the form that cancels.
     assert_close(batch.x_target, golden[f"{name}.x_target"], 1e-3 if name == "1024to512" else 1e-4)
@@ -116,9 +123,50 @@ def test_progressive_distillation_round(golden: Golden, name: str) -> None:
     loss = pd_loss(x_hat, batch)
     torch.testing.assert_close(loss, golden[f"{name}.pd_loss"], rtol=2e-4, atol=0)
     loss.backward()
-    assert_gradient_close(
-        student.network.get_parameter("conv_in.weight").grad, golden[f"{name}.pd_grad_head_weight"], 1e-3
-    )
-    assert_gradient_close(
-        student.network.get_parameter("conv_out.weight").grad, golden[f"{name}.pd_grad_tail_weight"], 1e-3
-    )
+    assert_gradients_close(student, golden, f"{name}.pd_grad", 1e-3)
+
+
+class GoldenClassifier(nn.Module):
+    """The small network of the vectors; it takes images in [-1, 1] as they are."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(8, 16, 3, stride=2, padding=1)
+        self.fc = nn.Linear(16, 10)
+        self.load_state_dict(state)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.conv2(self.conv1(images).relu()).relu().mean((2, 3)) * 25
+        return self.fc(features), features
+
+
+@pytest.mark.parametrize(
+    ("key", "config"),
+    [
+        ("cfd_t0.9", CFDConfig()),
+        ("cfd_t0.95_b0.003_g0.75", CFDConfig(temperature=0.95, dataset_weight=0.003, entropy_share=0.75)),
+    ],
+)
+@pytest.mark.parametrize("name", ROUNDS)
+def test_classifier_based_feature_distillation_round(golden: Golden, name: str, key: str, config: CFDConfig) -> None:
+    teacher, student = denoiser(golden, "teacher"), denoiser(golden, "student")
+    classifier = GoldenClassifier(golden.state("classifier.")).requires_grad_(False).eval()
+    batch = round_batch(golden, name, teacher)
+    x_hat = student(batch.z_t, batch.row_t)
+
+    with torch.no_grad():
+        logits, features = classifier(x_hat)
+        _, target_features = classifier(batch.x_target)
+    parts = {
+        "feature_kl": feature_kl(target_features, features, temperature=config.temperature),
+        "entropy": entropy(logits),
+        "diversity": diversity(logits),
+    }
+    for part, value in parts.items():
+        torch.testing.assert_close(value, golden[f"{name}.{key}.{part}"], rtol=2e-4, atol=0)
+
+    loss = cfd_loss(x_hat, batch, classify=classifier, config=config)
+    torch.testing.assert_close(loss, golden[f"{name}.{key}.loss"], rtol=2e-4, atol=0)
+    loss.backward()
+    assert_gradients_close(student, golden, f"{name}.{key}.grad", 5e-3)

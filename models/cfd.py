@@ -1,0 +1,67 @@
+"""Classifier-based feature distillation (Sun et al. 2022): match the teacher's sharpened feature distribution."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.target import TargetBatch
+
+Classify = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Maps images (B, C, H, W) in [-1, 1] to ``(logits, features)``, (B, classes) and (B, width)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CFDConfig:
+    """Weights of the loss; the defaults are the paper's for DenseNet-201.
+
+    Attributes:
+        temperature: Divides the teacher's features; below 1 it sharpens them (tau).
+        dataset_weight: Of the dataset-oriented term (the paper's beta); above 0 the classifier must know the data.
+        entropy_share: Of confidence within that term, the rest being diversity (the paper's gamma).
+    """
+
+    temperature: float = 0.9
+    dataset_weight: float = 0.0
+    entropy_share: float = 0.75
+
+
+def feature_kl(teacher: Tensor, student: Tensor, *, temperature: float) -> Tensor:
+    """``KL(softmax(teacher / temperature) || softmax(student))``, mean over the batch (eq. 7).
+
+    Only the teacher is sharpened, and there is no factor ``temperature^2``.
+
+    Args:
+        teacher: (B, width) float32 features of the targets.
+        student: (B, width) float32 features of the student's images.
+        temperature: Above 0.
+    """
+    log_p = (teacher / temperature).log_softmax(dim=1)
+    log_q = student.log_softmax(dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Mean entropy in nats of the class distribution of each image; low when images are recognisable."""
+    log_p = logits.log_softmax(dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1).mean()
+
+
+def diversity(logits: Tensor) -> Tensor:
+    """Negative entropy in nats of the batch's mean class distribution; low when classes are evenly met."""
+    # The mean of probabilities in logarithms, which does not underflow where a class is never met.
+    log_mean = logits.log_softmax(dim=1).logsumexp(dim=0) - torch.tensor(float(len(logits)), device=logits.device).log()
+    return (log_mean.exp() * log_mean).sum()
+
+
+def cfd_loss(x_hat: Tensor, batch: TargetBatch, *, classify: Classify, config: CFDConfig) -> Tensor:
+    """The CFD loss of a student's ``x_hat`` (B, C, H, W) against the target (eq. 9); a scalar."""
+    with torch.no_grad():
+        _, target_features = classify(batch.x_target)
+    logits, features = classify(x_hat)
+    loss = feature_kl(target_features, features, temperature=config.temperature)
+    if config.dataset_weight == 0:
+        return loss
+    share = config.entropy_share
+    return loss + config.dataset_weight * (share * entropy(logits) + (1 - share) * diversity(logits))
