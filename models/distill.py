@@ -14,6 +14,7 @@ from models.progress import OnProgress
 from models.schedule import subgrid
 from models.target import target_batch
 from models.trainer import Loss, TrainConfig, train
+from models.unet import disable_dropout
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def run_round(
     state_path: Path,
     on_progress: OnProgress,
 ) -> Denoiser:
-    """Train a student from a copy of its teacher; arguments as of ``models.trainer.train``."""
-    student = copy.deepcopy(teacher.network).requires_grad_(True)
+    """Train a student from a copy of its teacher, without dropout; arguments as of ``models.trainer.train``."""
+    student = disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True))
     network = train(
         student,
         loss=round_loss(teacher, this.teacher_rows),

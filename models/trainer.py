@@ -122,9 +122,13 @@ class TrainState:
 
 
 def iteration_generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
-    """The randomness of one iteration, the same whenever and wherever it is run on one kind of device."""
+    """The randomness of one iteration, the same whenever and wherever it is run on one kind of device.
+
+    Torch's own generators, from which dropout draws, are seeded with it too.
+    """
     # torch's CPU generator drops all but 32 bits of a seed, so the pair is hashed into that many.
-    mixed = int(np.random.SeedSequence([seed, iteration]).generate_state(1, np.uint32)[0])
+    mixed, dropout = np.random.SeedSequence([seed, iteration]).generate_state(2, np.uint32).tolist()
+    torch.manual_seed(dropout)
     return torch.Generator(device).manual_seed(mixed)
 
 

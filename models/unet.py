@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +48,12 @@ def build_unet(config: UNetConfig) -> UNet2DModel:
         freq_shift=0,
         norm_eps=1e-5,
     )
+
+
+def disable_dropout(network: UNet2DModel) -> UNet2DModel:
+    """Set the dropout of a network to 0, in its configuration too: a student must not learn from masked activations."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    network.register_to_config(dropout=0.0)
+    return network

@@ -12,6 +12,7 @@ from models.prediction import Denoiser
 from models.progress import Progress
 from models.schedule import cosine_schedule, step_rows
 from models.trainer import TrainConfig, draw_images, iteration_generator
+from models.unet import UNetConfig, build_unet
 
 
 def test_a_chain_halves_the_steps_and_keeps_to_the_rows_of_the_teacher() -> None:
@@ -83,3 +84,25 @@ def test_the_loss_of_a_round_falls_on_each_step_of_the_student(tiny_family: Path
     value = loss(network, x, iteration_generator(0, 0, x.device))
     assert value.ndim == 0
     assert asked == set(range(128, 1025, 128))
+
+
+def test_dropout_of_a_teacher_is_off_in_its_students(tmp_path: Path) -> None:
+    config = UNetConfig(
+        image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1, dropout=0.5
+    )
+    teacher = Denoiser(build_unet(config).requires_grad_(False).eval(), cosine_schedule(), "sample")
+    (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1)
+    student = run_round(
+        teacher,
+        this,
+        images=torch.zeros(4, 8, 8, 1, dtype=torch.uint8),
+        flip=False,
+        config=TrainConfig(iterations=1, batch_size=2),
+        state_path=tmp_path / "state.pt",
+        on_progress=lambda progress: None,  # noqa: ARG005
+    )
+    z_t, row = torch.randn(2, 1, 8, 8), torch.tensor([1024, 1024])
+    student.network.train()
+    teacher.network.train()
+    assert torch.equal(student(z_t, row), student(z_t, row))
+    assert not torch.equal(teacher(z_t, row), teacher(z_t, row))
