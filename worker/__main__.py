@@ -4,8 +4,10 @@ import os
 import socket
 import sys
 import uuid
+import warnings
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from core.broker import make_celery
 from core.connections import connect
@@ -50,6 +52,8 @@ def consume(celery: Celery, queue: Queue, name: str, heartbeat: Heartbeat, *, po
     def draining(**_: object) -> None:
         heartbeat.drain()
 
+    # It warns of running as root with pickled messages; ours are JSON, and containers run as root.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     # Celery keeps its hands off logging where this signal has a receiver.
     signals.setup_logging.connect(_keep_logging)
     signals.worker_ready.connect(ready, weak=False)
