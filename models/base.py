@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from core.card import PredictionType
+from models.batches import Batch
 from models.losses import truncated_snr_loss
 from models.prediction import Denoiser, add_noise
 from models.schedule import Schedule
@@ -13,7 +14,8 @@ from models.trainer import Loss
 def base_loss(*, schedule: Schedule, prediction_type: PredictionType = "sample") -> Loss:
     """The loss of a teacher: truncated-SNR weighted, at rows drawn uniformly (Salimans & Ho 2022, eq. 9)."""
 
-    def loss(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        x = batch.x
         row = torch.randint(len(schedule.alpha), (len(x),), generator=generator, device=x.device)
         eps = torch.randn(x.shape, generator=generator, device=x.device)
         alpha_t, sigma_t = schedule.at(row)

@@ -1,6 +1,7 @@
 """Distillation rounds: a student learns to do in one step what its teacher does in two."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,13 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InvalidRequest
+from models.batches import Batch, TrainingData
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import OnProgress
 from models.schedule import subgrid
-from models.target import target_batch
+from models.target import TargetBatch, target_batch
 from models.trainer import Loss, TrainConfig, train
 from models.unet import disable_dropout
+
+StudentLoss = Callable[[Tensor, TargetBatch], Tensor]
+"""Maps a student's ``x_hat`` (B, C, H, W) and its target to a scalar: how a method says what closeness is."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +76,18 @@ def round_config(config: TrainConfig, num_steps: int) -> TrainConfig:
     return replace(config, iterations=config.iterations * (2 if num_steps <= 2 else 1))
 
 
-def round_loss(teacher: Denoiser, rows: tuple[int, ...]) -> Loss:
+def round_loss(teacher: Denoiser, rows: tuple[int, ...], student_loss: StudentLoss = pd_loss) -> Loss:
     """The loss of one round from ``rows`` to every second of them; the student predicts what the teacher predicts."""
     student_steps = (len(rows) - 1) // 2
     row_table = torch.tensor(rows, device=teacher.schedule.alpha.device)
 
-    def loss(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        x = batch.x
         step = torch.randint(1, student_steps + 1, (len(x),), generator=generator, device=x.device)
         eps = torch.randn(x.shape, generator=generator, device=x.device)
-        batch = target_batch(teacher, schedule=teacher.schedule, rows=row_table, x=x, eps=eps, step=step)
-        x_hat = Denoiser(network, teacher.schedule, teacher.prediction_type)(batch.z_t, batch.row_t)
-        return pd_loss(x_hat, batch)
+        target = target_batch(teacher, schedule=teacher.schedule, rows=row_table, x=x, eps=eps, step=step)
+        x_hat = Denoiser(network, teacher.schedule, teacher.prediction_type)(target.z_t, target.row_t)
+        return student_loss(x_hat, target)
 
     return loss
 
@@ -90,8 +96,8 @@ def run_round(
     teacher: Denoiser,
     this: Round,
     *,
-    images: Tensor,
-    flip: bool,
+    student_loss: StudentLoss = pd_loss,
+    data: TrainingData,
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,
@@ -100,9 +106,8 @@ def run_round(
     student = disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True))
     network = train(
         student,
-        loss=round_loss(teacher, this.teacher_rows),
-        images=images,
-        flip=flip,
+        loss=round_loss(teacher, this.teacher_rows, student_loss),
+        data=data,
         config=config,
         state_path=state_path,
         on_progress=on_progress,

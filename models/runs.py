@@ -8,8 +8,9 @@ import torch
 from core.card import CARD_NAME
 from core.errors import InvalidRequest
 from models.base import base_loss
+from models.batches import TrainingData
 from models.checkpoint import load_checkpoint, refuse_existing, save_checkpoint
-from models.data import Dataset, load_data
+from models.data import load_data
 from models.distill import plan_rounds, round_config, run_round
 from models.engine import pick_device
 from models.prediction import Denoiser
@@ -47,7 +48,6 @@ def train_teacher(
     refuse_existing(out)
     target = pick_device(device)
     dataset = load_data(data, size=size)
-    images = _on_device(dataset, target)
     height, width, channels = dataset.images.shape[1:]
     unet = replace(unet, image_shape=(channels, height, width))
     torch.manual_seed(config.seed)  # fresh weights; dropout
@@ -57,8 +57,7 @@ def train_teacher(
         result = train(
             network,
             loss=base_loss(schedule=cosine_schedule().to(target)),
-            images=images,
-            flip=dataset.flip,
+            data=TrainingData.from_dataset(dataset, target),
             config=config,
             state_path=state_path,
             on_progress=on_progress,
@@ -122,7 +121,7 @@ def distill_chain(
         raise InvalidRequest(
             f"{data!r} has images of {(channels, height, width)}, the teacher of {card.image_shape}", field="data"
         )
-    images = _on_device(dataset, target)
+    training_data = TrainingData.from_dataset(dataset, target)
     network.to(target)
     denoiser = Denoiser(network, cosine_schedule().to(target), card.prediction_type)
     parent = f"{teacher.parent.name}/{teacher.name}"
@@ -132,8 +131,7 @@ def distill_chain(
             denoiser = run_round(
                 denoiser,
                 this,
-                images=images,
-                flip=dataset.flip,
+                data=training_data,
                 config=this_config,
                 state_path=_state_path(folder),
                 on_progress=on_progress,
@@ -155,11 +153,6 @@ def distill_chain(
         parent = f"{out.name}/{folder.name}"
     for folder in folders:
         _state_path(folder).unlink()
-
-
-def _on_device(dataset: Dataset, device: torch.device) -> torch.Tensor:
-    """All images, (N, H, W, C) uint8, in the device's memory."""
-    return torch.tensor(dataset.images, device=device)
 
 
 def _state_path(folder: Path) -> Path:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FewstepError
-from models.images import to_float
+from models.batches import Batch, TrainingData, draw_batch
 from models.progress import OnProgress, Progress, StopTraining
 
-Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
-"""Maps the network, clean images (B, C, H, W) float32 in [-1, 1] and a generator to a scalar loss."""
+Loss = Callable[[nn.Module, Batch, torch.Generator], Tensor]
+"""Maps the network, clean images and a generator to a scalar loss."""
 
 SAVE_EVERY_S = 60.0
 
@@ -132,26 +132,11 @@ def iteration_generator(seed: int, iteration: int, device: torch.device) -> torc
     return torch.Generator(device).manual_seed(mixed)
 
 
-def draw_images(images: Tensor, *, batch_size: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """A batch of (N, H, W, C) uint8 images, drawn with replacement, as (B, C, H, W) float32 in [-1, 1].
-
-    With ``flip`` every other one, by chance, is mirrored.
-    """
-    device = images.device
-    index = torch.randint(len(images), (batch_size,), generator=generator, device=device)
-    batch = to_float(images[index])
-    if flip:
-        mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator, device=device) < 0.5
-        batch = torch.where(mirrored, batch.flip(3), batch)
-    return batch
-
-
 def train(
     network: nn.Module,
     *,
     loss: Loss,
-    images: Tensor,
-    flip: bool,
+    data: TrainingData,
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,
@@ -161,8 +146,7 @@ def train(
     Args:
         network: Trained in place, on the device it is on.
         loss: What to minimise.
-        images: (N, H, W, C) uint8, on the device of the network or on the CPU.
-        flip: Whether mirrored images are images of the same kind.
+        data: What it learns from, on the device of the network.
         config: How to train.
         state_path: Where the run is saved every minute, when it is stopped, and at its end.
         on_progress: Called after every iteration; may raise ``StopTraining``.
@@ -182,8 +166,8 @@ def train(
     saved_at = time.monotonic()
     while state.iteration < config.iterations:
         generator = iteration_generator(config.seed, state.iteration, device)
-        x = draw_images(images, batch_size=config.batch_size, flip=flip, generator=generator)
-        value = loss(network, x, generator)
+        batch = draw_batch(data, batch_size=config.batch_size, generator=generator)
+        value = loss(network, batch, generator)
         state.optimizer.zero_grad()
         value.backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)

@@ -5,13 +5,14 @@ import torch
 
 from core.card import SHIPPED_CHECKPOINTS
 from core.errors import InvalidRequest
+from models.batches import Batch, TrainingData, draw_batch
 from models.checkpoint import load_checkpoint
 from models.data import load_data
 from models.distill import plan_rounds, round_config, round_loss, run_round
 from models.prediction import Denoiser
 from models.progress import Progress
 from models.schedule import cosine_schedule, step_rows
-from models.trainer import TrainConfig, draw_images, iteration_generator
+from models.trainer import TrainConfig, iteration_generator
 from models.unet import UNetConfig, build_unet
 
 
@@ -42,7 +43,7 @@ def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path)
     teacher = Denoiser(network.requires_grad_(False), cosine_schedule(), card.prediction_type)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     (this,) = plan_rounds(card.rows, from_steps=2, to_steps=1)
-    images = torch.tensor(load_data("digits").images)
+    data = TrainingData.from_dataset(load_data("digits"), torch.device("cpu"))
 
     def ignore(progress: Progress) -> None:
         pass
@@ -50,8 +51,7 @@ def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path)
     student = run_round(
         teacher,
         this,
-        images=images,
-        flip=False,
+        data=data,
         config=TrainConfig(iterations=30, batch_size=16, learning_rate=3e-4, decay="cosine"),
         state_path=tmp_path / "state.pt",
         on_progress=ignore,
@@ -61,9 +61,9 @@ def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path)
     def distance(denoise: Denoiser) -> float:
         """From two steps of the teacher, on noise that training did not see."""
         generator = iteration_generator(1, 0, torch.device("cpu"))
-        x = draw_images(images, batch_size=64, flip=False, generator=generator)
+        batch = draw_batch(data, batch_size=64, generator=generator)
         with torch.inference_mode():
-            return round_loss(teacher, this.teacher_rows)(denoise.network, x, generator).item()
+            return round_loss(teacher, this.teacher_rows)(denoise.network, batch, generator).item()
 
     assert distance(student) < 0.7 * distance(teacher)
 
@@ -81,7 +81,7 @@ def test_the_loss_of_a_round_falls_on_each_step_of_the_student(tiny_family: Path
     teacher = Denoiser(Recording(), cosine_schedule(), card.prediction_type)
     loss = round_loss(teacher, card.rows)
     x = torch.zeros(64, 3, 8, 8)
-    value = loss(network, x, iteration_generator(0, 0, x.device))
+    value = loss(network, Batch(x), iteration_generator(0, 0, x.device))
     assert value.ndim == 0
     assert asked == set(range(128, 1025, 128))
 
@@ -95,8 +95,7 @@ def test_dropout_of_a_teacher_is_off_in_its_students(tmp_path: Path) -> None:
     student = run_round(
         teacher,
         this,
-        images=torch.zeros(4, 8, 8, 1, dtype=torch.uint8),
-        flip=False,
+        data=TrainingData(torch.zeros(4, 8, 8, 1, dtype=torch.uint8), flip=False),
         config=TrainConfig(iterations=1, batch_size=2),
         state_path=tmp_path / "state.pt",
         on_progress=lambda progress: None,  # noqa: ARG005

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.batches import Batch, TrainingData, draw_batch
 from models.progress import Progress, StopTraining
-from models.trainer import TrainConfig, TrainingError, TrainState, draw_images, iteration_generator, train, update_ema
+from models.trainer import TrainConfig, TrainingError, TrainState, iteration_generator, train, update_ema
 
 IMAGES = torch.randint(0, 256, (20, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 CONFIG = TrainConfig(
@@ -20,7 +21,8 @@ def small_network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.2), nn.Conv2d(4, 1, 3, padding=1))
 
 
-def noise_loss(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+def noise_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    x = batch.x
     eps = torch.randn(x.shape, generator=generator)
     x_hat: Tensor = network(x + eps)
     return (x_hat - x).square().mean()
@@ -43,8 +45,7 @@ def run(state_path: Path, stop_at: tuple[int, ...] = (), config: TrainConfig = C
             result = train(
                 network,
                 loss=noise_loss,
-                images=IMAGES,
-                flip=True,
+                data=TrainingData(IMAGES, flip=True),
                 config=config,
                 state_path=state_path,
                 on_progress=on_progress,
@@ -112,9 +113,8 @@ def test_gradients_are_clipped(tmp_path: Path) -> None:
 
     train(
         network,
-        loss=lambda network, x, generator: 1e4 * noise_loss(network, x, generator),
-        images=IMAGES,
-        flip=False,
+        loss=lambda network, batch, generator: 1e4 * noise_loss(network, batch, generator),
+        data=TrainingData(IMAGES, flip=False),
         config=replace(CONFIG, clip=0.5),
         state_path=tmp_path / "state.pt",
         on_progress=on_progress,
@@ -126,18 +126,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
     state_path = tmp_path / "state.pt"
     calls = 0
 
-    def explode(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+    def explode(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         nonlocal calls
         calls += 1
-        loss = noise_loss(network, x, generator)
+        loss = noise_loss(network, batch, generator)
         return loss * float("nan") if calls == 6 else loss
 
     def attempt() -> None:
         train(
             small_network(),
             loss=explode,
-            images=IMAGES,
-            flip=True,
+            data=TrainingData(IMAGES, flip=True),
             config=CONFIG,
             state_path=state_path,
             on_progress=ignore,
@@ -170,7 +169,7 @@ def test_images_are_mirrored_only_where_the_data_allows_it() -> None:
     left[0, :, 0] = 255
 
     def draw(flip: bool) -> Tensor:
-        return draw_images(left, batch_size=64, flip=flip, generator=torch.Generator().manual_seed(0))
+        return draw_batch(TrainingData(left, flip), batch_size=64, generator=torch.Generator().manual_seed(0)).x
 
     assert draw(False).shape == (64, 1, 2, 2)
     assert (draw(False)[:, 0, 0, 0] == 1.0).all()
@@ -184,3 +183,11 @@ def test_randomness_of_an_iteration_follows_from_seed_and_iteration() -> None:
 
     assert first(1, 2) == first(1, 2)
     assert len({first(seed, iteration) for seed in (0, 1, 2**32 - 1) for iteration in range(100)}) == 300
+
+
+def test_labels_stay_with_their_images() -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    data = TrainingData(levels.view(256, 1, 1, 1).expand(256, 2, 2, 1), flip=True, labels=levels.long())
+    batch = draw_batch(data, batch_size=500, generator=torch.Generator().manual_seed(0))
+    assert batch.labels is not None
+    torch.testing.assert_close(batch.x[:, 0, 0, 0], batch.labels / 127.5 - 1)

@@ -1,0 +1,54 @@
+"""Training data in a device's memory, and the batches drawn from it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.data import Dataset
+from models.images import to_float
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A data set where it is used.
+
+    Attributes:
+        images: (N, H, W, C) uint8.
+        flip: Whether mirrored images are images of the same kind.
+        labels: (N,) int64, or None.
+    """
+
+    images: Tensor
+    flip: bool
+    labels: Tensor | None = None
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset, device: torch.device) -> "TrainingData":
+        """All of a data set, copied to a device."""
+        labels = None if dataset.labels is None else torch.tensor(dataset.labels, device=device)
+        return cls(torch.tensor(dataset.images, device=device), dataset.flip, labels)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one iteration.
+
+    Attributes:
+        x: (B, C, H, W) float32 in [-1, 1].
+        labels: (B,) int64, or None.
+    """
+
+    x: Tensor
+    labels: Tensor | None = None
+
+
+def draw_batch(data: TrainingData, *, batch_size: int, generator: torch.Generator) -> Batch:
+    """Images drawn with replacement; where the data allow it, every other one, by chance, is mirrored."""
+    device = data.images.device
+    index = torch.randint(len(data.images), (batch_size,), generator=generator, device=device)
+    x = to_float(data.images[index])
+    if data.flip:
+        mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator, device=device) < 0.5
+        x = torch.where(mirrored, x.flip(3), x)
+    return Batch(x, None if data.labels is None else data.labels[index])
