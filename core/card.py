@@ -5,7 +5,7 @@ share image shape and origin: ``digits/teacher``, ``digits/8-step``, ``digits/1-
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,8 @@ from core.errors import FewstepError, InvalidRequest, NotFound
 
 CARD_NAME = "card.json"
 SHIPPED_CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+
+Model = TypeVar("Model", bound=BaseModel)
 
 PredictionType = Literal["sample", "epsilon", "v_prediction"]
 LastStep = Literal["row_0", "x_hat"]
@@ -64,11 +66,15 @@ def read_card(checkpoint: Path) -> Card:
     Raises:
         CheckpointError: It is missing or not a valid card; the message says which file and what is wrong with it.
     """
-    path = checkpoint / CARD_NAME
+    return read_json_card(checkpoint / CARD_NAME, Card)
+
+
+def read_json_card(path: Path, kind: type[Model]) -> Model:
+    """Read a card of any kind; errors as of ``read_card``."""
     try:
-        return Card.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot read the checkpoint's card ({error.strerror})") from error
+        raise CheckpointError(f"{path}: cannot read the card ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

@@ -1,9 +1,6 @@
 """Checkpoints on disk: a directory that plain diffusers opens, plus our card."""
 
-import hashlib
 import json
-import shutil
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from core.card import CARD_NAME, Card, CheckpointError, LastStep, PredictionType, read_card
-from core.errors import InvalidRequest
+from models.files import new_folder, refuse_existing, sha256
 from models.schedule import COSINE_ROWS
 
 _WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
@@ -74,9 +71,7 @@ def save_checkpoint(
     bad = [name for name, value in weights.items() if not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{folder}: not saved, since weights are not finite in float16: {bad[0]}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as partial:
         DDIMPipeline(network, diffusers_scheduler(num_steps, prediction_type)).save_pretrained(partial)
         save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
         config = network.config
@@ -90,15 +85,10 @@ def save_checkpoint(
             parameters=sum(value.numel() for value in weights.values()),
             method=method,
             diffusers_call=_DIFFUSERS_CALL.format(num_steps=num_steps),
-            sha256=_sha256(partial / _WEIGHTS),
+            sha256=sha256(partial / _WEIGHTS),
             **facts,
         )
         (partial / CARD_NAME).write_text(card.model_dump_json(indent=2) + "\n")
-        partial.chmod(0o755)  # mkdtemp makes it private
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return card
 
 
@@ -113,7 +103,7 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
     weights, config_path = folder / _WEIGHTS, folder / _UNET_CONFIG
     if not weights.is_file():
         raise CheckpointError(f"{weights}: the checkpoint has a card but no weights")
-    if _sha256(weights) != card.sha256:
+    if sha256(weights) != card.sha256:
         raise CheckpointError(f"{weights}: SHA-256 differs from the card's; the file is damaged or was changed")
     try:
         network = UNet2DModel.from_config(json.loads(config_path.read_bytes()))
@@ -135,17 +125,6 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
     return network.eval(), card
 
 
-def refuse_existing(folder: Path) -> None:
-    """Raise ``InvalidRequest`` where a checkpoint would be written over something."""
-    if folder.exists():
-        raise InvalidRequest(f"{folder} exists; choose another name or delete it first", field="out")
-
-
 def _height_width(sample_size: int | list[int]) -> tuple[int, int]:
     height, width = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size
     return height, width
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The command line: ``fewstep train``, ``distill``, ``sample``, ``inspect``, ``import``."""
+"""The command line: ``fewstep train``, ``distill``, ``train-classifier``, ``sample``, ``inspect``, ``import``."""
 
 import json
 import shlex
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint, read_card
+from core.classifier_card import Architecture
 from core.errors import FewstepError, InvalidRequest
 from models.progress import StopTraining
 
@@ -94,7 +95,21 @@ def distill(
     from_steps: Annotated[int, typer.Option("--from", min=2, help="Steps of the first teacher.")],
     to_steps: Annotated[int, typer.Option("--to", min=1, help="Steps of the last student.")],
     out: Annotated[Path, typer.Option(help="Family folder; each round writes N-step into it.")],
-    method: Annotated[Literal["pd"], typer.Option(help="pd: progressive distillation.")] = "pd",
+    method: Annotated[
+        Literal["pd", "cfd"],
+        typer.Option(help="pd: progressive distillation; cfd: classifier-based feature distillation."),
+    ] = "pd",
+    classifier: Annotated[Path | None, typer.Option(help="For cfd: a folder that train-classifier wrote.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=1e-3, help="For cfd: below 1 it sharpens the teacher's features.")
+    ] = None,
+    dataset_weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="For cfd: of the dataset term; the classifier must know the data."),
+    ] = None,
+    entropy_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="For cfd: of confidence in that term, the rest is diversity.")
+    ] = None,
     data: Data = "digits",
     size: Size = None,
     iterations: Annotated[int, typer.Option(min=1, help="A round; doubled for students of 2 and 1 steps.")] = 10_000,
@@ -105,12 +120,25 @@ def distill(
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
 ) -> None:
-    """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there."""
+    """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there.
+
+    What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
+    """
+    from models.methods import pick_student_loss
     from models.runs import distill_chain
     from models.trainer import TrainConfig
 
+    folder = locate_checkpoint(checkpoints, teacher)
+    given = {"temperature": temperature, "dataset_weight": dataset_weight, "entropy_share": entropy_share}
+    student_loss, loss_facts = pick_student_loss(
+        method,
+        classifier=classifier,
+        image_shape=read_card(folder).image_shape,
+        given={name: value for name, value in given.items() if value is not None},
+        device=device,
+    )
     distill_chain(
-        teacher=locate_checkpoint(checkpoints, teacher),
+        teacher=folder,
         from_steps=from_steps,
         to_steps=to_steps,
         out=out,
@@ -125,9 +153,55 @@ def distill(
             clip=clip,
             seed=seed,
         ),
+        student_loss=student_loss,
+        loss_facts=loss_facts,
         device=device,
         command=_command_line(),
     )
+
+
+@app.command()
+def train_classifier(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    data: Data = "digits",
+    test: Annotated[
+        str | None, typer.Option(help="Data to measure accuracy on; without it a fifth of --data is kept for that.")
+    ] = None,
+    size: Size = None,
+    architecture: Annotated[
+        Architecture, typer.Option(help="The paper's are resnet-18 and densenet-201.")
+    ] = "resnet-18",
+    iterations: Annotated[int, typer.Option(min=1)] = 20_000,
+    batch_size: Annotated[int, typer.Option(min=2)] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Falls to 0 by a cosine.")] = 1e-3,
+    label_smoothing: Annotated[float, typer.Option(min=0, max=0.99)] = 0.0,
+    shift: Annotated[int, typer.Option(min=0, help="Most pixels by which an image is moved.")] = 4,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
+    from models import classifier_training
+    from models.trainer import TrainConfig
+
+    card = classifier_training.train_classifier(
+        out=out,
+        architecture=architecture,
+        data=data,
+        test=test,
+        size=size,
+        config=TrainConfig(
+            iterations=iterations,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            decay="cosine",
+            seed=seed,
+        ),
+        label_smoothing=label_smoothing,
+        shift_by=shift,
+        device=device,
+        command=_command_line(),
+    )
+    typer.echo(f"{out}: right about {card.accuracy:.2%} of {card.test_images:,} images it had not seen")
 
 
 @app.command()

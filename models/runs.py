@@ -1,7 +1,9 @@
 """Whole runs, from data set and teacher to checkpoints: what the commands ``train`` and ``distill`` do."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -9,10 +11,12 @@ from core.card import CARD_NAME
 from core.errors import InvalidRequest
 from models.base import base_loss
 from models.batches import TrainingData
-from models.checkpoint import load_checkpoint, refuse_existing, save_checkpoint
+from models.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_data
-from models.distill import plan_rounds, round_config, run_round
+from models.distill import StudentLoss, plan_rounds, round_config, run_round
 from models.engine import pick_device
+from models.files import refuse_existing
+from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import terminal_progress
 from models.schedule import COSINE_ROWS, cosine_schedule, step_rows
@@ -52,7 +56,7 @@ def train_teacher(
     unet = replace(unet, image_shape=(channels, height, width))
     torch.manual_seed(config.seed)  # fresh weights; dropout
     network = build_unet(unet).to(target)
-    state_path = _state_path(out)
+    state_path = state_path_of(out)
     with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
         result = train(
             network,
@@ -85,6 +89,8 @@ def distill_chain(
     data: str,
     size: int | None = None,
     config: TrainConfig,
+    student_loss: StudentLoss = pd_loss,
+    loss_facts: Mapping[str, object] = MappingProxyType({}),
     device: str = "auto",
     command: str | None = None,
 ) -> None:
@@ -97,10 +103,12 @@ def distill_chain(
         from_steps: Steps in which the teacher is sampled; a divisor of its own.
         to_steps: Steps of the last student.
         out: Family folder.
-        method: How a student learns: ``pd``.
+        method: Its name for the cards: ``pd`` or ``cfd``.
         data: As of ``models.data.load_data``, and so is ``size``.
         size: Side of the pictures.
         config: Of one round; iterations are doubled for students of two steps and one.
+        student_loss: How a student learns; its networks must be on the same device.
+        loss_facts: Hyper-parameters of the loss, for the cards.
         device: As of ``models.engine.pick_device``.
         command: Recorded in the cards.
 
@@ -113,7 +121,7 @@ def distill_chain(
     rounds = plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps)
     folders = [out / f"{this.num_steps}-step" for this in rounds]
     for folder in folders:
-        if not _state_path(folder).exists():  # else it is a part of this very chain
+        if not state_path_of(folder).exists():  # else it is a part of this very chain
             refuse_existing(folder)
     dataset = load_data(data, size=size)
     height, width, channels = dataset.images.shape[1:]
@@ -131,9 +139,10 @@ def distill_chain(
             denoiser = run_round(
                 denoiser,
                 this,
+                student_loss=student_loss,
                 data=training_data,
                 config=this_config,
-                state_path=_state_path(folder),
+                state_path=state_path_of(folder),
                 on_progress=on_progress,
             )
         if not (folder / CARD_NAME).exists():
@@ -147,13 +156,14 @@ def distill_chain(
                 parent=parent,
                 data=dataset.name,
                 data_fingerprint=dataset.fingerprint,
-                hyper_parameters=asdict(this_config),
+                hyper_parameters={**asdict(this_config), **loss_facts},
                 command=command,
             )
         parent = f"{out.name}/{folder.name}"
     for folder in folders:
-        _state_path(folder).unlink()
+        state_path_of(folder).unlink()
 
 
-def _state_path(folder: Path) -> Path:
+def state_path_of(folder: Path) -> Path:
+    """Where the state of the run that will write ``folder`` is kept."""
     return folder.with_name(f"{folder.name}.state.pt")

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from core.card import read_card
+from core.card import SHIPPED_CHECKPOINTS, read_card
+from core.classifier_card import read_classifier_card
 from models.cli import main
 from models.engine import Sampler, noise_for
 
@@ -107,6 +108,16 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: 
         ("distill --teacher tiny/teacher --from 7 --to 1 --out x", "--from: a grid of 1024 steps"),
         ("distill --teacher tiny/teacher --from 8 --to 4 --out x", "--data: 'digits' has images of (1, 16, 16)"),
         ("distill --teacher tiny/teacher --from 8 --to 4 --out {family}", "4-step exists; choose another name"),
+        ("distill --teacher tiny/teacher --from 8 --to 4 --out x --method cfd", "--classifier: cfd distils through a"),
+        (
+            "distill --teacher tiny/teacher --from 8 --to 4 --out x --temperature 1",
+            "--temperature: pd has no use",
+        ),
+        (
+            "distill --teacher tiny/teacher --from 8 --to 4 --out x --method cfd --classifier {family}/1-step",
+            "is a checkpoint, not a classifier",
+        ),
+        ("train-classifier --out x --architecture vgg", "Invalid value for '--architecture'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: str, message: str, tiny_family: Path, here: Here) -> None:
@@ -136,6 +147,31 @@ def test_train_and_distill_end_in_checkpoints_that_sample(tmp_path: Path, here: 
     assert (cards[1].command or "").startswith("fewstep distill --teacher")
     assert not list(tmp_path.rglob("*.state.pt"))
     here("sample", tmp_path / "mine", "--steps", "1", "--out", tmp_path / "a.png")
+
+
+def test_a_classifier_is_trained_and_distilled_through(tmp_path: Path, here: Here) -> None:
+    classifier = tmp_path / "classifier"
+    said = here(
+        *("train-classifier", "--out", classifier, "--architecture", "resnet-small", "--iterations", "30"),
+        *("--batch-size", "32", "--shift", "1", "--learning-rate", "3e-3"),
+    )
+    assert "359 images it had not seen" in said
+    card = read_classifier_card(classifier)
+    assert card.accuracy > 0.5, "chance is 0.1"
+
+    teacher, mine = SHIPPED_CHECKPOINTS / "digits" / "2-step", tmp_path / "mine"
+    cfd = ("--method", "cfd", "--classifier", classifier, "--temperature", "0.8", "--iterations", "1")
+    here("distill", "--teacher", teacher, "--from", "2", "--to", "1", "--out", mine, "--batch-size", "4", *cfd)
+    student = read_card(mine / "1-step")
+    assert student.method == "cfd"
+    assert student.hyper_parameters["temperature"] == 0.8
+    assert student.hyper_parameters["dataset_weight"] == 0.003, "the paper's for a ResNet"
+    assert student.hyper_parameters["classifier_sha256"] == card.sha256
+
+    tiny = ("distill", "--teacher", "tiny/2-step", "--from", "2", "--to", "1", "--out", tmp_path / "other", *cfd)
+    said = here(*tiny, expect=2)
+    assert "--classifier" in said
+    assert "takes images of (1, 16, 16), the teacher makes (3, 8, 8)" in said
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -1,0 +1,153 @@
+"""Training a classifier: cross-entropy on mirrored and shifted images."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.classifier_card import Architecture, ClassifierCard
+from core.errors import InvalidRequest
+from models.batches import Batch, TrainingData
+from models.classifier import Classifier
+from models.classifier_checkpoint import save_classifier
+from models.data import load_data
+from models.engine import pick_device
+from models.files import refuse_existing
+from models.images import to_float
+from models.progress import terminal_progress
+from models.runs import state_path_of
+from models.trainer import Loss, TrainConfig, train
+
+TEST_SHARE = 0.2
+_EVALUATION_BATCH = 500
+
+
+def shift(x: Tensor, *, most: int, generator: torch.Generator) -> Tensor:
+    """Each of (B, C, H, W) images moved by up to ``most`` pixels in each direction, its edge repeated behind it."""
+    if most == 0:
+        return x
+    height, width = x.shape[2:]
+    padded = functional.pad(x, (most, most, most, most), mode="replicate")
+    offsets = torch.randint(2 * most + 1, (2, len(x)), generator=generator, device=x.device)
+    rows = offsets[0, :, None] + torch.arange(height, device=x.device)
+    columns = offsets[1, :, None] + torch.arange(width, device=x.device)
+    index = torch.arange(len(x), device=x.device)[:, None, None]
+    moved: Tensor = padded[index, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return moved
+
+
+def classification_loss(*, label_smoothing: float, shift_by: int) -> Loss:
+    """Cross-entropy with label smoothing, of images shifted by up to ``shift_by`` pixels."""
+
+    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        assert batch.labels is not None
+        logits, _ = network(shift(batch.x, most=shift_by, generator=generator))
+        return functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
+
+    return loss
+
+
+@torch.inference_mode()
+def accuracy(classifier: Classifier, data: TrainingData) -> float:
+    """Share of a data set that the classifier gets right; leaves it in evaluation mode."""
+    assert data.labels is not None
+    classifier.eval()
+    right = 0
+    for images, labels in zip(data.images.split(_EVALUATION_BATCH), data.labels.split(_EVALUATION_BATCH), strict=True):
+        logits, _ = classifier(to_float(images))
+        right += int((logits.argmax(1) == labels).sum())
+    return right / len(data.images)
+
+
+def split(data: TrainingData, *, seed: int) -> tuple[TrainingData, TrainingData]:
+    """Four fifths to train on and one to test on, the same for the same seed."""
+    assert data.labels is not None
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(data.images))).to(data.images.device)
+    count = round(len(order) * TEST_SHARE)
+    test, rest = order[:count], order[count:]
+    return (
+        TrainingData(data.images[rest], data.flip, data.labels[rest]),
+        TrainingData(data.images[test], data.flip, data.labels[test]),
+    )
+
+
+def train_classifier(
+    *,
+    out: Path,
+    architecture: Architecture,
+    data: str,
+    test: str | None = None,
+    size: int | None = None,
+    config: TrainConfig,
+    label_smoothing: float = 0.0,
+    shift_by: int = 0,
+    device: str = "auto",
+    command: str | None = None,
+) -> ClassifierCard:
+    """Train a classifier and write it with its accuracy on images that it has not seen.
+
+    Args:
+        out: Folder to write; the state of the run is beside it while it lasts.
+        architecture: One of ``models.classifier.SHAPES``.
+        data: As of ``models.data.load_data``, with labels.
+        test: Where the images to test on are; without it a fifth of ``data`` is kept for that.
+        size: Side of the pictures.
+        config: How to train.
+        label_smoothing: Share of each label that is spread over all classes.
+        shift_by: Most pixels by which an image is moved.
+        device: As of ``models.engine.pick_device``.
+        command: Recorded in the card.
+
+    Raises:
+        InvalidRequest: ``out`` exists, the data have no labels, or data or device are not to be had.
+        StopTraining: Stopped by Ctrl-C or SIGTERM.
+    """
+    refuse_existing(out)
+    target = pick_device(device)
+    dataset = load_data(data, size=size)
+    tested = load_data(test, split="test", size=size) if test else dataset
+    for given, option in ((dataset, "data"), (tested, "test")):
+        if given.labels is None:
+            raise InvalidRequest(f"{given.name}: its pictures have no labels, which a classifier needs", field=option)
+    training = TrainingData.from_dataset(dataset, target)
+    if test:
+        testing = TrainingData.from_dataset(tested, target)
+    else:
+        training, testing = split(training, seed=config.seed)
+    height, width, channels = dataset.images.shape[1:]
+    pixels = to_float(training.images)
+    torch.manual_seed(config.seed)  # fresh weights
+    classifier = Classifier(
+        architecture,
+        image_shape=(channels, height, width),
+        num_classes=int(dataset.labels.max()) + 1,  # type: ignore[union-attr]
+        mean=tuple(pixels.mean((0, 2, 3)).tolist()),
+        std=tuple(pixels.std((0, 2, 3)).tolist()),
+    ).to(target)
+    with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
+        train(
+            classifier,
+            loss=classification_loss(label_smoothing=label_smoothing, shift_by=shift_by),
+            data=training,
+            config=config,
+            state_path=state_path_of(out),
+            on_progress=on_progress,
+        )
+    card = save_classifier(
+        out,
+        classifier,
+        architecture=architecture,
+        image_shape=(channels, height, width),
+        class_names=dataset.class_names,
+        accuracy=accuracy(classifier, testing),
+        test_images=len(testing.images),
+        data=dataset.name,
+        data_fingerprint=dataset.fingerprint,
+        hyper_parameters={**asdict(config), "label_smoothing": label_smoothing, "shift_by": shift_by},
+        command=command,
+    )
+    state_path_of(out).unlink()
+    return card
