@@ -1,0 +1,207 @@
+"""The commands that train: ``fewstep train``, ``distill``, ``train-classifier``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from core.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
+from core.classifier_card import Architecture
+from core.errors import InvalidRequest
+
+# What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
+
+training = typer.Typer()
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all randomness.")]
+Checkpoints = Annotated[
+    Path, typer.Option(envvar="FEWSTEP_CHECKPOINTS", help="Folder of model families, for names that are no path.")
+]
+Data = Annotated[
+    str, typer.Option(help="digits, or the path of a Parquet file, image folder or zip, or CIFAR-10 archive.")
+]
+
+Size = Annotated[
+    int | None, typer.Option(min=1, help="Crop pictures to squares and resize them to so many pixels a side.")
+]
+
+
+@training.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Checkpoint folder to write, family/name.")],
+    data: Data = "digits",
+    size: Size = None,
+    iterations: Annotated[int, typer.Option(min=1)] = 800_000,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 2e-4,
+    decay: Annotated[Literal["constant", "cosine"], typer.Option(help="Of the learning rate.")] = "constant",
+    warmup: Annotated[int, typer.Option(min=0, help="Iterations until the learning rate is reached.")] = 5_000,
+    ema_decay: Annotated[float, typer.Option(min=0, max=1, help="Of the averaged weights, an iteration.")] = 0.9999,
+    clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient.")] = 1.0,
+    channels: Annotated[int, typer.Option(min=32, help="Width of the first level, a multiple of 32.")] = 128,
+    multipliers: Annotated[str, typer.Option(help="Width of each level over the first.")] = "1,2,2,2",
+    attention: Annotated[str, typer.Option(help="Levels with self-attention, from 0; may be empty.")] = "1",
+    blocks: Annotated[int, typer.Option(min=1, help="Residual blocks a level.")] = 2,
+    dropout: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
+    from models.runs import train_teacher
+    from models.trainer import TrainConfig
+    from models.unet import UNetConfig
+
+    train_teacher(
+        out=out,
+        data=data,
+        size=size,
+        unet=UNetConfig(
+            channels=channels,
+            multipliers=_integers(multipliers, "multipliers"),
+            attention_levels=_integers(attention, "attention"),
+            blocks=blocks,
+            dropout=dropout,
+        ),
+        config=TrainConfig(
+            iterations=iterations,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            decay=decay,
+            warmup=warmup,
+            clip=clip,
+            ema_decay=ema_decay,
+            seed=seed,
+        ),
+        device=device,
+        command=command_line(),
+    )
+
+
+@training.command()
+def distill(
+    teacher: Annotated[str, typer.Option(help="Checkpoint to start from: a folder or family/name.")],
+    from_steps: Annotated[int, typer.Option("--from", min=2, help="Steps of the first teacher.")],
+    to_steps: Annotated[int, typer.Option("--to", min=1, help="Steps of the last student.")],
+    out: Annotated[Path, typer.Option(help="Family folder; each round writes N-step into it.")],
+    method: Annotated[
+        Literal["pd", "cfd"],
+        typer.Option(help="pd: progressive distillation; cfd: classifier-based feature distillation."),
+    ] = "pd",
+    classifier: Annotated[Path | None, typer.Option(help="For cfd: a folder that train-classifier wrote.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=1e-3, help="For cfd: below 1 it sharpens the teacher's features.")
+    ] = None,
+    dataset_weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="For cfd: of the dataset term; the classifier must know the data."),
+    ] = None,
+    entropy_share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="For cfd: of confidence in that term, the rest is diversity.")
+    ] = None,
+    data: Data = "digits",
+    size: Size = None,
+    iterations: Annotated[int, typer.Option(min=1, help="A round; doubled for students of 2 and 1 steps.")] = 10_000,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Falls to 0 by a cosine over each round.")] = 5e-5,
+    clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient.")] = 1.0,
+    seed: Seed = 0,
+    checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
+    device: Device = "auto",
+) -> None:
+    """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there.
+
+    What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
+    """
+    from models.methods import pick_student_loss
+    from models.runs import distill_chain
+    from models.trainer import TrainConfig
+
+    folder = locate_checkpoint(checkpoints, teacher)
+    given = {"temperature": temperature, "dataset_weight": dataset_weight, "entropy_share": entropy_share}
+    student_loss, loss_facts = pick_student_loss(
+        method,
+        classifier=classifier,
+        image_shape=read_card(folder).image_shape,
+        given={name: value for name, value in given.items() if value is not None},
+        device=device,
+    )
+    distill_chain(
+        teacher=folder,
+        from_steps=from_steps,
+        to_steps=to_steps,
+        out=out,
+        method=method,
+        data=data,
+        size=size,
+        config=TrainConfig(
+            iterations=iterations,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            decay="cosine",
+            clip=clip,
+            seed=seed,
+        ),
+        student_loss=student_loss,
+        loss_facts=loss_facts,
+        device=device,
+        command=command_line(),
+    )
+
+
+@training.command()
+def train_classifier(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    data: Data = "digits",
+    test: Annotated[
+        str | None, typer.Option(help="Data to measure accuracy on; without it a fifth of --data is kept for that.")
+    ] = None,
+    size: Size = None,
+    architecture: Annotated[
+        Architecture, typer.Option(help="The paper's are resnet-18 and densenet-201.")
+    ] = "resnet-18",
+    iterations: Annotated[int, typer.Option(min=1)] = 20_000,
+    batch_size: Annotated[int, typer.Option(min=2)] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Falls to 0 by a cosine.")] = 1e-3,
+    label_smoothing: Annotated[float, typer.Option(min=0, max=0.99)] = 0.0,
+    shift: Annotated[int, typer.Option(min=0, help="Most pixels by which an image is moved.")] = 4,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
+    from models import classifier_training
+    from models.trainer import TrainConfig
+
+    card = classifier_training.train_classifier(
+        out=out,
+        architecture=architecture,
+        data=data,
+        test=test,
+        size=size,
+        config=TrainConfig(
+            iterations=iterations,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            decay="cosine",
+            seed=seed,
+        ),
+        label_smoothing=label_smoothing,
+        shift_by=shift,
+        device=device,
+        command=command_line(),
+    )
+    typer.echo(f"{out}: right about {card.accuracy:.2%} of {card.test_images:,} images it had not seen")
+
+
+def command_line() -> str:
+    """What the user typed, for the cards."""
+    return shlex.join(["fewstep", *sys.argv[1:]])
+
+
+def _integers(text: str, field: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InvalidRequest(f"{text!r} is not a list of integers such as 1,2,2", field=field) from None
