@@ -140,6 +140,7 @@ def train(
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> nn.Module:
     """Train ``network`` to the end of its run, going on from ``state_path`` where a run was cut off.
 
@@ -148,8 +149,9 @@ def train(
         loss: What to minimise.
         data: What it learns from, on the device of the network.
         config: How to train.
-        state_path: Where the run is saved every minute, when it is stopped, and at its end.
+        state_path: Where the run is saved now and then, when it is stopped, and at its end.
         on_progress: Called after every iteration; may raise ``StopTraining``.
+        save_every_s: Seconds between two saves.
 
     Returns:
         The network to keep, in evaluation mode.
@@ -188,7 +190,7 @@ def train(
         except StopTraining:
             state.save(state_path)
             raise
-        if time.monotonic() - saved_at > SAVE_EVERY_S or state.iteration == config.iterations:
+        if time.monotonic() - saved_at > save_every_s or state.iteration == config.iterations:
             state.save(state_path)
             saved_at = time.monotonic()
     return state.result.eval()
