@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         self,
         architecture: Architecture,
         *,
-        image_shape: tuple[int, int, int],
+        channels: int,
         num_classes: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
@@ -51,14 +51,14 @@ class Classifier(nn.Module):
 
         Args:
             architecture: One of ``SHAPES``.
-            image_shape: Channels, height, width.
+            channels: Of the images: 1 for grey, 3 for RGB. They may have any size.
             num_classes: Logits.
             mean: Of each channel of the images it is trained on, which are in [-1, 1].
             std: Likewise.
         """
         super().__init__()
         shape = SHAPES[architecture]
-        self.backbone, width = (_densenet if shape.dense else _resnet)(shape, image_shape[0])
+        self.backbone, width = (_densenet if shape.dense else _resnet)(shape, channels)
         self.head = nn.Linear(width, num_classes)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))

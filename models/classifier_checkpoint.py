@@ -69,7 +69,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, ClassifierCard]:
     channels = card.image_shape[0]
     classifier = Classifier(
         card.architecture,
-        image_shape=card.image_shape,
+        channels=channels,
         num_classes=card.num_classes,
         mean=(0.0,) * channels,  # the file has the real ones
         std=(1.0,) * channels,

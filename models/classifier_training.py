@@ -122,7 +122,7 @@ def train_classifier(
     torch.manual_seed(config.seed)  # fresh weights
     classifier = Classifier(
         architecture,
-        image_shape=(channels, height, width),
+        channels=channels,
         num_classes=int(dataset.labels.max()) + 1,  # type: ignore[union-attr]
         mean=tuple(pixels.mean((0, 2, 3)).tolist()),
         std=tuple(pixels.std((0, 2, 3)).tolist()),

@@ -17,7 +17,7 @@ IMAGES = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 
 def build(architecture: Architecture = "resnet-small", channels: int = 1) -> Classifier:
     torch.manual_seed(0)
     return Classifier(
-        architecture, image_shape=(channels, 16, 16), num_classes=10, mean=(0.2,) * channels, std=(0.5,) * channels
+        architecture, channels=channels, num_classes=10, mean=(0.2,) * channels, std=(0.5,) * channels
     ).eval()
 
 
@@ -26,7 +26,7 @@ def build(architecture: Architecture = "resnet-small", channels: int = 1) -> Cla
 )
 def test_the_networks_of_the_paper_have_its_size(architecture: Architecture, parameters: int, features: int) -> None:
     with torch.device("meta"):
-        classifier = Classifier(architecture, image_shape=(3, 32, 32), num_classes=10, mean=(0.0,) * 3, std=(1.0,) * 3)
+        classifier = Classifier(architecture, channels=3, num_classes=10, mean=(0.0,) * 3, std=(1.0,) * 3)
     assert sum(parameter.numel() for parameter in classifier.parameters()) == parameters
     assert classifier.num_features == features
 
