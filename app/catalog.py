@@ -4,8 +4,7 @@ import time
 from pathlib import Path
 from threading import Lock
 
-from core.card import CheckpointError, Family
-from core.errors import NotFound
+from core.card import CheckpointError, Family, no_family
 from core.log import get_logger
 
 MAX_AGE_S = 1.0
@@ -44,9 +43,7 @@ class Catalog:
             return families[name]
         if name in self._damaged:
             raise CheckpointError(str(self._damaged[name]), field="model")
-        allowed = list(families)
-        listed = ", ".join(allowed) or "none"
-        raise NotFound(f"there is no model {name!r}; there are {listed}", field="model", allowed=allowed)
+        raise no_family(name, list(families))
 
     def _read(self) -> None:
         families: dict[str, Family] = {}

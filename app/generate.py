@@ -15,7 +15,7 @@ from app.negotiation import choose_media_type, prefers_async
 from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
 from core import presence, records
-from core.card import Family
+from core.card import Family, no_checkpoint
 from core.errors import DeadlinePassed, InvalidRequest, Unavailable
 from core.generation import MAX_SEED, GenerateRequest, Generation, served_steps
 from core.queues import Queue, Task
@@ -126,12 +126,7 @@ def _checkpoint(family: Family, steps: int) -> str:
     """The family's student for ``steps``."""
     served = served_steps(family)
     if steps not in served:
-        listed = ", ".join(map(str, served)) or "none"
-        raise InvalidRequest(
-            f"model {family.name!r} has no checkpoint for {steps} steps; it has {listed}",
-            field="steps",
-            allowed=list(served),
-        )
+        raise no_checkpoint(family, steps, list(served))
     return served[steps]
 
 

@@ -110,13 +110,7 @@ class Family:
         try:
             return self.steps[num_steps]
         except KeyError:
-            allowed = list(self.steps)
-            listed = ", ".join(map(str, allowed))
-            raise InvalidRequest(
-                f"model {self.name!r} has no checkpoint for {num_steps} steps; it has {listed}",
-                field="steps",
-                allowed=allowed,
-            ) from None
+            raise no_checkpoint(self, num_steps, list(self.steps)) from None
 
 
 def list_families(root: Path) -> dict[str, Family]:
@@ -129,6 +123,22 @@ def list_families(root: Path) -> dict[str, Family]:
     return {family.name: family for family in families if family.cards}
 
 
+def no_checkpoint(family: Family, num_steps: int, allowed: list[int]) -> InvalidRequest:
+    """The error for steps that a family has no checkpoint for."""
+    listed = ", ".join(map(str, allowed)) or "none"
+    return InvalidRequest(
+        f"model {family.name!r} has no checkpoint for {num_steps} steps; it has {listed}",
+        field="steps",
+        allowed=allowed,
+    )
+
+
+def no_family(name: str, allowed: list[str]) -> NotFound:
+    """The error for a family that does not exist."""
+    listed = ", ".join(allowed) or "none"
+    return NotFound(f"there is no model {name!r}; there are {listed}", field="model", allowed=allowed)
+
+
 def find_family(root: Path, name: str) -> Family:
     """The family ``name`` below ``root``.
 
@@ -139,10 +149,7 @@ def find_family(root: Path, name: str) -> Family:
     try:
         return families[name]
     except KeyError:
-        allowed = list(families)
-        raise NotFound(
-            f"there is no model {name!r}; there are {', '.join(allowed) or 'none'}", field="model", allowed=allowed
-        ) from None
+        raise no_family(name, list(families)) from None
 
 
 def locate_checkpoint(root: Path, model: str, num_steps: int | None = None) -> Path:

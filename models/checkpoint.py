@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from core.card import CARD_NAME, Card, CheckpointError, LastStep, PredictionType, read_card
-from models.files import new_folder, refuse_existing, sha256
+from models.files import new_folder, sha256, verify_weights
 from models.schedule import COSINE_ROWS
 
 _WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
@@ -65,7 +65,6 @@ def save_checkpoint(
         InvalidRequest: ``folder`` exists.
         CheckpointError: A weight is not finite in float16.
     """
-    refuse_existing(folder)
     num_steps = len(rows) - 1
     weights = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()}
     bad = [name for name, value in weights.items() if not value.isfinite().all()]
@@ -101,10 +100,7 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
     """
     card = read_card(folder)
     weights, config_path = folder / _WEIGHTS, folder / _UNET_CONFIG
-    if not weights.is_file():
-        raise CheckpointError(f"{weights}: the checkpoint has a card but no weights")
-    if sha256(weights) != card.sha256:
-        raise CheckpointError(f"{weights}: SHA-256 differs from the card's; the file is damaged or was changed")
+    verify_weights(weights, card.sha256)
     try:
         network = UNet2DModel.from_config(json.loads(config_path.read_bytes()))
         state = load_file(weights)

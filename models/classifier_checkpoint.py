@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from core.card import CheckpointError
 from core.classifier_card import CLASSIFIER_CARD_NAME, Architecture, ClassifierCard, read_classifier_card
 from models.classifier import Classifier
-from models.files import new_folder, sha256
+from models.files import new_folder, sha256, verify_weights
 
 _WEIGHTS = "model.safetensors"
 
@@ -62,10 +62,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, ClassifierCard]:
     """
     card = read_classifier_card(folder)
     weights = folder / _WEIGHTS
-    if not weights.is_file():
-        raise CheckpointError(f"{weights}: the classifier has a card but no weights")
-    if sha256(weights) != card.sha256:
-        raise CheckpointError(f"{weights}: SHA-256 differs from the card's; the file is damaged or was changed")
+    verify_weights(weights, card.sha256)
     channels = card.image_shape[0]
     classifier = Classifier(
         card.architecture,

@@ -15,10 +15,9 @@ from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
 from models.data import load_data
 from models.engine import pick_device
-from models.files import refuse_existing
+from models.files import refuse_existing, state_path_of
 from models.images import to_float
 from models.progress import terminal_progress
-from models.runs import state_path_of
 from models.trainer import Loss, TrainConfig, train
 
 TEST_SHARE = 0.2

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint, read_card
+from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
 from core.errors import FewstepError, InvalidRequest
 from models.cli_training import Checkpoints, Device, Seed, command_line, training
 from models.progress import StopTraining
@@ -66,8 +66,8 @@ def inspect(
     from models.checkpoint import load_checkpoint
 
     folder = locate_checkpoint(checkpoints, model, steps)
-    load_checkpoint(folder)
-    typer.echo(_card_text(read_card(folder)))
+    _, card = load_checkpoint(folder)
+    typer.echo(_card_text(card))
 
 
 @app.command(name="import")

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and the hashes of files."""
+"""Where runs write: folders that appear whole or not at all, states beside them, hashes of weights."""
 
 import hashlib
 import shutil
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.card import CheckpointError
 from core.errors import InvalidRequest
 
 
@@ -33,6 +34,24 @@ def refuse_existing(folder: Path) -> None:
     """Raise ``InvalidRequest`` where something would be written over."""
     if folder.exists():
         raise InvalidRequest(f"{folder} exists; choose another name or delete it first", field="out")
+
+
+def state_path_of(folder: Path) -> Path:
+    """Where the state of the run that will write ``folder`` is kept."""
+    return folder.with_name(f"{folder.name}.state.pt")
+
+
+def verify_weights(path: Path, expected: str) -> None:
+    """Raise ``CheckpointError`` unless the weights are there and are those that a card was written for.
+
+    Args:
+        path: The weights file.
+        expected: The SHA-256 in the card.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is a card but no weights")
+    if sha256(path) != expected:
+        raise CheckpointError(f"{path}: SHA-256 differs from the card's; the file is damaged or was changed")
 
 
 def sha256(path: Path) -> str:

@@ -15,7 +15,7 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_data
 from models.distill import StudentLoss, plan_rounds, round_config, run_round
 from models.engine import pick_device
-from models.files import refuse_existing
+from models.files import refuse_existing, state_path_of
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import terminal_progress
@@ -162,8 +162,3 @@ def distill_chain(
         parent = f"{out.name}/{folder.name}"
     for folder in folders:
         state_path_of(folder).unlink()
-
-
-def state_path_of(folder: Path) -> Path:
-    """Where the state of the run that will write ``folder`` is kept."""
-    return folder.with_name(f"{folder.name}.state.pt")

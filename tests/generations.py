@@ -4,7 +4,11 @@ import time
 import uuid
 from typing import Any
 
+from redis.asyncio import Redis as AsyncRedis
+
+from core import records
 from core.generation import Generation, MediaType
+from core.records import Status
 
 
 def make_generation(**changes: Any) -> Generation:  # noqa: ANN401
@@ -24,3 +28,17 @@ def make_generation(**changes: Any) -> Generation:  # noqa: ANN401
         "request_id": "abc",
     }
     return Generation.model_validate(facts | changes)
+
+
+async def create(api: AsyncRedis, **changes: object) -> str:
+    """Record such a generation as queued; gives its id."""
+    generation = make_generation(**changes)
+    await records.create(api, generation, ttl_s=100)
+    return generation.id
+
+
+async def status(api: AsyncRedis, record_id: str) -> Status:
+    """Where a generation stands that must have a record."""
+    record = await records.read(api, record_id)
+    assert record is not None
+    return record.status

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.local import redis_port
+from tests.processes import free_port
 
 STAND_IN = """
 import http.server, os, signal, sys, time
@@ -102,11 +103,6 @@ class Run:
 
     def supervisor(self) -> int:
         return int((self.folder / "var" / "supervisor.pid").read_text())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from core import records
 from core.connections import connect, connect_async
 from core.records import Status
 from core.settings import Settings
-from tests.generations import make_generation
+from tests.generations import create, make_generation, status
 
 pytestmark = pytest.mark.anyio
 PROBLEM = {"status": 500, "detail": "no"}
@@ -25,18 +25,6 @@ def worker(redis_settings: Settings) -> Iterator[Redis]:
 async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
     async with connect_async(redis_settings) as redis:
         yield redis
-
-
-async def create(api: AsyncRedis, **changes: object) -> str:
-    generation = make_generation(**changes)
-    await records.create(api, generation, ttl_s=100)
-    return generation.id
-
-
-async def status(api: AsyncRedis, record_id: str) -> Status:
-    record = await records.read(api, record_id)
-    assert record is not None
-    return record.status
 
 
 def succeed(worker: Redis, record_id: str, name: str = "w1") -> bool:

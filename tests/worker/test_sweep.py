@@ -10,7 +10,7 @@ from core.connections import connect, connect_async
 from core.queues import Queue
 from core.records import Status
 from core.settings import Settings
-from tests.generations import make_generation
+from tests.generations import create, status
 from worker import sweep as sweeping
 from worker.sweep import MAX_ATTEMPTS, sweep
 
@@ -26,18 +26,6 @@ async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
 @pytest.fixture
 def celery(redis_settings: Settings) -> Celery:
     return make_celery(redis_settings)
-
-
-async def create(api: AsyncRedis, **changes: object) -> str:
-    generation = make_generation(**changes)
-    await records.create(api, generation, ttl_s=100)
-    return generation.id
-
-
-async def status(api: AsyncRedis, record_id: str) -> Status:
-    record = await records.read(api, record_id)
-    assert record is not None
-    return record.status
 
 
 def swept(settings: Settings, celery: Celery, in_hand: set[str]) -> int:
