@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,13 @@ def test_other_seeds_give_other_images(sampler: Sampler) -> None:
 def test_noise_of_a_seed_is_that_of_a_diffusers_generator() -> None:
     expected = torch.randn((1, 3, 8, 8), generator=torch.Generator().manual_seed(8))
     torch.testing.assert_close(noise_for([7, 8], (3, 8, 8))[1:], expected)
+
+
+@pytest.mark.parametrize("seeds", [[-1], [2**32], range(2**32 - 1, 2**32 + 1)])
+def test_seeds_that_would_repeat_an_image_are_refused(sampler: Sampler, seeds: Sequence[int]) -> None:
+    with pytest.raises(InvalidRequest, match="from 0 to 4294967295") as caught:
+        sampler.sample(seeds=seeds)
+    assert caught.value.field == "seed"
 
 
 def test_steps_must_divide_those_the_checkpoint_was_trained_for(sampler: Sampler) -> None:
