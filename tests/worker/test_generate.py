@@ -103,8 +103,14 @@ async def test_a_checkpoint_that_this_worker_lacks(api: AsyncRedis, desk: Desk) 
     assert "no such checkpoint" in record.problem["detail"]
 
 
-async def test_an_unforeseen_error_ends_the_record_and_tells_nothing_of_itself(api: AsyncRedis, desk: Desk) -> None:
-    record = await run(api, desk, seed=-(2**70))  # no API lets this through
+async def test_an_unforeseen_error_ends_the_record_and_tells_nothing_of_itself(
+    api: AsyncRedis, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory, which is hard to bring about")
+
+    monkeypatch.setattr(Sampler, "sample", out_of_memory)
+    record = await run(api, desk)
     assert record.status is Status.FAILED
     assert record.problem is not None
     assert record.problem["status"] == 500
