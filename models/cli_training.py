@@ -34,6 +34,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write, family/name.")],
     data: Data = "digits",
     size: Size = None,
+    init: Annotated[
+        str | None, typer.Option(help="Checkpoint to go on from, in place of a new network: a folder or family/name.")
+    ] = None,
     iterations: Annotated[int, typer.Option(min=1)] = 800_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     learning_rate: Annotated[float, typer.Option(min=0)] = 2e-4,
@@ -47,6 +50,7 @@ def train(
     blocks: Annotated[int, typer.Option(min=1, help="Residual blocks a level.")] = 2,
     dropout: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
     seed: Seed = 0,
+    checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
 ) -> None:
     """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
@@ -65,6 +69,7 @@ def train(
             blocks=blocks,
             dropout=dropout,
         ),
+        init=locate_checkpoint(checkpoints, init) if init else None,
         config=TrainConfig(
             iterations=iterations,
             batch_size=batch_size,

@@ -7,12 +7,12 @@ from types import MappingProxyType
 
 import torch
 
-from core.card import CARD_NAME
+from core.card import CARD_NAME, Card
 from core.errors import InvalidRequest
 from models.base import base_loss
 from models.batches import TrainingData
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.data import load_data
+from models.data import Dataset, load_data
 from models.distill import StudentLoss, plan_rounds, round_config, run_round
 from models.engine import pick_device
 from models.files import refuse_existing, state_path_of
@@ -30,6 +30,7 @@ def train_teacher(
     data: str,
     size: int | None = None,
     unet: UNetConfig,
+    init: Path | None = None,
     config: TrainConfig,
     device: str = "auto",
     command: str | None = None,
@@ -41,6 +42,7 @@ def train_teacher(
         data: As of ``models.data.load_data``, and so is ``size``.
         size: Side of the pictures.
         unet: Size of the network; the image shape is the data set's.
+        init: Checkpoint folder to start from, in place of fresh weights of ``unet``.
         config: How to train.
         device: As of ``models.engine.pick_device``.
         command: Recorded in the card.
@@ -53,9 +55,16 @@ def train_teacher(
     target = pick_device(device)
     dataset = load_data(data, size=size)
     height, width, channels = dataset.images.shape[1:]
-    unet = replace(unet, image_shape=(channels, height, width))
-    torch.manual_seed(config.seed)  # fresh weights; dropout
-    network = build_unet(unet).to(target)
+    start: dict[str, object]
+    if init is None:
+        unet = replace(unet, image_shape=(channels, height, width))
+        torch.manual_seed(config.seed)  # fresh weights
+        network, start = build_unet(unet), asdict(unet)
+    else:
+        network, card = load_checkpoint(init)
+        refuse_other_shape(dataset, card, data)
+        start = {"init": f"{init.parent.name}/{init.name}", "init_sha256": card.sha256}
+    network.to(target)
     state_path = state_path_of(out)
     with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
         result = train(
@@ -73,7 +82,7 @@ def train_teacher(
         method="base",
         data=dataset.name,
         data_fingerprint=dataset.fingerprint,
-        hyper_parameters={**asdict(unet), **asdict(config)},
+        hyper_parameters={**start, **asdict(config)},
         command=command,
     )
     state_path.unlink()
@@ -124,11 +133,7 @@ def distill_chain(
         if not state_path_of(folder).exists():  # else it is a part of this very chain
             refuse_existing(folder)
     dataset = load_data(data, size=size)
-    height, width, channels = dataset.images.shape[1:]
-    if (channels, height, width) != card.image_shape:
-        raise InvalidRequest(
-            f"{data!r} has images of {(channels, height, width)}, the teacher of {card.image_shape}", field="data"
-        )
+    refuse_other_shape(dataset, card, data)
     training_data = TrainingData.from_dataset(dataset, target)
     network.to(target)
     denoiser = Denoiser(network, cosine_schedule().to(target), card.prediction_type)
@@ -162,3 +167,12 @@ def distill_chain(
         parent = f"{out.name}/{folder.name}"
     for folder in folders:
         state_path_of(folder).unlink()
+
+
+def refuse_other_shape(dataset: Dataset, card: Card, data: str) -> None:
+    """Raise ``InvalidRequest`` where the pictures of ``data`` are not of the shape that a checkpoint makes."""
+    height, width, channels = dataset.images.shape[1:]
+    if (channels, height, width) != card.image_shape:
+        raise InvalidRequest(
+            f"{data!r} has images of {(channels, height, width)}, the checkpoint of {card.image_shape}", field="data"
+        )
