@@ -16,6 +16,7 @@ SHIPPED_CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 
 Model = TypeVar("Model", bound=BaseModel)
 
+BetaSchedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
 PredictionType = Literal["sample", "epsilon", "v_prediction"]
 LastStep = Literal["row_0", "x_hat"]
 
@@ -24,6 +25,26 @@ class CheckpointError(FewstepError):
     """A checkpoint on disk is missing, damaged or not what its card says."""
 
     title = "Damaged checkpoint"
+
+
+class NoiseSchedule(BaseModel):
+    """The table of noise levels that a checkpoint's rows index, in diffusers' terms; by default the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    beta_schedule: BetaSchedule = "squaredcos_cap_v2"
+    num_rows: Annotated[int, Field(ge=2, description="Rows of the table: diffusers' num_train_timesteps")] = 1025
+    beta_start: Annotated[float | None, Field(gt=0, lt=1, description="Of the linear tables")] = None
+    beta_end: Annotated[float | None, Field(gt=0, lt=1, description="Of the linear tables")] = None
+
+    @model_validator(mode="after")
+    def _linear_has_ends(self) -> Self:
+        if self.beta_schedule != "squaredcos_cap_v2" and None in (self.beta_start, self.beta_end):
+            raise ValueError(f"{self.beta_schedule} needs beta_start and beta_end")
+        return self
+
+
+PAPER_SCHEDULE = NoiseSchedule()
 
 
 class Card(BaseModel):
@@ -37,26 +58,35 @@ class Card(BaseModel):
         tuple[int, ...],
         Field(description="Rows of the noise schedule from clean to noise, one more than steps: 0, …, 1024"),
     ]
+    schedule: Annotated[NoiseSchedule, Field(description="The table that the rows index")] = PAPER_SCHEDULE
     last_step: Annotated[
         LastStep, Field(description="The step onto the first row: apply row 0 and clip, or return x_hat itself")
     ]
     prediction_type: Annotated[PredictionType, Field(description="What the network predicts, in diffusers' terms")]
     image_shape: Annotated[tuple[int, int, int], Field(description="Channels, height, width")]
+    num_classes: Annotated[
+        int | None, Field(ge=1, description="Classes that an image can be asked of; null if it is unconditional")
+    ] = None
+    class_names: Annotated[tuple[str, ...] | None, Field(description="Name of each class, where known")] = None
     parameters: Annotated[int, Field(ge=1, description="Number of weights")]
-    method: Annotated[str, Field(description="How it was made: base, pd, cfd or import")]
+    method: Annotated[str, Field(description="How it was made: base, pd, cfd, conversion or import")]
     parent: Annotated[str | None, Field(description="The teacher it was distilled from")] = None
     data: Annotated[str | None, Field(description="Training data set")] = None
     data_fingerprint: Annotated[str | None, Field(description="Hash of the decoded training images and labels")] = None
     hyper_parameters: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     command: Annotated[str | None, Field(description="The command that made it")] = None
-    diffusers_call: Annotated[str, Field(description="The diffusers call that gives the same images")]
+    diffusers_call: Annotated[
+        str | None, Field(description="The diffusers call that gives the same images; null if there is none")
+    ] = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Of the weights file")]
 
     @model_validator(mode="after")
     def _rows_fit_steps(self) -> Self:
         if len(self.rows) != self.num_steps + 1 or any(a >= b for a, b in zip(self.rows, self.rows[1:], strict=False)):
             raise ValueError(f"rows must be {self.num_steps + 1} ascending indices, got {len(self.rows)}")
+        if self.rows[0] < 0 or self.rows[-1] >= self.schedule.num_rows:
+            raise ValueError(f"rows must be in 0…{self.schedule.num_rows - 1}, those of the table")
         return self
 
 
@@ -79,6 +109,18 @@ def read_json_card(path: Path, kind: type[Model]) -> Model:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise CheckpointError(f"{path}: not a valid card: {where}: {first['msg']}") from error
+
+
+def refuse_class(card: Card, class_label: int) -> None:
+    """Raise ``InvalidRequest`` where a checkpoint does not know the class."""
+    if card.num_classes is None:
+        raise InvalidRequest("the model is not class-conditional; leave class_label out", field="class_label")
+    if not 0 <= class_label < card.num_classes:
+        raise InvalidRequest(
+            f"class_label is 0 to {card.num_classes - 1}, one of the model's {card.num_classes} classes",
+            field="class_label",
+            allowed={"minimum": 0, "maximum": card.num_classes - 1},
+        )
 
 
 class Family:

@@ -8,7 +8,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
-from core.card import CheckpointError
+from core.card import PAPER_SCHEDULE, CheckpointError, NoiseSchedule, PredictionType
 from models.schedule import COSINE_ROWS, step_rows
 from models.unet import UNetConfig, build_unet
 
@@ -120,10 +120,14 @@ class AuthorsCheckpoint:
     Attributes:
         network: Their network as ours.
         rows: The rows it was trained for, from clean to noise.
+        schedule: The table they index.
+        prediction_type: What their code trains; the file does not say.
     """
 
     network: UNet2DModel
     rows: tuple[int, ...]
+    schedule: NoiseSchedule = PAPER_SCHEDULE
+    prediction_type: PredictionType = "sample"
 
 
 def read_authors_checkpoint(path: Path) -> AuthorsCheckpoint:

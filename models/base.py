@@ -1,18 +1,23 @@
 """Base training: a network that recovers clean images from noisy ones at every row of the schedule."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from core.card import PredictionType
 from models.batches import Batch
 from models.losses import truncated_snr_loss
 from models.prediction import Denoiser, add_noise
-from models.schedule import Schedule
 from models.trainer import Loss
 
 
-def base_loss(*, schedule: Schedule, prediction_type: PredictionType = "sample") -> Loss:
-    """The loss of a teacher: truncated-SNR weighted, at rows drawn uniformly (Salimans & Ho 2022, eq. 9)."""
+def base_loss(denoiser: Denoiser) -> Loss:
+    """The loss of a teacher: truncated-SNR weighted, at rows drawn uniformly (Salimans & Ho 2022, eq. 9).
+
+    Args:
+        denoiser: Says how the network that is trained is to be read.
+    """
+    schedule = denoiser.schedule
 
     def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         x = batch.x
@@ -20,7 +25,7 @@ def base_loss(*, schedule: Schedule, prediction_type: PredictionType = "sample")
         eps = torch.randn(x.shape, generator=generator, device=x.device)
         alpha_t, sigma_t = schedule.at(row)
         z_t = add_noise(x=x, eps=eps, alpha=alpha_t, sigma=sigma_t)
-        x_hat = Denoiser(network, schedule, prediction_type)(z_t, row)
+        x_hat = replace(denoiser, network=network)(z_t, row, batch.labels)
         return truncated_snr_loss(x_hat=x_hat, x_target=x, alpha_t=alpha_t, sigma_t=sigma_t).mean()
 
     return loss

@@ -5,15 +5,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from core.card import CARD_NAME, Card, CheckpointError, LastStep, PredictionType, read_card
+from core.card import (
+    CARD_NAME,
+    PAPER_SCHEDULE,
+    Card,
+    CheckpointError,
+    LastStep,
+    NoiseSchedule,
+    PredictionType,
+    read_card,
+)
 from models.files import new_folder, sha256, verify_weights
-from models.schedule import COSINE_ROWS
+from models.prediction import Denoiser
+from models.schedule import COSINE_ROWS, build_schedule
 
 _WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 _UNET_CONFIG = Path("unet", "config.json")
@@ -25,13 +36,20 @@ _DIFFUSERS_CALL = (
 )
 
 
-def diffusers_scheduler(num_steps: int, prediction_type: PredictionType) -> DDIMScheduler:
-    """The scheduler of diffusers that walks the same rows of the cosine table by the same steps as ours."""
+def diffusers_scheduler(
+    num_steps: int, prediction_type: PredictionType, table: NoiseSchedule = PAPER_SCHEDULE
+) -> DDIMScheduler:
+    """The scheduler of diffusers that walks the rows of a table by the same steps as ours.
+
+    On the paper's table they are the same rows. On others diffusers cannot be told ours; its own are one off at most.
+    """
+    ours = table.num_rows == COSINE_ROWS
     return DDIMScheduler(
-        num_train_timesteps=COSINE_ROWS,
-        beta_schedule="squaredcos_cap_v2",
-        timestep_spacing="leading",
-        steps_offset=(COSINE_ROWS - 1) // num_steps,
+        num_train_timesteps=table.num_rows,
+        beta_schedule=table.beta_schedule,
+        **{name: value for name, value in table if name in ("beta_start", "beta_end") and value is not None},
+        timestep_spacing="leading" if ours else "trailing",
+        steps_offset=(COSINE_ROWS - 1) // num_steps if ours else 0,
         set_alpha_to_one=False,
         prediction_type=prediction_type,
         clip_sample=True,
@@ -43,6 +61,7 @@ def save_checkpoint(
     network: UNet2DModel,
     *,
     rows: tuple[int, ...],
+    schedule: NoiseSchedule = PAPER_SCHEDULE,
     prediction_type: PredictionType = "sample",
     last_step: LastStep = "row_0",
     method: str,
@@ -56,9 +75,10 @@ def save_checkpoint(
         folder: Where to; must not exist.
         network: The trained network.
         rows: Rows of the table from clean to noise, one more than there are steps.
+        schedule: The table that they index.
         prediction_type: What the network predicts.
         last_step: How the last step ends.
-        method: How it was made: ``base``, ``pd``, ``cfd`` or ``import``.
+        method: How it was made; see ``Card.method``.
         facts: Further fields of the card, such as ``parent``, ``data``, ``hyper_parameters``, ``command``.
 
     Raises:
@@ -71,24 +91,34 @@ def save_checkpoint(
     if bad:
         raise CheckpointError(f"{folder}: not saved, since weights are not finite in float16: {bad[0]}")
     with new_folder(folder) as partial:
-        DDIMPipeline(network, diffusers_scheduler(num_steps, prediction_type)).save_pretrained(partial)
+        DDIMPipeline(network, diffusers_scheduler(num_steps, prediction_type, schedule)).save_pretrained(partial)
         save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
         config = network.config
         card = Card(
             fewstep_version=version("fewstep"),
             num_steps=num_steps,
             rows=rows,
+            schedule=schedule,
             last_step=last_step,
             prediction_type=prediction_type,
             image_shape=(config.in_channels, *_height_width(config.sample_size)),
+            num_classes=config.num_class_embeds,
             parameters=sum(value.numel() for value in weights.values()),
             method=method,
-            diffusers_call=_DIFFUSERS_CALL.format(num_steps=num_steps),
+            # diffusers' pipeline gives the network no labels
+            diffusers_call=None if config.num_class_embeds else _DIFFUSERS_CALL.format(num_steps=num_steps),
             sha256=sha256(partial / _WEIGHTS),
             **facts,
         )
         (partial / CARD_NAME).write_text(card.model_dump_json(indent=2) + "\n")
     return card
+
+
+def load_denoiser(folder: Path, device: torch.device) -> tuple[Denoiser, Card]:
+    """A checkpoint's network on a device and how to read it, and its card; errors as of ``load_checkpoint``."""
+    network, card = load_checkpoint(folder)
+    schedule = build_schedule(card.schedule).to(device)
+    return Denoiser(network.to(device), schedule, card.prediction_type, card.num_classes), card
 
 
 def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
@@ -118,6 +148,10 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
     shape = (network.config.in_channels, *_height_width(network.config.sample_size))
     if shape != card.image_shape:
         raise CheckpointError(f"{folder}: the card says images of {card.image_shape}, the network {shape}")
+    if network.config.num_class_embeds != card.num_classes:
+        raise CheckpointError(
+            f"{folder}: the card says {card.num_classes} classes, the network {network.config.num_class_embeds}"
+        )
     return network.eval(), card
 
 

@@ -32,6 +32,9 @@ def sample(
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
     n: Annotated[int, typer.Option(min=1, help="Number of images; image i has seed + i.")] = 1,
     seed: Seed = 0,
+    class_label: Annotated[
+        int | None, typer.Option(min=0, help="For class-conditional models; by default seed modulo number of classes.")
+    ] = None,
     noise: Annotated[
         Path | None, typer.Option(help="A .npy of float32 (N, C, H, W) initial noise, in place of --n and --seed.")
     ] = None,
@@ -39,7 +42,7 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Sample images."""
-    from models.engine import Sampler
+    from models.engine import Sampler, class_labels
     from models.images import read_noise, write_pictures
 
     if out.suffix not in (".png", ".npy"):
@@ -48,9 +51,10 @@ def sample(
     initial = read_noise(noise) if noise is not None else None
     sampler = Sampler(folder, device=device)
     if initial is not None:
-        images = sampler.sample_noise(initial, num_steps=steps)
+        labels = class_labels(sampler.card, range(len(initial)), class_label)
+        images = sampler.sample_noise(initial, labels=labels, num_steps=steps)
     else:
-        images = sampler.sample(seeds=range(seed, seed + n), num_steps=steps)
+        images = sampler.sample(seeds=range(seed, seed + n), class_label=class_label, num_steps=steps)
     write_pictures(out, images)
     count, height, width, _ = images.shape
     typer.echo(f"{out}: {count} of {height}x{width} in {steps or sampler.card.num_steps} steps from {folder}")
@@ -72,22 +76,29 @@ def inspect(
 
 @app.command(name="import")
 def import_(
-    checkpoint: Annotated[Path, typer.Argument(help="ckpt.pt of the CFD authors' code.")],
+    checkpoint: Annotated[
+        str,
+        typer.Argument(help="ckpt.pt of the CFD authors' code, or a pipeline of diffusers: a folder or its Hub name."),
+    ],
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write, family/name.")],
     prediction_type: Annotated[
-        PredictionType, typer.Option(help="What its network predicts; the file does not say.")
-    ] = "sample",
+        PredictionType | None,
+        typer.Option(help="What the network predicts; a ckpt.pt does not say, and is taken to predict the sample."),
+    ] = None,
 ) -> None:
-    """Turn a checkpoint of the CFD authors' code into one of ours."""
+    """Turn a checkpoint of the CFD authors' code, or a pipeline of diffusers, into one of ours."""
     from models.authors import read_authors_checkpoint
     from models.checkpoint import save_checkpoint
+    from models.pipelines import find_pipeline, read_pipeline
 
-    theirs = read_authors_checkpoint(checkpoint)
+    path = Path(checkpoint).expanduser()
+    theirs = read_authors_checkpoint(path) if path.is_file() else read_pipeline(find_pipeline(checkpoint))
     card = save_checkpoint(
         out,
         theirs.network,
         rows=theirs.rows,
-        prediction_type=prediction_type,
+        schedule=theirs.schedule,
+        prediction_type=prediction_type or theirs.prediction_type,
         method="import",
         command=command_line(),
     )
@@ -99,7 +110,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except FewstepError as error:
-        option = f"--{error.field}: " if error.field else ""
+        option = f"--{error.field.replace('_', '-')}: " if error.field else ""
         code = _fail(f"{option}{error.detail}")
     except StopTraining as stop:
         typer.echo(f"\nfewstep: {stop}", err=True)

@@ -49,6 +49,9 @@ def train(
     attention: Annotated[str, typer.Option(help="Levels with self-attention, from 0; may be empty.")] = "1",
     blocks: Annotated[int, typer.Option(min=1, help="Residual blocks a level.")] = 2,
     dropout: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
+    class_conditional: Annotated[
+        bool, typer.Option("--class-conditional", help="Learn the data's classes, so that one can be asked for.")
+    ] = False,
     seed: Seed = 0,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
@@ -70,6 +73,7 @@ def train(
             dropout=dropout,
         ),
         init=locate_checkpoint(checkpoints, init) if init else None,
+        class_conditional=class_conditional,
         config=TrainConfig(
             iterations=iterations,
             batch_size=batch_size,

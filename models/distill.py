@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import InvalidRequest
 from models.batches import Batch, TrainingData
+from models.conversion import conversion_loss
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import OnProgress
@@ -27,15 +29,17 @@ class Round:
     """One round of a chain.
 
     Attributes:
-        teacher_rows: The teacher's rows from clean to noise; the student's are every second of them.
+        teacher_rows: The teacher's rows from clean to noise.
+        rows: The student's: every second of them, or in a conversion all.
     """
 
     teacher_rows: tuple[int, ...]
+    rows: tuple[int, ...]
 
     @property
-    def rows(self) -> tuple[int, ...]:
-        """The student's rows."""
-        return self.teacher_rows[::2]
+    def is_conversion(self) -> bool:
+        """Whether the student keeps the teacher's steps and only predicts something else."""
+        return self.rows == self.teacher_rows
 
     @property
     def num_steps(self) -> int:
@@ -43,13 +47,14 @@ class Round:
         return len(self.rows) - 1
 
 
-def plan_rounds(rows: tuple[int, ...], *, from_steps: int, to_steps: int) -> list[Round]:
+def plan_rounds(rows: tuple[int, ...], *, from_steps: int, to_steps: int, convert: bool = False) -> list[Round]:
     """The rounds from a teacher sampled in ``from_steps`` down to a student of ``to_steps``, halving each time.
 
     Args:
         rows: The teacher's rows; ``from_steps`` must divide their number of steps.
         from_steps: Steps of the first teacher.
         to_steps: Steps of the last student.
+        convert: Whether a conversion comes first, from ``from_steps`` to as many.
 
     Raises:
         InvalidRequest: The teacher cannot be sampled in ``from_steps``, or halving them never meets ``to_steps``.
@@ -58,9 +63,9 @@ def plan_rounds(rows: tuple[int, ...], *, from_steps: int, to_steps: int) -> lis
         current = subgrid(rows, from_steps)
     except ValueError as error:
         raise InvalidRequest(str(error), field="from") from error
-    rounds = []
+    rounds = [Round(current, current)] if convert else []
     while len(current) - 1 > to_steps and len(current) % 2:
-        rounds.append(Round(current))
+        rounds.append(Round(current, current[::2]))
         current = current[::2]
     if not rounds or len(current) - 1 != to_steps:
         raise InvalidRequest(
@@ -85,8 +90,9 @@ def round_loss(teacher: Denoiser, rows: tuple[int, ...], student_loss: StudentLo
         x = batch.x
         step = torch.randint(1, student_steps + 1, (len(x),), generator=generator, device=x.device)
         eps = torch.randn(x.shape, generator=generator, device=x.device)
-        target = target_batch(teacher, schedule=teacher.schedule, rows=row_table, x=x, eps=eps, step=step)
-        x_hat = Denoiser(network, teacher.schedule, teacher.prediction_type)(target.z_t, target.row_t)
+        teach = partial(teacher, labels=batch.labels)
+        target = target_batch(teach, schedule=teacher.schedule, rows=row_table, x=x, eps=eps, step=step)
+        x_hat = replace(teacher, network=network)(target.z_t, target.row_t, batch.labels)
         return student_loss(x_hat, target)
 
     return loss
@@ -103,13 +109,18 @@ def run_round(
     on_progress: OnProgress,
 ) -> Denoiser:
     """Train a student from a copy of its teacher, without dropout; arguments as of ``models.trainer.train``."""
-    student = disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True))
+    student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
+    if this.is_conversion:
+        student = replace(student, prediction_type="sample")
+        loss = conversion_loss(teacher, this.rows, student)
+    else:
+        loss = round_loss(teacher, this.teacher_rows, student_loss)
     network = train(
-        student,
-        loss=round_loss(teacher, this.teacher_rows, student_loss),
+        student.network,
+        loss=loss,
         data=data,
         config=config,
         state_path=state_path,
         on_progress=on_progress,
     )
-    return replace(teacher, network=network)
+    return replace(student, network=network)

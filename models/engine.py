@@ -1,6 +1,7 @@
 """Sampling from a checkpoint: what the command line and the service both use, so that their pixels are the same."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from core.card import Card, refuse_class
 from core.errors import InvalidRequest
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_denoiser
 from models.ddim import ddim_sample
 from models.images import Pictures, to_uint8
-from models.prediction import Denoiser
-from models.schedule import cosine_schedule, subgrid
+from models.schedule import subgrid
 
 BATCH_SIZE = 8
 """Every batch has this size: kernels round differently at different sizes, and an image must not depend on company."""
@@ -50,6 +51,18 @@ def noise_for(seeds: Sequence[int], image_shape: tuple[int, int, int]) -> Tensor
     return noise
 
 
+def class_labels(card: Card, seeds: Sequence[int], class_label: int | None = None) -> list[int]:
+    """The class of each image: ``class_label``, or else its seed modulo the number of classes, so that all are met.
+
+    Raises:
+        InvalidRequest: A class is asked that the checkpoint does not have.
+    """
+    if class_label is not None:
+        refuse_class(card, class_label)
+        return [class_label] * len(seeds)
+    return [seed % (card.num_classes or 1) for seed in seeds]
+
+
 class Sampler:
     """A checkpoint, verified and loaded.
 
@@ -68,14 +81,14 @@ class Sampler:
             InvalidRequest: There is no such device.
         """
         self.device = pick_device(device)
-        network, self.card = load_checkpoint(checkpoint)
-        network.to(self.device).requires_grad_(False)
-        self._denoise = Denoiser(network, cosine_schedule().to(self.device), self.card.prediction_type)
+        self._denoise, self.card = load_denoiser(checkpoint, self.device)
+        self._denoise.network.requires_grad_(False)
 
     def sample(
         self,
         *,
         seeds: Sequence[int],
+        class_label: int | None = None,
         num_steps: int | None = None,
         between_batches: Callable[[], None] = lambda: None,
     ) -> Pictures:
@@ -83,6 +96,7 @@ class Sampler:
 
         Args:
             seeds: In 0 … 2^32 - 1.
+            class_label: Class of all images of a class-conditional checkpoint; by default as of ``class_labels``.
             num_steps: A divisor of the steps the checkpoint was trained for; None for those themselves.
             between_batches: Called before each batch; may raise to give up.
 
@@ -90,20 +104,24 @@ class Sampler:
             (len(seeds), H, W, C) uint8.
 
         Raises:
-            InvalidRequest: ``num_steps`` does not divide the checkpoint's steps.
+            InvalidRequest: ``num_steps`` does not divide the checkpoint's steps, or it has no such class.
         """
         noise = noise_for(seeds, self.card.image_shape)
-        return self.sample_noise(noise, num_steps=num_steps, between_batches=between_batches)
+        labels = class_labels(self.card, seeds, class_label)
+        return self.sample_noise(noise, labels=labels, num_steps=num_steps, between_batches=between_batches)
 
     @torch.inference_mode()
     def sample_noise(
         self,
         noise: Tensor,
         *,
+        labels: Sequence[int] | None = None,
         num_steps: int | None = None,
         between_batches: Callable[[], None] = lambda: None,
     ) -> Pictures:
-        """As ``sample``, from initial noise of (N, C, H, W) float32.
+        """As ``sample``, from initial noise of (N, C, H, W) float32 and a class for each.
+
+        Without ``labels`` image i has the class that seed i would have.
 
         Raises:
             InvalidRequest: ``num_steps`` does not divide the checkpoint's steps, or the noise has another shape.
@@ -115,13 +133,17 @@ class Sampler:
             rows = subgrid(self.card.rows, num_steps or self.card.num_steps)
         except ValueError as error:
             raise InvalidRequest(str(error), field="steps") from error
+        labels = labels or class_labels(self.card, range(len(noise)))
         batches: list[npt.NDArray[np.uint8]] = [np.zeros((0, *noise.shape[2:], noise.shape[1]), np.uint8)]
-        for batch in noise.split(BATCH_SIZE):
+        for start in range(0, len(noise), BATCH_SIZE):
             between_batches()
+            batch = noise[start : start + BATCH_SIZE]
             padded = torch.zeros(BATCH_SIZE, *noise.shape[1:])
             padded[: len(batch)] = batch
+            padded_labels = torch.zeros(BATCH_SIZE, dtype=torch.int64)
+            padded_labels[: len(batch)] = torch.tensor(labels[start : start + BATCH_SIZE])
             images = ddim_sample(
-                self._denoise,
+                partial(self._denoise, labels=padded_labels.to(self.device)),
                 schedule=self._denoise.schedule,
                 rows=rows,
                 noise=padded.to(self.device),

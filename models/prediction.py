@@ -40,7 +40,7 @@ def eps_from_x(*, x_hat: Tensor, z_t: Tensor, alpha_t: Tensor, sigma_t: Tensor) 
 class Denoise(Protocol):
     """Anything that maps noisy images and their rows to clean images."""
 
-    def __call__(self, z_t: Tensor, row: Tensor) -> Tensor:
+    def __call__(self, z_t: Tensor, row: Tensor, /) -> Tensor:
         """``x_hat`` of (B, C, H, W) images ``z_t`` at rows (B,) int64, unclipped float32."""
         ...
 
@@ -51,15 +51,29 @@ class Denoiser:
 
     The network is conditioned on the **row** of the table, never on the index of a sampling step, so that teacher and
     student of any number of steps speak of the same time.
+
+    Attributes:
+        network: Called as ``network(z_t, row).sample``, with ``class_labels`` besides if it is class-conditional.
+        schedule: The table of rows, on the network's device.
+        prediction_type: What the network predicts.
+        num_classes: Classes that the network is conditioned on, or None.
     """
 
     network: nn.Module
     schedule: Schedule
     prediction_type: PredictionType
+    num_classes: int | None = None
 
-    def __call__(self, z_t: Tensor, row: Tensor) -> Tensor:
-        """``x_hat`` of (B, C, H, W) images ``z_t`` at rows (B,) int64, unclipped float32."""
-        prediction: Tensor = self.network(z_t, row).sample
+    def __call__(self, z_t: Tensor, row: Tensor, labels: Tensor | None = None) -> Tensor:
+        """``x_hat`` of (B, C, H, W) images ``z_t`` at rows (B,) int64, unclipped float32.
+
+        Args:
+            z_t: Noisy images.
+            row: Of each image.
+            labels: (B,) int64 class of each image; an unconditional network does without and may be given them.
+        """
+        condition = {} if self.num_classes is None else {"class_labels": labels}
+        prediction: Tensor = self.network(z_t, row, **condition).sample
         alpha_t, sigma_t = self.schedule.at(row)
         # The conversion stays in float32 even where the network runs in a lower precision.
         with torch.autocast(z_t.device.type, enabled=False):

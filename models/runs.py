@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import torch
 
-from core.card import CARD_NAME, Card
+from core.card import CARD_NAME, PAPER_SCHEDULE, Card
 from core.errors import InvalidRequest
 from models.base import base_loss
 from models.batches import TrainingData
-from models.checkpoint import load_checkpoint, save_checkpoint
+from models.checkpoint import load_denoiser, save_checkpoint
 from models.data import Dataset, load_data
 from models.distill import StudentLoss, plan_rounds, round_config, run_round
 from models.engine import pick_device
@@ -19,7 +19,7 @@ from models.files import refuse_existing, state_path_of
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import terminal_progress
-from models.schedule import COSINE_ROWS, cosine_schedule, step_rows
+from models.schedule import build_schedule, full_rows
 from models.trainer import TrainConfig, train
 from models.unet import UNetConfig, build_unet
 
@@ -31,6 +31,7 @@ def train_teacher(
     size: int | None = None,
     unet: UNetConfig,
     init: Path | None = None,
+    class_conditional: bool = False,
     config: TrainConfig,
     device: str = "auto",
     command: str | None = None,
@@ -43,12 +44,13 @@ def train_teacher(
         size: Side of the pictures.
         unet: Size of the network; the image shape is the data set's.
         init: Checkpoint folder to start from, in place of fresh weights of ``unet``.
+        class_conditional: Whether the network learns the data's classes; with ``init`` that is the checkpoint's.
         config: How to train.
         device: As of ``models.engine.pick_device``.
         command: Recorded in the card.
 
     Raises:
-        InvalidRequest: ``out`` exists, or data or device are not to be had.
+        InvalidRequest: ``out`` exists, data or device are not to be had, or the data do not fit the checkpoint.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
     refuse_existing(out)
@@ -57,19 +59,22 @@ def train_teacher(
     height, width, channels = dataset.images.shape[1:]
     start: dict[str, object]
     if init is None:
-        unet = replace(unet, image_shape=(channels, height, width))
+        num_classes = count_classes(dataset) if class_conditional else None
+        unet = replace(unet, image_shape=(channels, height, width), num_classes=num_classes)
         torch.manual_seed(config.seed)  # fresh weights
-        network, start = build_unet(unet), asdict(unet)
+        network, schedule = build_unet(unet).to(target), PAPER_SCHEDULE
+        denoiser = Denoiser(network, build_schedule(schedule).to(target), "sample", num_classes)
+        start = asdict(unet)
     else:
-        network, card = load_checkpoint(init)
-        refuse_other_shape(dataset, card, data)
+        denoiser, card = load_denoiser(init, target)
+        refuse_other_data(dataset, card)
+        schedule = card.schedule
         start = {"init": f"{init.parent.name}/{init.name}", "init_sha256": card.sha256}
-    network.to(target)
     state_path = state_path_of(out)
     with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
         result = train(
-            network,
-            loss=base_loss(schedule=cosine_schedule().to(target)),
+            denoiser.network,
+            loss=base_loss(denoiser),
             data=TrainingData.from_dataset(dataset, target),
             config=config,
             state_path=state_path,
@@ -78,8 +83,11 @@ def train_teacher(
     save_checkpoint(
         out,
         result,
-        rows=step_rows(COSINE_ROWS - 1),
+        rows=full_rows(schedule.num_rows),
+        schedule=schedule,
+        prediction_type=denoiser.prediction_type,
         method="base",
+        class_names=dataset.class_names if denoiser.num_classes else None,
         data=dataset.name,
         data_fingerprint=dataset.fingerprint,
         hyper_parameters={**start, **asdict(config)},
@@ -106,6 +114,7 @@ def distill_chain(
     """Run a chain of rounds and write a checkpoint ``N-step`` into the family ``out`` for each.
 
     Every round starts from the unrounded weights of the one before. A chain that was cut off goes on where it was.
+    If the teacher predicts noise, a first round makes of it a student of as many steps that predicts images.
 
     Args:
         teacher: Checkpoint folder.
@@ -122,21 +131,20 @@ def distill_chain(
         command: Recorded in the cards.
 
     Raises:
-        InvalidRequest: The steps do not halve, images do not fit the teacher, or a student exists already.
+        InvalidRequest: The steps do not halve, the data do not fit the teacher, or a student exists already.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
     target = pick_device(device)
-    network, card = load_checkpoint(teacher)
-    rounds = plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps)
+    denoiser, card = load_denoiser(teacher, target)
+    convert = card.prediction_type == "epsilon"
+    rounds = plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps, convert=convert)
     folders = [out / f"{this.num_steps}-step" for this in rounds]
     for folder in folders:
         if not state_path_of(folder).exists():  # else it is a part of this very chain
             refuse_existing(folder)
     dataset = load_data(data, size=size)
-    refuse_other_shape(dataset, card, data)
+    refuse_other_data(dataset, card)
     training_data = TrainingData.from_dataset(dataset, target)
-    network.to(target)
-    denoiser = Denoiser(network, cosine_schedule().to(target), card.prediction_type)
     parent = f"{teacher.parent.name}/{teacher.name}"
     for this, folder in zip(rounds, folders, strict=True):
         this_config = round_config(config, this.num_steps)
@@ -155,13 +163,15 @@ def distill_chain(
                 folder,
                 denoiser.network,
                 rows=this.rows,
-                prediction_type=card.prediction_type,
+                schedule=card.schedule,
+                prediction_type=denoiser.prediction_type,
                 last_step=card.last_step,
-                method=method,
+                method="conversion" if this.is_conversion else method,
+                class_names=card.class_names,
                 parent=parent,
                 data=dataset.name,
                 data_fingerprint=dataset.fingerprint,
-                hyper_parameters={**asdict(this_config), **loss_facts},
+                hyper_parameters={**asdict(this_config), **({} if this.is_conversion else loss_facts)},
                 command=command,
             )
         parent = f"{out.name}/{folder.name}"
@@ -169,10 +179,26 @@ def distill_chain(
         state_path_of(folder).unlink()
 
 
-def refuse_other_shape(dataset: Dataset, card: Card, data: str) -> None:
-    """Raise ``InvalidRequest`` where the pictures of ``data`` are not of the shape that a checkpoint makes."""
+def refuse_other_data(dataset: Dataset, card: Card) -> None:
+    """Raise ``InvalidRequest`` where a data set has not the shape, or not the classes, of what a checkpoint makes."""
     height, width, channels = dataset.images.shape[1:]
     if (channels, height, width) != card.image_shape:
         raise InvalidRequest(
-            f"{data!r} has images of {(channels, height, width)}, the checkpoint of {card.image_shape}", field="data"
+            f"{dataset.name!r} has images of {(channels, height, width)}, the checkpoint of {card.image_shape}",
+            field="data",
         )
+    if card.num_classes is not None and count_classes(dataset) > card.num_classes:
+        raise InvalidRequest(
+            f"{dataset.name!r} has {count_classes(dataset)} classes, the checkpoint {card.num_classes}", field="data"
+        )
+
+
+def count_classes(dataset: Dataset) -> int:
+    """Number of classes of a data set with labels.
+
+    Raises:
+        InvalidRequest: It has none.
+    """
+    if dataset.labels is None:
+        raise InvalidRequest(f"{dataset.name!r}: its pictures have no labels, which this needs", field="data")
+    return len(dataset.class_names or ()) or int(dataset.labels.max()) + 1

@@ -7,6 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from core.card import NoiseSchedule
+
 COSINE_ROWS = 1025
 """Rows 0 (almost clean) … 1024 (almost pure noise); one more than the 1024 steps between them."""
 
@@ -57,6 +59,20 @@ def cosine_schedule(num_rows: int = COSINE_ROWS) -> Schedule:
     return Schedule.from_betas(torch.tensor(betas, dtype=torch.float64))
 
 
+def build_schedule(table: NoiseSchedule) -> Schedule:
+    """The table that a card names: the cosine one, or a linear one of DDPM's kind (Ho et al. 2020), in float64.
+
+    ``linear`` betas run evenly from ``beta_start`` to ``beta_end``; of ``scaled_linear`` betas the square roots do.
+    """
+    if table.beta_schedule == "squaredcos_cap_v2":
+        return cosine_schedule(table.num_rows)
+    assert table.beta_start is not None
+    assert table.beta_end is not None
+    power = 2 if table.beta_schedule == "scaled_linear" else 1
+    ends = (table.beta_start ** (1 / power), table.beta_end ** (1 / power))
+    return Schedule.from_betas(torch.linspace(*ends, table.num_rows, dtype=torch.float64) ** power)
+
+
 def step_rows(num_steps: int, num_rows: int = COSINE_ROWS) -> tuple[int, ...]:
     """A sampler's ``num_steps + 1`` rows, clean to noise: ``round(linspace(0, num_rows - 1, num_steps + 1))``.
 
@@ -68,6 +84,14 @@ def step_rows(num_steps: int, num_rows: int = COSINE_ROWS) -> tuple[int, ...]:
     if not 1 <= num_steps < num_rows:
         raise ValueError(f"num_steps must be in 1…{num_rows - 1}, got {num_steps}")
     return tuple(round(k * (num_rows - 1) / num_steps) for k in range(num_steps + 1))
+
+
+def full_rows(num_rows: int) -> tuple[int, ...]:
+    """Rows of a teacher that knows all of a table: of the largest power of two steps, which halves down to one.
+
+    1024 steps on the paper's table of 1025 rows, 512 on one of 1000.
+    """
+    return step_rows(2 ** ((num_rows - 1).bit_length() - 1), num_rows)
 
 
 def subgrid(rows: tuple[int, ...], num_steps: int) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ class UNetConfig:
         attention_levels: Levels, from 0, with self-attention.
         blocks: Residual blocks a level.
         dropout: In each residual block; for base training only.
+        num_classes: Classes to be conditioned on; None for an unconditional network.
     """
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
@@ -25,10 +26,11 @@ class UNetConfig:
     attention_levels: tuple[int, ...] = (1,)
     blocks: int = 2
     dropout: float = 0.0
+    num_classes: int | None = None
 
 
 def build_unet(config: UNetConfig) -> UNet2DModel:
-    """A U-Net with fresh weights; called as ``unet(z_t, row).sample``."""
+    """A U-Net with fresh weights; called as of ``models.prediction.Denoiser``."""
     image_channels, height, width = config.image_shape
     attention = [level in config.attention_levels for level in range(len(config.multipliers))]
     return UNet2DModel(
@@ -40,6 +42,7 @@ def build_unet(config: UNetConfig) -> UNet2DModel:
         down_block_types=tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attention),
         up_block_types=tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attention)),
         dropout=config.dropout,
+        num_class_embeds=config.num_classes,
         # The authors' choices, all different from diffusers' defaults: one attention head, symmetric padding where
         # the picture is halved, sines before cosines.
         attention_head_dim=None,

@@ -69,7 +69,7 @@ def test_plain_diffusers_gives_our_images(tiny_family: Path, num_steps: int) -> 
 def assert_plain_diffusers_agrees(folder: Path) -> None:
     seeds = [3, 4, 5]
     sampler = Sampler(folder, device="cpu")
-    call = sampler.card.diffusers_call
+    call = sampler.card.diffusers_call or ""
     assert call.startswith("DDIMPipeline.from_pretrained(folder)(")
     # The very call that the card gives, on floats, so that no rounding hides a difference.
     call = call[:-1] + ", output_type='np').images"
