@@ -61,6 +61,7 @@ _RESULT = {
     "steps": 1,
     "n": 1,
     "seed": 7,
+    "class_label": None,
     "format": "png",
     "layout": "images",
     "images": [{"seed": 7, "data": _DIGIT}],

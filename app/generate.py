@@ -15,7 +15,7 @@ from app.negotiation import choose_media_type, prefers_async
 from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
 from core import presence, records
-from core.card import Family, no_checkpoint
+from core.card import Family, no_checkpoint, refuse_class
 from core.errors import DeadlinePassed, InvalidRequest, Unavailable
 from core.generation import MAX_SEED, GenerateRequest, Generation, served_steps
 from core.queues import Queue, Task
@@ -105,14 +105,18 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
             allowed=["grid"],
         )
     family = service.catalog.find(body.model or settings.default_model)
+    checkpoint = _checkpoint(family, body.steps)
+    if body.class_label is not None:
+        refuse_class(family.cards[checkpoint], body.class_label)
     created = time.time()
     return Generation(
         id=uuid.uuid4().hex,
         model=family.name,
-        checkpoint=_checkpoint(family, body.steps),
+        checkpoint=checkpoint,
         steps=body.steps,
         n=body.n,
         seed=seed,
+        class_label=body.class_label,
         format=media_type.removeprefix("image/") if media_type.is_picture else body.format,
         layout=layout,
         media_type=media_type,

@@ -51,6 +51,14 @@ class GenerateRequest(BaseModel):
             ge=0, le=MAX_SEED, description="Seed of the first image; image i has seed + i. Drawn and returned if absent"
         ),
     ] = None
+    class_label: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="Class of all images, for class-conditional models; without it an image's class is its seed "
+            "modulo the number of classes",
+        ),
+    ] = None
     format: Annotated[ImageFormat, Field(description="Image format inside JSON and zip, and for `Accept: image/*`")] = (
         "png"
     )
@@ -67,6 +75,7 @@ class Generation(BaseModel):
         id: 32 hexadecimal digits.
         checkpoint: Folder name within the family.
         created: Seconds since the epoch, when the API accepted it.
+        class_label: Class of all images, or None: the model has no classes, or each image is to have that of its seed.
         deadline: Seconds since the epoch after which nobody waits for the result; ``None`` for an asynchronous one.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
     """
@@ -79,6 +88,7 @@ class Generation(BaseModel):
     steps: int
     n: int
     seed: int
+    class_label: int | None = None
     format: ImageFormat
     layout: Layout
     media_type: MediaType
@@ -117,6 +127,7 @@ class GenerateResponse(BaseModel):
     steps: int
     n: int
     seed: int
+    class_label: int | None
     format: ImageFormat
     layout: Layout
     images: list[GeneratedImage]

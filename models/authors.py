@@ -58,6 +58,7 @@ def authors_config(state: Mapping[str, Tensor], *, image_size: tuple[int, int] =
         multipliers=tuple(multipliers),
         attention_levels=tuple(attention_levels),
         blocks=blocks[0],
+        norm_groups=32,
     )
 
 

@@ -16,6 +16,8 @@ class UNetConfig:
         multipliers: Width of each level as a multiple of ``channels``; each level after the first halves the picture.
         attention_levels: Levels, from 0, with self-attention.
         blocks: Residual blocks a level.
+        norm_groups: Groups of each normalisation, at most 32 as in the paper and of at least 4 channels. A group of one
+            channel takes away whatever is added to all of its pixels, and time and class with it.
         dropout: In each residual block; for base training only.
         num_classes: Classes to be conditioned on; None for an unconditional network.
     """
@@ -25,6 +27,7 @@ class UNetConfig:
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
     attention_levels: tuple[int, ...] = (1,)
     blocks: int = 2
+    norm_groups: int | None = None
     dropout: float = 0.0
     num_classes: int | None = None
 
@@ -38,6 +41,7 @@ def build_unet(config: UNetConfig) -> UNet2DModel:
         in_channels=image_channels,
         out_channels=image_channels,
         layers_per_block=config.blocks,
+        norm_num_groups=config.norm_groups or min(32, config.channels // 4),
         block_out_channels=tuple(config.channels * multiplier for multiplier in config.multipliers),
         down_block_types=tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attention),
         up_block_types=tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attention)),

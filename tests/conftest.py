@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 # The networks of these tests are so small that threads only wait for each other. Set before torch is imported,
@@ -28,6 +29,18 @@ def tiny_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(seed)
         name = "teacher" if num_steps == 1024 else f"{num_steps}-step"
         save_checkpoint(family / name, build_unet(config), rows=step_rows(num_steps), method="base")
+    return family
+
+
+@pytest.fixture(scope="session")
+def conditional_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A family ``classes`` of random weights, 8x8 RGB images and three classes: 2-step and 1-step."""
+    family = tmp_path_factory.mktemp("conditional") / "classes"
+    config = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
+    for num_steps in (2, 1):
+        torch.manual_seed(num_steps)
+        network = build_unet(replace(config, num_classes=3))
+        save_checkpoint(family / f"{num_steps}-step", network, rows=step_rows(num_steps), method="base")
     return family
 
 

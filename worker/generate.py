@@ -99,7 +99,7 @@ def _sample(generation: Generation, desk: Desk) -> str:
         queue_s = max(time.time() - generation.created, 0)
         metrics.QUEUE_SECONDS.observe(queue_s)
         started = time.perf_counter()
-        images = sampler.sample(seeds=generation.seeds, between_batches=check)
+        images = sampler.sample(seeds=generation.seeds, class_label=generation.class_label, between_batches=check)
         sample_s = time.perf_counter() - started
     labels = (generation.model, str(generation.steps))
     metrics.SAMPLING_SECONDS.labels(*labels).observe(sample_s)

@@ -11,9 +11,10 @@ from tests.e2e.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterator[Stack]:
+def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, conditional_family: Path) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     shutil.copytree(tiny_family, folder / "checkpoints" / "digits")  # the default model's name; tests damage it
+    shutil.copytree(conditional_family, folder / "checkpoints" / "classes")
     stack = Stack(folder, folder / "checkpoints")
     try:
         yield stack

@@ -28,7 +28,7 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
 
 def test_unknown_model_lists_the_models(api: httpx.Client) -> None:
     document = problem(api.post("/generate", json={"model": "cats"}), 404)
-    assert (document["field"], document["allowed"]) == ("model", ["digits"])
+    assert (document["field"], document["allowed"]) == ("model", ["classes", "digits"])
     assert document["instance"] == "/generate"
 
 
@@ -53,6 +53,7 @@ def test_steps_without_a_student_list_those_there_are(api: httpx.Client) -> None
         ({"format": "gif"}, "format"),
         ({"layout": "row"}, "layout"),
         ({"model": 7}, "model"),
+        ({"class_label": -1}, "class_label"),
     ],
 )
 def test_a_wrong_value_names_its_field_and_what_is_allowed(
@@ -65,6 +66,14 @@ def test_a_wrong_value_names_its_field_and_what_is_allowed(
     assert document["errors"][0]["detail"]
 
 
+def test_a_class_that_the_model_does_not_have(api: httpx.Client) -> None:
+    document = problem(api.post("/generate", json={"model": "classes", "steps": 1, "class_label": 3}), 422)
+    assert (document["field"], document["allowed"]) == ("class_label", {"minimum": 0, "maximum": 2})
+    document = problem(api.post("/generate", json={"class_label": 0}), 422)
+    assert document["field"] == "class_label"
+    assert "not class-conditional" in document["detail"]
+
+
 def test_several_wrong_values_are_all_named(api: httpx.Client) -> None:
     document = problem(api.post("/generate", json={"steps": 9, "n": "many"}), 422)
     assert {error["field"] for error in document["errors"]} == {"steps", "n"}
@@ -73,7 +82,7 @@ def test_several_wrong_values_are_all_named(api: httpx.Client) -> None:
 def test_an_unknown_field_lists_the_known(api: httpx.Client) -> None:
     document = problem(api.post("/generate", json={"step": 4}), 422)
     assert document["field"] == "step"
-    assert document["allowed"] == ["model", "steps", "n", "seed", "format", "layout"]
+    assert document["allowed"] == ["model", "steps", "n", "seed", "class_label", "format", "layout"]
 
 
 def test_too_many_images(api: httpx.Client) -> None:
@@ -156,7 +165,7 @@ def test_unknown_generation_says_how_long_results_are_kept(api: httpx.Client, me
 def test_unknown_checkpoint_lists_those_there_are(api: httpx.Client) -> None:
     document = problem(api.get("/models/digits/3-step"), 404)
     assert document["allowed"] == ["teacher", "8-step", "4-step", "2-step", "1-step"]
-    assert problem(api.get("/models/cats/1-step"), 404)["allowed"] == ["digits"]
+    assert problem(api.get("/models/cats/1-step"), 404)["allowed"] == ["classes", "digits"]
     problem(api.get("/models/digits/..%2f..%2fetc"), 404)
 
 

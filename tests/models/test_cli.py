@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from PIL import Image
 from safetensors import safe_open
 
@@ -18,6 +20,7 @@ from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.classifier_card import read_classifier_card
 from models.cli import main
 from models.engine import Sampler, noise_for
+from models.unet import UNetConfig, build_unet
 
 FEWSTEP = Path(sys.executable).with_name("fewstep")
 GOLDEN = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
@@ -238,6 +241,74 @@ def test_import_of_a_student_takes_its_own_weights_and_rows(tmp_path: Path, here
     with safe_open(GOLDEN, "pt") as file:
         head = file.get_tensor("student.head.weight")
     assert torch.equal(sampler._denoise.network.get_parameter("conv_in.weight"), head.half().float())
+
+
+def test_an_imported_base_model_is_distilled_and_sampled(tmp_path: Path, here: Here) -> None:
+    authors_file(tmp_path / "ckpt.pt", num_steps=1024, scale=1)
+    family = tmp_path / "golden"
+    here("import", tmp_path / "ckpt.pt", "--out", family / "teacher")
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for index in range(4):
+        pixels = np.random.default_rng(index).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(source / f"{index}.png")
+    here(
+        *("distill", "--teacher", family / "teacher", "--from", "8", "--to", "4", "--out", family),
+        *("--data", source, "--iterations", "2", "--batch-size", "2"),
+    )
+    assert read_card(family / "4-step").parent == "golden/teacher"
+    here("sample", family, "--steps", "4", "--out", tmp_path / "a.npy")
+    assert np.load(tmp_path / "a.npy").shape == (1, 32, 32, 3)
+
+
+def test_a_pipeline_of_diffusers_is_imported_converted_distilled_and_sampled(tmp_path: Path, here: Here) -> None:
+    torch.manual_seed(0)
+    network = build_unet(UNetConfig(image_shape=(1, 16, 16), channels=32, multipliers=(1,), attention_levels=()))
+    DDPMPipeline(network, DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
+    family = tmp_path / "digits"
+    here("import", tmp_path / "ddpm", "--out", family / "teacher")
+    here(
+        *("distill", "--teacher", family / "teacher", "--from", "4", "--to", "2", "--out", family),
+        *("--iterations", "2", "--batch-size", "2"),
+    )
+    converted, student = read_card(family / "4-step"), read_card(family / "2-step")
+    assert (converted.method, converted.prediction_type, converted.parent) == (
+        "conversion",
+        "sample",
+        "digits/teacher",
+    )
+    assert (student.method, student.prediction_type, student.parent) == ("pd", "sample", "digits/4-step")
+    assert student.rows == (0, 500, 999)
+    assert student.schedule == read_card(family / "teacher").schedule
+    for steps in ("4", "2"):
+        here("sample", family, "--steps", steps, "--out", tmp_path / "a.png")
+
+
+def test_a_class_conditional_family_from_training_to_one_class(tmp_path: Path, here: Here) -> None:
+    family = tmp_path / "numbers"
+    tiny = (*TINY_TRAINING, "--iterations", "2")
+    here("train", "--out", family / "teacher", "--class-conditional", *tiny)
+    card = read_card(family / "teacher")
+    assert card.num_classes == 10
+    assert card.class_names == tuple("0123456789")
+    here(
+        *("distill", "--teacher", family / "teacher", "--from", "2", "--to", "1", "--out", family),
+        *("--iterations", "1", "--batch-size", "2"),
+    )
+    assert read_card(family / "1-step").class_names == card.class_names
+    here("sample", family, "--steps", "1", "--class-label", "3", "--out", tmp_path / "a.npy")
+    said = here("sample", family, "--steps", "1", "--class-label", "10", "--out", tmp_path / "a.npy", expect=2)
+    assert said.startswith("fewstep: --class-label: class_label is 0 to 9")
+
+
+def test_training_goes_on_from_another_checkpoint(tmp_path: Path, here: Here) -> None:
+    out = tmp_path / "more" / "teacher"
+    tiny = ("--iterations", "1", "--batch-size", "2", "--learning-rate", "0", "--warmup", "0", "--ema-decay", "0.5")
+    here("train", "--out", out, "--init", "digits/teacher", "--checkpoints", SHIPPED_CHECKPOINTS, *tiny)
+    start = read_card(SHIPPED_CHECKPOINTS / "digits" / "teacher")
+    card = read_card(out)
+    assert card.sha256 == start.sha256  # nothing was learnt at a learning rate of 0
+    assert (card.hyper_parameters["init"], card.hyper_parameters["init_sha256"]) == ("digits/teacher", start.sha256)
 
 
 class Evil:

@@ -69,6 +69,7 @@ def test_size_of_the_network_is_read_off_its_weights(golden: Golden) -> None:
         multipliers=tuple(theirs["ch_mult"]),
         attention_levels=tuple(theirs["attn"]),
         blocks=theirs["num_res_blocks"],
+        norm_groups=32,
     )
 
 
