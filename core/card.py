@@ -194,6 +194,16 @@ def find_family(root: Path, name: str) -> Family:
         raise no_family(name, list(families)) from None
 
 
+def locate_family(root: Path, model: str) -> Family:
+    """The family that a user means by ``model``: a folder, or a name below ``root``.
+
+    Raises:
+        NotFound: There is no such family.
+    """
+    family = Family(Path(model)) if Path(model).is_dir() else None
+    return family if family and family.cards else find_family(root, model)
+
+
 def locate_checkpoint(root: Path, model: str, num_steps: int | None = None) -> Path:
     """The checkpoint folder that a user means by ``model``.
 
@@ -209,9 +219,7 @@ def locate_checkpoint(root: Path, model: str, num_steps: int | None = None) -> P
     for folder in (Path(model), root / model):
         if (folder / CARD_NAME).is_file():
             return folder
-    family = Family(Path(model)) if Path(model).is_dir() else None
-    if family is None or not family.cards:
-        family = find_family(root, model)
+    family = locate_family(root, model)
     if num_steps is None:
         listed = ", ".join(map(str, family.steps))
         raise InvalidRequest(

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
-from models.sources import Contents, Picture, Source, bad_data
+from models.sources import Contents, NoSuchSplit, Picture, Source, bad_data
 
 
 class _Layout(NamedTuple):
@@ -56,11 +56,12 @@ def cifar_source(path: Path, *, split: str) -> Source:
         split: ``train`` or ``test``.
 
     Raises:
-        InvalidRequest: The split is neither. Reading raises it for a damaged archive, for missing batches, and for a
-            pickle that holds anything but arrays of bytes, numbers, text and containers of them.
+        NoSuchSplit: The split is neither.
+        InvalidRequest: Reading raises it for a damaged archive, for missing batches, and for a pickle that holds
+            anything but arrays of bytes, numbers, text and containers of them.
     """
     if split not in _CIFAR_10.files:
-        raise bad_data(f"{path}: no split {split!r} in it; it has test, train")
+        raise NoSuchSplit(f"{path}: no split {split!r} in it; it has test, train", field="data")
     return Source(path.name, (path,) if path.is_file() else tuple(sorted(path.iterdir())), lambda: _read(path, split))
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``fewstep train``, ``distill``, ``train-classifier``, ``sample``, ``inspect``, ``import``."""
+"""The command line: ``fewstep sample``, ``inspect``, ``import``, and the commands that train and evaluate."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ import typer
 
 from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
 from core.errors import FewstepError, InvalidRequest
+from models.cli_evaluate import evaluation
 from models.cli_training import Checkpoints, Device, Seed, command_line, training
 from models.progress import StopTraining
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(training)
+app.add_typer(evaluation)
 
 
 @app.command()

@@ -70,7 +70,7 @@ def load_data(
     if size is not None and size < 1:
         raise bad_data(f"pictures cannot be resized to {size} pixels; the least is 1")
     found = _find(source, split=split)
-    folder = cache or Path(os.environ.get("FEWSTEP_CACHE") or "~/.cache/fewstep").expanduser()
+    folder = cache or cache_folder()
     entry = folder / f"{_key(found, split=split, size=size)}.npy"
     decoded = read_decoded(entry)
     if decoded is None:
@@ -82,6 +82,11 @@ def load_data(
     if decoded is None:
         raise FewstepError(f"{entry}: decoded data reads back otherwise than it was written")
     return Dataset(name=found.name, flip=found.flip if flip is None else flip, **decoded._asdict())
+
+
+def cache_folder() -> Path:
+    """Where what took long to make is kept: ``$FEWSTEP_CACHE``, else ``~/.cache/fewstep``; it need not exist."""
+    return Path(os.environ.get("FEWSTEP_CACHE") or "~/.cache/fewstep").expanduser()
 
 
 def _find(source: str, *, split: str) -> Source:

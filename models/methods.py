@@ -51,5 +51,10 @@ def pick_student_loss(
             f"{classifier} takes images of {card.image_shape}, the teacher makes {image_shape}", field="classifier"
         )
     config = replace(CFDConfig() if SHAPES[card.architecture].dense else RESNET_PRESET, **given)
-    facts: dict[str, object] = {**asdict(config), "classifier": classifier.name, "classifier_sha256": card.sha256}
+    facts: dict[str, object] = {
+        **asdict(config),
+        "classifier": classifier.name,
+        "classifier_architecture": card.architecture,  # a judge must be of another
+        "classifier_sha256": card.sha256,
+    }
     return partial(cfd_loss, classify=network.to(pick_device(device)), config=config), facts

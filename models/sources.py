@@ -60,6 +60,10 @@ class Source:
     flip: bool = True
 
 
+class NoSuchSplit(InvalidRequest):
+    """The data have splits, but not the one asked for."""
+
+
 def bad_data(message: str) -> InvalidRequest:
     """The error for data that cannot be used."""
     return InvalidRequest(message, field="data")
@@ -69,14 +73,14 @@ def of_split(words: Mapping[_Item, str], *, split: str, where: Path) -> list[_It
     """The items of one split, or all of them unless every item's word is the name of a split.
 
     Raises:
-        InvalidRequest: There are splits, but not this one.
+        NoSuchSplit: There are splits, but not this one.
     """
     present = set(words.values())
     if not present <= _SPLITS:
         return list(words)
     chosen = [item for item, word in words.items() if word == split]
     if not chosen:
-        raise bad_data(f"{where}: no split {split!r} in it; it has {', '.join(sorted(present))}")
+        raise NoSuchSplit(f"{where}: no split {split!r} in it; it has {', '.join(sorted(present))}", field="data")
     return chosen
 
 

@@ -170,6 +170,7 @@ def test_a_classifier_is_trained_and_distilled_through(tmp_path: Path, here: Her
     assert student.hyper_parameters["temperature"] == 0.8
     assert student.hyper_parameters["dataset_weight"] == 0.003, "the paper's for a ResNet"
     assert student.hyper_parameters["classifier_sha256"] == card.sha256
+    assert student.hyper_parameters["classifier_architecture"] == "resnet-small"
 
     tiny = ("distill", "--teacher", "tiny/2-step", "--from", "2", "--to", "1", "--out", tmp_path / "other", *cfd)
     said = here(*tiny, expect=2)

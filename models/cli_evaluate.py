@@ -1,0 +1,145 @@
+"""``fewstep evaluate``: samples of checkpoints against a data set."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
+from core.errors import InvalidRequest
+from models.cli_training import Checkpoints, Data, Device, Size
+
+if TYPE_CHECKING:
+    from models.evaluation import Evaluation
+
+# What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
+
+evaluation = typer.Typer()
+
+_JUDGE = "judge"  # the folder that a family's judge is in
+
+
+@evaluation.command()
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A checkpoint (folder or family/name), or a family: without --steps all its students, "
+            "and its teacher at as many steps."
+        ),
+    ],
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
+    data: Data = "digits",
+    size: Size = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a classifier of another architecture than the one distilled through; "
+            "by default the folder judge in the family."
+        ),
+    ] = None,
+    inception: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the FID's Inception-v3, in place of a judge: torch-fidelity's .pth."),
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option(min=4, help="Samples; by default as many as there are images, from 2,000 to 50,000."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the first sample; sample i has seed + i.")] = 0,
+    save: Annotated[bool, typer.Option("--save", help="Write the figures into the cards.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of the figures as JSON.")] = False,
+    checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
+    device: Device = "auto",
+) -> None:
+    """Judge samples: Fréchet distance, Inception score, precision, recall, and how sure the judge is of them."""
+    from tqdm import tqdm
+
+    from models.data import load_data
+    from models.engine import BATCH_SIZE, Sampler, pick_device
+    from models.evaluation import default_count, pairs_of, save_evaluation
+    from models.evaluation import evaluate as evaluate_samples
+    from models.extractors import judge_extractor, refuse_distilled_through
+    from models.inception import inception_extractor
+    from models.reference import load_reference
+
+    if judge and inception:
+        raise InvalidRequest("one of --judge and --inception judges, not both", field="inception")
+    if steps is None and not any((folder / CARD_NAME).is_file() for folder in (Path(model), checkpoints / model)):
+        pairs = list(pairs_of(locate_family(checkpoints, model)))
+    else:
+        folder = locate_checkpoint(checkpoints, model, steps)
+        pairs = [(folder, steps or read_card(folder).num_steps)]
+    target = pick_device(device)
+    train = load_data(data, size=size)
+    if inception:
+        extractor = inception_extractor(inception, device=target)
+    else:
+        judge = judge or _judge_of_family(pairs[0][0])
+        for folder, _ in pairs:
+            refuse_distilled_through(judge, folder)
+        height, width, channels = train.images.shape[1:]
+        extractor = judge_extractor(judge, image_shape=(channels, height, width), device=target)
+    reference = load_reference(data, train, size=size, extractor=extractor)
+    count = n or default_count(train)
+    total = count * len(pairs)
+
+    results: list[tuple[Path, Evaluation]] = []
+
+    def show() -> None:
+        bar.update(min(BATCH_SIZE, total - bar.n))
+
+    with tqdm(total=total, unit="img", unit_scale=True, dynamic_ncols=True) as bar:
+        for folder, num_steps in pairs:
+            bar.set_description(f"{folder.name} in {num_steps}")
+            result = evaluate_samples(
+                Sampler(folder, device=device),
+                num_steps=num_steps,
+                count=count,
+                first_seed=seed,
+                extractor=extractor,
+                train=train,
+                reference=reference,
+                between_batches=show,
+            )
+            results.append((folder, result))
+    typer.echo(_as_json(results) if as_json else _table(results))
+    if save:
+        for folder, result in results:
+            save_evaluation(folder, result)
+
+
+def _judge_of_family(checkpoint: Path) -> Path:
+    folder = checkpoint.resolve().parent / _JUDGE
+    if not folder.is_dir():
+        raise InvalidRequest(
+            f"{folder.parent} has no {_JUDGE}; name a classifier of another architecture than the one distilled "
+            "through, or Inception's weights by --inception",
+            field="judge",
+        )
+    return folder
+
+
+def _as_json(results: list[tuple[Path, "Evaluation"]]) -> str:
+    return json.dumps([{"checkpoint": str(folder), **asdict(result)} for folder, result in results], indent=2)
+
+
+def _table(results: list[tuple[Path, "Evaluation"]]) -> str:
+    """Markdown, under what all figures have in common."""
+    first = results[0][1]
+    lines = [
+        f"{first.samples:,} samples, seeds {first.first_seed} to {first.first_seed + first.samples - 1}, against "
+        f"{first.data_images:,} images of {first.data} ({first.data_split}, {first.data_fingerprint[:12]})",
+        f"judged by {first.extractor} ({first.extractor_sha256[:12]}); floor, {first.floor_of}: {first.floor:.3f}",
+        "",
+        "| steps | checkpoint | Fréchet distance | Inception score | precision | recall | sure | smallest class |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for folder, one in results:
+        score = f"{one.inception_score:.2f} ± {one.inception_score_deviation:.2f}"
+        shares = (one.precision, one.recall, one.sure, one.smallest_class)
+        cells = [f"{one.frechet_distance:.3f}", score, *("-" if share is None else f"{share:.3f}" for share in shares)]
+        lines.append(f"| {one.num_steps} | {folder.parent.name}/{folder.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
