@@ -10,7 +10,7 @@ import typer
 from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
 from core.errors import FewstepError, InvalidRequest
 from models.cli_training import Checkpoints, Device, Seed, command_line, training
-from models.progress import StopTraining
+from models.progress import StopTraining, speaks
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 
@@ -102,7 +102,8 @@ def main() -> None:
         option = f"--{error.field}: " if error.field else ""
         code = _fail(f"{option}{error.detail}")
     except StopTraining as stop:
-        typer.echo(f"\nfewstep: {stop}", err=True)
+        if speaks():
+            typer.echo(f"\nfewstep: {stop}", err=True)
         code = 130
     except (KeyboardInterrupt, typer.Abort):
         code = 130
