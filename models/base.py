@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from models.batches import Batch
 from models.losses import truncated_snr_loss
+from models.parallel import Draws
 from models.prediction import Denoiser, add_noise
 from models.trainer import Loss
 
@@ -19,10 +19,10 @@ def base_loss(denoiser: Denoiser) -> Loss:
     """
     schedule = denoiser.schedule
 
-    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         x = batch.x
-        row = torch.randint(len(schedule.alpha), (len(x),), generator=generator, device=x.device)
-        eps = torch.randn(x.shape, generator=generator, device=x.device)
+        row = draws.randint(0, len(schedule.alpha), (len(x),))
+        eps = draws.randn(x.shape)
         alpha_t, sigma_t = schedule.at(row)
         z_t = add_noise(x=x, eps=eps, alpha=alpha_t, sigma=sigma_t)
         x_hat = replace(denoiser, network=network)(z_t, row, batch.labels)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.parallel import gather_rows
 from models.target import TargetBatch
 
 Classify = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Maps images (B, C, H, W) in [-1, 1] to ``(logits, features)``, (B, classes) and (B, width)."""
+"""Maps images (B, C, H, W) in [-1, 1] to ``(logits, features)``, float32 (B, classes) and (B, width)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,10 @@ def diversity(logits: Tensor) -> Tensor:
 
 
 def cfd_loss(x_hat: Tensor, batch: TargetBatch, *, classify: Classify, config: CFDConfig) -> Tensor:
-    """The CFD loss of a student's ``x_hat`` (B, C, H, W) against the target (eq. 9); a scalar."""
+    """The CFD loss of a student's ``x_hat`` (B, C, H, W) against the target (eq. 9); a scalar.
+
+    Diversity is that of the whole batch, so the outcome does not depend on how many processes share it.
+    """
     with torch.no_grad():
         _, target_features = classify(batch.x_target)
     logits, features = classify(x_hat)
@@ -68,4 +72,4 @@ def cfd_loss(x_hat: Tensor, batch: TargetBatch, *, classify: Classify, config: C
     if config.dataset_weight == 0:
         return loss
     share = config.entropy_share
-    return loss + config.dataset_weight * (share * entropy(logits) + (1 - share) * diversity(logits))
+    return loss + config.dataset_weight * (share * entropy(logits) + (1 - share) * diversity(gather_rows(logits)))

@@ -69,9 +69,15 @@ class Classifier(nn.Module):
         return self.head.in_features
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, num_classes) and pooled features before the head (B, num_features) of (B, C, H, W) in [-1, 1]."""
-        features: Tensor = self.backbone((images - self.mean) / self.std).mean((2, 3))
-        return self.head(features), features
+        """Logits (B, num_classes) and pooled features before the head (B, num_features) of (B, C, H, W) in [-1, 1].
+
+        All float32.
+        """
+        maps: Tensor = self.backbone((images - self.mean) / self.std)
+        # Pooling and head stay in float32 even where the backbone runs in a lower precision.
+        with torch.autocast(images.device.type, enabled=False):
+            features = maps.float().mean((2, 3))
+            return self.head(features), features
 
 
 def _norm_relu(channels: int) -> list[nn.Module]:

@@ -15,8 +15,10 @@ from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
 from models.data import load_data
 from models.engine import pick_device
+from models.execution import AUTO, Execution
 from models.files import refuse_existing, state_path_of
 from models.images import to_float
+from models.parallel import Draws, refuse_processes
 from models.progress import terminal_progress
 from models.trainer import Loss, TrainConfig, train
 
@@ -24,15 +26,14 @@ TEST_SHARE = 0.2
 _EVALUATION_BATCH = 500
 
 
-def shift(x: Tensor, *, most: int, generator: torch.Generator) -> Tensor:
+def shift(x: Tensor, *, most: int, draws: Draws) -> Tensor:
     """Each of (B, C, H, W) images moved by up to ``most`` pixels in each direction, its edge repeated behind it."""
     if most == 0:
         return x
     height, width = x.shape[2:]
     padded = functional.pad(x, (most, most, most, most), mode="replicate")
-    offsets = torch.randint(2 * most + 1, (2, len(x)), generator=generator, device=x.device)
-    rows = offsets[0, :, None] + torch.arange(height, device=x.device)
-    columns = offsets[1, :, None] + torch.arange(width, device=x.device)
+    rows = draws.randint(0, 2 * most + 1, (len(x), 1)) + torch.arange(height, device=x.device)
+    columns = draws.randint(0, 2 * most + 1, (len(x), 1)) + torch.arange(width, device=x.device)
     index = torch.arange(len(x), device=x.device)[:, None, None]
     moved: Tensor = padded[index, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     return moved
@@ -41,9 +42,9 @@ def shift(x: Tensor, *, most: int, generator: torch.Generator) -> Tensor:
 def classification_loss(*, label_smoothing: float, shift_by: int) -> Loss:
     """Cross-entropy with label smoothing, of images shifted by up to ``shift_by`` pixels."""
 
-    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         assert batch.labels is not None
-        logits, _ = network(shift(batch.x, most=shift_by, generator=generator))
+        logits, _ = network(shift(batch.x, most=shift_by, draws=draws))
         return functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
 
     return loss
@@ -84,6 +85,7 @@ def train_classifier(
     label_smoothing: float = 0.0,
     shift_by: int = 0,
     device: str = "auto",
+    execution: Execution = AUTO,
     command: str | None = None,
 ) -> ClassifierCard:
     """Train a classifier and write it with its accuracy on images that it has not seen.
@@ -98,12 +100,14 @@ def train_classifier(
         label_smoothing: Share of each label that is spread over all classes.
         shift_by: Most pixels by which an image is moved.
         device: As of ``models.engine.pick_device``.
+        execution: How the network is run.
         command: Recorded in the card.
 
     Raises:
         InvalidRequest: ``out`` exists, the data have no labels, or data or device are not to be had.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
+    refuse_processes("batch normalisation would see the images of one process only; start it without torchrun")
     refuse_existing(out)
     target = pick_device(device)
     dataset = load_data(data, size=size)
@@ -134,6 +138,7 @@ def train_classifier(
             config=config,
             state_path=state_path_of(out),
             on_progress=on_progress,
+            execution=execution,
         )
     card = save_classifier(
         out,
@@ -145,7 +150,12 @@ def train_classifier(
         test_images=len(testing.images),
         data=dataset.name,
         data_fingerprint=dataset.fingerprint,
-        hyper_parameters={**asdict(config), "label_smoothing": label_smoothing, "shift_by": shift_by},
+        hyper_parameters={
+            **asdict(config),
+            "precision": execution.precision_on(target),
+            "label_smoothing": label_smoothing,
+            "shift_by": shift_by,
+        },
         command=command,
     )
     state_path_of(out).unlink()

@@ -11,7 +11,7 @@ from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoi
 from core.errors import FewstepError, InvalidRequest
 from models.cli_evaluate import evaluation
 from models.cli_training import Checkpoints, Device, Seed, command_line, training
-from models.progress import StopTraining
+from models.progress import StopTraining, speaks
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 
@@ -115,7 +115,8 @@ def main() -> None:
         option = f"--{error.field.replace('_', '-')}: " if error.field else ""
         code = _fail(f"{option}{error.detail}")
     except StopTraining as stop:
-        typer.echo(f"\nfewstep: {stop}", err=True)
+        if speaks():
+            typer.echo(f"\nfewstep: {stop}", err=True)
         code = 130
     except (KeyboardInterrupt, typer.Abort):
         code = 130

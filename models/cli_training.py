@@ -24,6 +24,14 @@ Data = Annotated[
     str, typer.Option(help="digits, or the path of a Parquet file, image folder or zip, or CIFAR-10 archive.")
 ]
 
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="Of the networks; targets, losses and weights are fp32. auto: bf16 on GPUs, fp32 on CPUs."),
+]
+Compile = Annotated[
+    bool | None, typer.Option("--compile/--no-compile", help="Compile the networks; by default on CUDA only.")
+]
+
 Size = Annotated[
     int | None, typer.Option(min=1, help="Crop pictures to squares and resize them to so many pixels a side.")
 ]
@@ -55,8 +63,11 @@ def train(
     seed: Seed = 0,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
+    precision: PrecisionOption = "auto",
+    compile_: Compile = None,
 ) -> None:
     """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
+    from models.execution import Execution
     from models.runs import train_teacher
     from models.trainer import TrainConfig
     from models.unet import UNetConfig
@@ -85,6 +96,7 @@ def train(
             seed=seed,
         ),
         device=device,
+        execution=Execution(precision=precision, compile=compile_),
         command=command_line(),
     )
 
@@ -119,15 +131,19 @@ def distill(
     seed: Seed = 0,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
+    precision: PrecisionOption = "auto",
+    compile_: Compile = None,
 ) -> None:
     """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there.
 
     What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
     """
+    from models.execution import Execution
     from models.methods import pick_student_loss
     from models.runs import distill_chain
     from models.trainer import TrainConfig
 
+    execution = Execution(precision=precision, compile=compile_)
     folder = locate_checkpoint(checkpoints, teacher)
     given = {"temperature": temperature, "dataset_weight": dataset_weight, "entropy_share": entropy_share}
     student_loss, loss_facts = pick_student_loss(
@@ -136,6 +152,7 @@ def distill(
         image_shape=read_card(folder).image_shape,
         given={name: value for name, value in given.items() if value is not None},
         device=device,
+        execution=execution,
     )
     distill_chain(
         teacher=folder,
@@ -156,6 +173,7 @@ def distill(
         student_loss=student_loss,
         loss_facts=loss_facts,
         device=device,
+        execution=execution,
         command=command_line(),
     )
 
@@ -178,9 +196,12 @@ def train_classifier(
     shift: Annotated[int, typer.Option(min=0, help="Most pixels by which an image is moved.")] = 4,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: PrecisionOption = "auto",
+    compile_: Compile = None,
 ) -> None:
     """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
     from models import classifier_training
+    from models.execution import Execution
     from models.trainer import TrainConfig
 
     card = classifier_training.train_classifier(
@@ -199,6 +220,7 @@ def train_classifier(
         label_smoothing=label_smoothing,
         shift_by=shift,
         device=device,
+        execution=Execution(precision=precision, compile=compile_),
         command=command_line(),
     )
     typer.echo(f"{out}: right about {card.accuracy:.2%} of {card.test_images:,} images it had not seen")

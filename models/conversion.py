@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.batches import Batch
 from models.losses import truncated_snr_loss
+from models.parallel import Draws
 from models.prediction import Denoiser, add_noise
 from models.trainer import Loss
 
@@ -29,10 +30,10 @@ def conversion_loss(teacher: Denoiser, rows: tuple[int, ...], student: Denoiser)
     schedule = teacher.schedule
     row_table = torch.tensor(rows, device=schedule.alpha.device)
 
-    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         x = batch.x
-        row = row_table[torch.randint(1, len(rows), (len(x),), generator=generator, device=x.device)]
-        eps = torch.randn(x.shape, generator=generator, device=x.device)
+        row = row_table[draws.randint(1, len(rows), (len(x),))]
+        eps = draws.randn(x.shape)
         alpha_t, sigma_t = schedule.at(row)
         z_t = add_noise(x=x, eps=eps, alpha=alpha_t, sigma=sigma_t)
         with torch.no_grad():

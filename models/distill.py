@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from core.errors import InvalidRequest
 from models.batches import Batch, TrainingData
 from models.conversion import conversion_loss
+from models.execution import AUTO, Execution
+from models.parallel import Draws
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import OnProgress
@@ -86,10 +88,10 @@ def round_loss(teacher: Denoiser, rows: tuple[int, ...], student_loss: StudentLo
     student_steps = (len(rows) - 1) // 2
     row_table = torch.tensor(rows, device=teacher.schedule.alpha.device)
 
-    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         x = batch.x
-        step = torch.randint(1, student_steps + 1, (len(x),), generator=generator, device=x.device)
-        eps = torch.randn(x.shape, generator=generator, device=x.device)
+        step = draws.randint(1, student_steps + 1, (len(x),))
+        eps = draws.randn(x.shape)
         teach = partial(teacher, labels=batch.labels)
         target = target_batch(teach, schedule=teacher.schedule, rows=row_table, x=x, eps=eps, step=step)
         x_hat = replace(teacher, network=network)(target.z_t, target.row_t, batch.labels)
@@ -107,9 +109,11 @@ def run_round(
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,
+    execution: Execution = AUTO,
 ) -> Denoiser:
     """Train a student from a copy of its teacher, without dropout; arguments as of ``models.trainer.train``."""
     student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
+    teacher = replace(teacher, network=execution.view(teacher.network))
     if this.is_conversion:
         student = replace(student, prediction_type="sample")
         loss = conversion_loss(teacher, this.rows, student)
@@ -122,5 +126,6 @@ def run_round(
         config=config,
         state_path=state_path,
         on_progress=on_progress,
+        execution=execution,
     )
     return replace(student, network=network)

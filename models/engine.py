@@ -1,5 +1,6 @@
 """Sampling from a checkpoint: what the command line and the service both use, so that their pixels are the same."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,15 @@ BATCH_SIZE = 8
 def pick_device(name: str = "auto") -> torch.device:
     """``auto`` is CUDA where there is any, else the CPU; anything else is torch's name of a device.
 
+    Of several processes that torchrun starts on a machine each has a GPU of its own.
+
     Raises:
         InvalidRequest: There is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -13,6 +13,7 @@ from models.classifier import SHAPES
 from models.classifier_checkpoint import load_classifier
 from models.distill import StudentLoss
 from models.engine import pick_device
+from models.execution import AUTO, Execution
 from models.pd import pd_loss
 
 
@@ -23,6 +24,7 @@ def pick_student_loss(
     image_shape: tuple[int, int, int],
     given: Mapping[str, float],
     device: str = "auto",
+    execution: Execution = AUTO,
 ) -> tuple[StudentLoss, dict[str, object]]:
     """The loss of a student, and what a card says of it.
 
@@ -32,6 +34,7 @@ def pick_student_loss(
         image_shape: Channels, height, width of the teacher's images.
         given: Fields of ``CFDConfig`` in place of the paper's values for this kind of classifier.
         device: As of ``models.engine.pick_device``.
+        execution: How the classifier is run.
 
     Raises:
         InvalidRequest: The options do not fit the method, or the classifier not the images.
@@ -57,4 +60,5 @@ def pick_student_loss(
         "classifier_architecture": card.architecture,  # a judge must be of another
         "classifier_sha256": card.sha256,
     }
-    return partial(cfd_loss, classify=network.to(pick_device(device)), config=config), facts
+    classify = execution.view(network.to(pick_device(device)))
+    return partial(cfd_loss, classify=classify, config=config), facts

@@ -1,5 +1,6 @@
 """What a run reports after each iteration, and how a terminal shows it and stops it."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,11 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+def speaks() -> bool:
+    """Whether this process talks to the terminal: of those that torchrun starts, the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def terminal_progress(title: str, *, batch_size: int) -> Iterator[OnProgress]:
     """A bar with loss, throughput and time left; Ctrl-C and SIGTERM stop the run once the iteration under way is done.
@@ -51,7 +57,7 @@ def terminal_progress(title: str, *, batch_size: int) -> Iterator[OnProgress]:
         nonlocal stopping
         stopping = True
 
-    with tqdm(desc=title, unit="img", unit_scale=True, dynamic_ncols=True) as bar:
+    with tqdm(desc=title, unit="img", unit_scale=True, dynamic_ncols=True, disable=not speaks()) as bar:
 
         def show(progress: Progress) -> None:
             if bar.total is None:

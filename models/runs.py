@@ -15,7 +15,9 @@ from models.checkpoint import load_denoiser, save_checkpoint
 from models.data import Dataset, load_data
 from models.distill import StudentLoss, plan_rounds, round_config, run_round
 from models.engine import pick_device
+from models.execution import AUTO, Execution
 from models.files import refuse_existing, state_path_of
+from models.parallel import process_group, process_index
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import terminal_progress
@@ -24,6 +26,7 @@ from models.trainer import TrainConfig, train
 from models.unet import UNetConfig, build_unet
 
 
+@process_group()
 def train_teacher(
     *,
     out: Path,
@@ -34,6 +37,7 @@ def train_teacher(
     class_conditional: bool = False,
     config: TrainConfig,
     device: str = "auto",
+    execution: Execution = AUTO,
     command: str | None = None,
 ) -> None:
     """Train a teacher on the 1024-step grid and write its checkpoint.
@@ -47,6 +51,7 @@ def train_teacher(
         class_conditional: Whether the network learns the data's classes; with ``init`` that is the checkpoint's.
         config: How to train.
         device: As of ``models.engine.pick_device``.
+        execution: How networks are run.
         command: Recorded in the card.
 
     Raises:
@@ -79,7 +84,10 @@ def train_teacher(
             config=config,
             state_path=state_path,
             on_progress=on_progress,
+            execution=execution,
         )
+    if process_index():
+        return
     save_checkpoint(
         out,
         result,
@@ -90,12 +98,13 @@ def train_teacher(
         class_names=dataset.class_names if denoiser.num_classes else None,
         data=dataset.name,
         data_fingerprint=dataset.fingerprint,
-        hyper_parameters={**start, **asdict(config)},
+        hyper_parameters={**start, **asdict(config), "precision": execution.precision_on(target)},
         command=command,
     )
     state_path.unlink()
 
 
+@process_group()
 def distill_chain(
     *,
     teacher: Path,
@@ -109,6 +118,7 @@ def distill_chain(
     student_loss: StudentLoss = pd_loss,
     loss_facts: Mapping[str, object] = MappingProxyType({}),
     device: str = "auto",
+    execution: Execution = AUTO,
     command: str | None = None,
 ) -> None:
     """Run a chain of rounds and write a checkpoint ``N-step`` into the family ``out`` for each.
@@ -128,6 +138,7 @@ def distill_chain(
         student_loss: How a student learns; its networks must be on the same device.
         loss_facts: Hyper-parameters of the loss, for the cards.
         device: As of ``models.engine.pick_device``.
+        execution: How networks are run.
         command: Recorded in the cards.
 
     Raises:
@@ -157,8 +168,9 @@ def distill_chain(
                 config=this_config,
                 state_path=state_path_of(folder),
                 on_progress=on_progress,
+                execution=execution,
             )
-        if not (folder / CARD_NAME).exists():
+        if not process_index() and not (folder / CARD_NAME).exists():
             save_checkpoint(
                 folder,
                 denoiser.network,
@@ -171,12 +183,17 @@ def distill_chain(
                 parent=parent,
                 data=dataset.name,
                 data_fingerprint=dataset.fingerprint,
-                hyper_parameters={**asdict(this_config), **({} if this.is_conversion else loss_facts)},
+                hyper_parameters={
+                    **asdict(this_config),
+                    "precision": execution.precision_on(target),
+                    **({} if this.is_conversion else loss_facts),
+                },
                 command=command,
             )
         parent = f"{out.name}/{folder.name}"
-    for folder in folders:
-        state_path_of(folder).unlink()
+    if not process_index():
+        for folder in folders:
+            state_path_of(folder).unlink()
 
 
 def refuse_other_data(dataset: Dataset, card: Card) -> None:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from core.errors import FewstepError
 from models.batches import Batch, TrainingData, draw_batch
+from models.execution import AUTO, Execution
+from models.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
 from models.progress import OnProgress, Progress, StopTraining
 
-Loss = Callable[[nn.Module, Batch, torch.Generator], Tensor]
-"""Maps the network, clean images and a generator to a scalar loss."""
+Loss = Callable[[nn.Module, Batch, Draws], Tensor]
+"""Maps the network, clean images and randomness to a scalar, the mean over the images."""
 
 SAVE_EVERY_S = 60.0
 
@@ -35,7 +37,7 @@ class TrainConfig:
 
     Attributes:
         iterations: Optimizer steps.
-        batch_size: Images an iteration.
+        batch_size: Images an iteration, those of all processes together.
         learning_rate: Of Adam, after warm-up.
         decay: ``constant``, or ``cosine`` down to 0 at the last iteration.
         warmup: Iterations over which the learning rate rises from 0.
@@ -80,7 +82,12 @@ class TrainState:
         return self.ema if self.ema is not None else self.network
 
     def save(self, path: Path) -> None:
-        """Write the state so that ``path`` holds either the old one or the new one, whole, whatever happens."""
+        """Write the state so that ``path`` holds either the old one or the new one, whole, whatever happens.
+
+        Of several processes, which all have the same, the first writes.
+        """
+        if process_index():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         with partial.open("wb") as file:
@@ -114,21 +121,31 @@ class TrainState:
             if self.ema is not None:
                 self.ema.load_state_dict(saved["ema"])
             self.optimizer.load_state_dict(saved["optimizer"])
+            self._align_moments()
             self.iteration = saved["iteration"]
         except TrainingError:
             raise
         except Exception as error:  # torch.load raises whatever its parsers meet
             raise TrainingError(f"{path}: not a state this run can go on from: {error}") from error
 
+    def _align_moments(self) -> None:
+        """Lay out Adam's moments in memory as the weights are: they may be of a run in another layout.
+
+        The fused optimizer pairs elements by their places in memory and would mix them up without a word.
+        """
+        for parameter, moments in self.optimizer.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
+
 
 def iteration_generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
     """The randomness of one iteration, the same whenever and wherever it is run on one kind of device.
 
-    Torch's own generators, from which dropout draws, are seeded with it too.
+    Torch's own generators, from which dropout draws, are seeded with it too, differently in each process.
     """
     # torch's CPU generator drops all but 32 bits of a seed, so the pair is hashed into that many.
     mixed, dropout = np.random.SeedSequence([seed, iteration]).generate_state(2, np.uint32).tolist()
-    torch.manual_seed(dropout)
+    torch.manual_seed(dropout + process_index())
     return torch.Generator(device).manual_seed(mixed)
 
 
@@ -140,9 +157,13 @@ def train(
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,
+    execution: Execution = AUTO,
     save_every_s: float = SAVE_EVERY_S,
 ) -> nn.Module:
     """Train ``network`` to the end of its run, going on from ``state_path`` where a run was cut off.
+
+    Of several processes (``models.parallel``) each learns from its own rows of every batch. Gradients are averaged
+    before they are clipped, so all take the same step and stay equal.
 
     Args:
         network: Trained in place, on the device it is on.
@@ -151,27 +172,34 @@ def train(
         config: How to train.
         state_path: Where the run is saved now and then, when it is stopped, and at its end.
         on_progress: Called after every iteration; may raise ``StopTraining``.
+        execution: How to run the network.
         save_every_s: Seconds between two saves.
 
     Returns:
         The network to keep, in evaluation mode.
 
     Raises:
-        StopTraining: ``on_progress`` asked for it; the state is saved.
+        InvalidRequest: The processes cannot share a batch evenly, or the device lacks the precision asked for.
+        StopTraining: ``on_progress`` asked for it, in whichever process; the state is saved.
         TrainingError: Loss or gradient is not finite, or the saved state is not of this run.
     """
+    refuse_uneven(config.batch_size)
     device = next(network.parameters()).device
+    run = execution.view(network)
     state = TrainState(network, config)
     if state_path.exists():
         state.load(state_path)
+    any_process(False)  # nobody trains, and then writes, before all have looked at the files
     network.train()
     saved_at = time.monotonic()
     while state.iteration < config.iterations:
         generator = iteration_generator(config.seed, state.iteration, device)
-        batch = draw_batch(data, batch_size=config.batch_size, generator=generator)
-        value = loss(network, batch, generator)
-        state.optimizer.zero_grad()
-        value.backward()
+        batch = own_batch(draw_batch(data, batch_size=config.batch_size, generator=generator))
+        state.optimizer.zero_grad()  # before the loss, whose activations can then use the memory
+        loss_here = loss(run, batch, Draws(generator))
+        loss_here.backward()
+        value = loss_here.detach()
+        average([value, *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)])
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         if not (value + norm).isfinite():
             state.save(state_path)  # the weights are still those of the iteration before
@@ -185,11 +213,14 @@ def train(
         state.iteration += 1
         if state.ema is not None and config.ema_decay is not None:
             update_ema(state.ema, network, config.ema_decay)
+        stop = None
         try:
-            on_progress(Progress(state.iteration, config.iterations, value.detach()))
-        except StopTraining:
+            on_progress(Progress(state.iteration, config.iterations, value))
+        except StopTraining as request:
+            stop = request
+        if any_process(stop is not None):
             state.save(state_path)
-            raise
+            raise stop or StopTraining(f"another process stopped the run after iteration {state.iteration}")
         if time.monotonic() - saved_at > save_every_s or state.iteration == config.iterations:
             state.save(state_path)
             saved_at = time.monotonic()

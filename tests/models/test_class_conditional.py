@@ -15,6 +15,7 @@ from models.checkpoint import load_denoiser
 from models.conversion import conversion_loss
 from models.distill import round_loss
 from models.engine import Sampler
+from models.parallel import Draws
 from models.trainer import Loss, iteration_generator
 
 CPU = torch.device("cpu")
@@ -67,7 +68,7 @@ def test_teacher_and_student_are_told_the_classes_of_the_batch(conditional_famil
         "conversion": conversion_loss(teacher, card.rows, denoiser),
     }
     labels = torch.tensor([2, 0, 1, 1])
-    losses[kind](learning, Batch(torch.zeros(4, 3, 8, 8), labels), iteration_generator(0, 0, CPU))
+    losses[kind](learning, Batch(torch.zeros(4, 3, 8, 8), labels), Draws(iteration_generator(0, 0, CPU)))
     assert len(taught.seen) == {"base": 0, "round": 2, "conversion": 1}[kind]
     assert all(torch.equal(seen, labels) for seen in (*taught.seen, *learning.seen))
     assert len(learning.seen) == 1

@@ -10,6 +10,7 @@ from models.batches import TrainingData
 from models.classifier import SHAPES, Classifier
 from models.classifier_checkpoint import load_classifier, save_classifier
 from models.classifier_training import shift, split
+from models.parallel import Draws
 
 IMAGES = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -96,10 +97,10 @@ def test_damage_is_named(folder: Path, tmp_path: Path) -> None:
 def test_images_are_shifted_by_every_amount_up_to_the_most() -> None:
     x = torch.zeros(200, 1, 5, 5)
     x[:, :, 2, 2] = 1.0
-    moved = shift(x, most=1, generator=torch.Generator().manual_seed(0))
+    moved = shift(x, most=1, draws=Draws(torch.Generator().manual_seed(0)))
     places = {tuple(place) for place in moved[:, 0].nonzero()[:, 1:].tolist()}
     assert places == {(row, column) for row in (1, 2, 3) for column in (1, 2, 3)}
-    assert torch.equal(shift(x, most=0, generator=torch.Generator()), x)
+    assert torch.equal(shift(x, most=0, draws=Draws(torch.Generator())), x)
 
 
 def test_images_to_test_on_are_not_trained_on() -> None:

@@ -9,6 +9,7 @@ from models.batches import Batch, TrainingData, draw_batch
 from models.checkpoint import load_checkpoint
 from models.data import load_data
 from models.distill import plan_rounds, round_config, round_loss, run_round
+from models.parallel import Draws
 from models.prediction import Denoiser
 from models.progress import Progress
 from models.schedule import cosine_schedule, step_rows
@@ -63,7 +64,7 @@ def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path)
         generator = iteration_generator(1, 0, torch.device("cpu"))
         batch = draw_batch(data, batch_size=64, generator=generator)
         with torch.inference_mode():
-            return round_loss(teacher, this.teacher_rows)(denoise.network, batch, generator).item()
+            return round_loss(teacher, this.teacher_rows)(denoise.network, batch, Draws(generator)).item()
 
     assert distance(student) < 0.7 * distance(teacher)
 
@@ -81,7 +82,7 @@ def test_the_loss_of_a_round_falls_on_each_step_of_the_student(tiny_family: Path
     teacher = Denoiser(Recording(), cosine_schedule(), card.prediction_type)
     loss = round_loss(teacher, card.rows)
     x = torch.zeros(64, 3, 8, 8)
-    value = loss(network, Batch(x), iteration_generator(0, 0, x.device))
+    value = loss(network, Batch(x), Draws(iteration_generator(0, 0, x.device)))
     assert value.ndim == 0
     assert asked == set(range(128, 1025, 128))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.batches import Batch, TrainingData
+from models.parallel import Draws
 from models.progress import Progress
 from models.trainer import TrainConfig, train
 
@@ -25,8 +26,8 @@ def run(state_path: Path, pause_s: float) -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.2), nn.Conv2d(4, 1, 3, padding=1))
     images = torch.randint(0, 256, (20, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
-    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        eps = torch.randn(batch.x.shape, generator=generator)
+    def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
+        eps = draws.randn(batch.x.shape)
         x_hat: Tensor = network(batch.x + eps)
         return (x_hat - batch.x).square().mean()
 

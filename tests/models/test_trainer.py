@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.batches import Batch, TrainingData, draw_batch
+from models.parallel import Draws
 from models.progress import Progress, StopTraining
 from models.trainer import TrainConfig, TrainingError, TrainState, iteration_generator, train, update_ema
 
@@ -21,9 +22,9 @@ def small_network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.2), nn.Conv2d(4, 1, 3, padding=1))
 
 
-def noise_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+def noise_loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
     x = batch.x
-    eps = torch.randn(x.shape, generator=generator)
+    eps = draws.randn(x.shape)
     x_hat: Tensor = network(x + eps)
     return (x_hat - x).square().mean()
 
@@ -113,7 +114,7 @@ def test_gradients_are_clipped(tmp_path: Path) -> None:
 
     train(
         network,
-        loss=lambda network, batch, generator: 1e4 * noise_loss(network, batch, generator),
+        loss=lambda network, batch, draws: 1e4 * noise_loss(network, batch, draws),
         data=TrainingData(IMAGES, flip=False),
         config=replace(CONFIG, clip=0.5),
         state_path=tmp_path / "state.pt",
@@ -126,10 +127,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
     state_path = tmp_path / "state.pt"
     calls = 0
 
-    def explode(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def explode(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         nonlocal calls
         calls += 1
-        loss = noise_loss(network, batch, generator)
+        loss = noise_loss(network, batch, draws)
         return loss * float("nan") if calls == 6 else loss
 
     def attempt() -> None:
