@@ -8,10 +8,8 @@ import hashlib
 import io
 import json
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from models.files import in_place_of
 from models.sources import Contents, Picture, Source, bad_data
 
 _AT_ONCE = 256  # pictures in memory
@@ -73,29 +72,17 @@ def write_decoded(entry: Path, source: Source, *, size: int | None) -> None:
         OSError: The entry cannot be written.
     """
     entry.parent.mkdir(parents=True, exist_ok=True)
-    with _in_place_of(entry) as file:
+    with in_place_of(entry) as file:
         try:
             facts = _decode_all(source.read(), file, mode="L", size=size, name=source.name)
         except _ColourFound:
             facts = _decode_all(source.read(), file, mode="RGB", size=size, name=source.name)
-    with _in_place_of(entry.with_suffix(".json")) as file:
+    with in_place_of(entry.with_suffix(".json")) as file:
         file.write(json.dumps(facts).encode())
 
 
 class _ColourFound(Exception):  # noqa: N818 (no error: grey was a guess)
     """A picture that is not grey."""
-
-
-@contextmanager
-def _in_place_of(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that takes the place of ``path`` at the end, and vanishes if it is not reached."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
-        try:
-            yield file
-            file.close()
-            Path(file.name).replace(path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
 
 
 def _decode_all(contents: Contents, file: IO[bytes], *, mode: _Mode, size: int | None, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InvalidRequest
-from models.batches import Batch, TrainingData
+from models.batches import Batch, DataSource
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import OnProgress
@@ -97,7 +97,7 @@ def run_round(
     this: Round,
     *,
     student_loss: StudentLoss = pd_loss,
-    data: TrainingData,
+    data: DataSource,
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,

@@ -1,11 +1,13 @@
-"""Where runs write: folders that appear whole or not at all, states beside them, hashes of weights."""
+"""Where runs write: folders and files that appear whole or not at all, states, the cache; hashes of weights."""
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from core.card import CheckpointError
 from core.errors import InvalidRequest
@@ -28,6 +30,23 @@ def new_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+@contextmanager
+def in_place_of(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of ``path`` at the end, and vanishes if it is not reached."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
+        try:
+            yield file
+            file.close()
+            Path(file.name).replace(path)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``$FEWSTEP_CACHE``, else ``~/.cache/fewstep``."""
+    return Path(os.environ.get("FEWSTEP_CACHE") or "~/.cache/fewstep").expanduser()
 
 
 def refuse_existing(folder: Path) -> None:

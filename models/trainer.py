@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FewstepError
-from models.batches import Batch, TrainingData, draw_batch
+from models.batches import Batch, DataSource, draw_batch
 from models.progress import OnProgress, Progress, StopTraining
 
 Loss = Callable[[nn.Module, Batch, torch.Generator], Tensor]
@@ -136,7 +136,7 @@ def train(
     network: nn.Module,
     *,
     loss: Loss,
-    data: TrainingData,
+    data: DataSource,
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,
@@ -168,7 +168,7 @@ def train(
     saved_at = time.monotonic()
     while state.iteration < config.iterations:
         generator = iteration_generator(config.seed, state.iteration, device)
-        batch = draw_batch(data, batch_size=config.batch_size, generator=generator)
+        batch = draw_batch(data.at(state.iteration), batch_size=config.batch_size, generator=generator)
         value = loss(network, batch, generator)
         state.optimizer.zero_grad()
         value.backward()
