@@ -1,6 +1,7 @@
 """Training data in a device's memory, and the batches drawn from it."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -28,6 +29,18 @@ class TrainingData:
         """All of a data set, copied to a device."""
         labels = None if dataset.labels is None else torch.tensor(dataset.labels, device=device)
         return cls(torch.tensor(dataset.images, device=device), dataset.flip, labels)
+
+    def at(self, iteration: int) -> "TrainingData":  # noqa: ARG002
+        """The same at every iteration."""
+        return self
+
+
+class DataSource(Protocol):
+    """Whatever has images to train on."""
+
+    def at(self, iteration: int) -> TrainingData:
+        """Those of an iteration, the same whenever it is run."""
+        ...
 
 
 @dataclass(frozen=True)

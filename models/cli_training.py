@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -14,6 +14,8 @@ from core.errors import InvalidRequest
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 
 training = typer.Typer()
+
+_Number = TypeVar("_Number", int, float)
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all randomness.")]
@@ -122,8 +124,23 @@ def distill(
     entropy_share: Annotated[
         float | None, typer.Option(min=0, max=1, help="For cfd: of confidence in that term, the rest is diversity.")
     ] = None,
-    data: Data = "digits",
+    data: Annotated[
+        str, typer.Option(help="As for train; or synthetic: images sampled from the teacher, for want of a data set.")
+    ] = "digits",
     size: Size = None,
+    synthetic_images: Annotated[
+        int | None, typer.Option(min=1, help="For synthetic: in memory at a time, in blocks of 64; 4096 by default.")
+    ] = None,
+    synthetic_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="For synthetic: sampling steps; by default the largest divisor of the teacher's to 64."
+        ),
+    ] = None,
+    synthetic_refresh: Annotated[
+        int | None,
+        typer.Option(min=0, help="For synthetic: iterations until 64 images give way to new ones; 50 by default."),
+    ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="A round; doubled for students of 2 and 1 steps.")] = 10_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     learning_rate: Annotated[float, typer.Option(min=0, help="Falls to 0 by a cosine over each round.")] = 5e-5,
@@ -141,16 +158,16 @@ def distill(
     from models.execution import Execution
     from models.methods import pick_student_loss
     from models.runs import distill_chain
+    from models.synthetic import synthetic_config
     from models.trainer import TrainConfig
 
     execution = Execution(precision=precision, compile=compile_)
     folder = locate_checkpoint(checkpoints, teacher)
-    given = {"temperature": temperature, "dataset_weight": dataset_weight, "entropy_share": entropy_share}
     student_loss, loss_facts = pick_student_loss(
         method,
         classifier=classifier,
         image_shape=read_card(folder).image_shape,
-        given={name: value for name, value in given.items() if value is not None},
+        given=_given(temperature=temperature, dataset_weight=dataset_weight, entropy_share=entropy_share),
         device=device,
         execution=execution,
     )
@@ -162,6 +179,9 @@ def distill(
         method=method,
         data=data,
         size=size,
+        synthetic=synthetic_config(
+            data, _given(images=synthetic_images, steps=synthetic_steps, refresh=synthetic_refresh)
+        ),
         config=TrainConfig(
             iterations=iterations,
             batch_size=batch_size,
@@ -229,6 +249,11 @@ def train_classifier(
 def command_line() -> str:
     """What the user typed, for the cards."""
     return shlex.join(["fewstep", *sys.argv[1:]])
+
+
+def _given(**options: _Number | None) -> dict[str, _Number]:
+    """Those of the options that the user gave."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _integers(text: str, field: str) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import numpy.typing as npt
 from core.errors import FewstepError
 from models.cifar_archive import cifar_source, is_cifar_folder
 from models.decoded import read_decoded, write_decoded
+from models.files import cache_folder
 from models.image_folder import folder_source, zip_source
-from models.sources import DIGITS, Source, bad_data, digits_source, parquet_source
+from models.sources import DIGITS, SYNTHETIC, Source, bad_data, digits_source, parquet_source
 
 _DECODER = 1  # raised whenever the same source decodes to other bytes than before
 _ALLOWED = (
@@ -60,7 +60,7 @@ def load_data(
         split: Which split to read where the source has several.
         size: Side in pixels; each picture is cropped about its centre to a square and resized. None leaves them alone.
         flip: Whether training may mirror pictures; None lets the source say (digits may not be).
-        cache: Folder of decoded data; by default ``$FEWSTEP_CACHE``, else ``~/.cache/fewstep``.
+        cache: Folder of decoded data; by default that of ``models.files.cache_folder``.
 
     Raises:
         InvalidRequest: There is no such source, it is damaged or empty, or its pictures differ in shape; the message
@@ -84,15 +84,14 @@ def load_data(
     return Dataset(name=found.name, flip=found.flip if flip is None else flip, **decoded._asdict())
 
 
-def cache_folder() -> Path:
-    """Where what took long to make is kept: ``$FEWSTEP_CACHE``, else ``~/.cache/fewstep``; it need not exist."""
-    return Path(os.environ.get("FEWSTEP_CACHE") or "~/.cache/fewstep").expanduser()
-
-
 def _find(source: str, *, split: str) -> Source:
     """The kind of source that lies at the path."""
     if source == DIGITS:
         return digits_source()
+    if source == SYNTHETIC:
+        raise bad_data(
+            f"{SYNTHETIC} images are sampled from a teacher, in fewstep distill alone; here it is {_ALLOWED}"
+        )
     path = Path(source).expanduser().absolute()
     if path.is_dir():
         if is_cifar_folder(path):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InvalidRequest
-from models.batches import Batch, TrainingData
+from models.batches import Batch, DataSource
 from models.conversion import conversion_loss
 from models.execution import AUTO, Execution
 from models.parallel import Draws
@@ -105,7 +105,7 @@ def run_round(
     this: Round,
     *,
     student_loss: StudentLoss = pd_loss,
-    data: TrainingData,
+    data: DataSource,
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,

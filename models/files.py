@@ -1,6 +1,7 @@
-"""Where runs write: folders and files that appear whole or not at all, states beside them, hashes of weights."""
+"""Where runs write: folders and files that appear whole or not at all, states, the cache; hashes of weights."""
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,11 @@ def in_place_of(path: Path) -> Iterator[IO[bytes]]:
             Path(file.name).replace(path)
         finally:
             Path(file.name).unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``$FEWSTEP_CACHE``, else ``~/.cache/fewstep``; it need not exist."""
+    return Path(os.environ.get("FEWSTEP_CACHE") or "~/.cache/fewstep").expanduser()
 
 
 def refuse_existing(folder: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from core.card import CARD_NAME, PAPER_SCHEDULE, Card
 from core.errors import InvalidRequest
 from models.base import base_loss
-from models.batches import TrainingData
+from models.batches import DataSource, TrainingData
 from models.checkpoint import load_denoiser, save_checkpoint
 from models.data import Dataset, load_data
 from models.distill import StudentLoss, plan_rounds, round_config, run_round
@@ -22,6 +22,7 @@ from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import terminal_progress
 from models.schedule import build_schedule, full_rows
+from models.synthetic import SyntheticConfig, SyntheticData
 from models.trainer import TrainConfig, train
 from models.unet import UNetConfig, build_unet
 
@@ -114,6 +115,7 @@ def distill_chain(
     method: str,
     data: str,
     size: int | None = None,
+    synthetic: SyntheticConfig | None = None,
     config: TrainConfig,
     student_loss: StudentLoss = pd_loss,
     loss_facts: Mapping[str, object] = MappingProxyType({}),
@@ -132,8 +134,9 @@ def distill_chain(
         to_steps: Steps of the last student.
         out: Family folder.
         method: Its name for the cards: ``pd`` or ``cfd``.
-        data: As of ``models.data.load_data``, and so is ``size``.
+        data: As of ``models.data.load_data``, and so is ``size``; a name where ``synthetic`` is given.
         size: Side of the pictures.
+        synthetic: Sample the images from the teacher instead.
         config: Of one round; iterations are doubled for students of two steps and one.
         student_loss: How a student learns; its networks must be on the same device.
         loss_facts: Hyper-parameters of the loss, for the cards.
@@ -153,10 +156,20 @@ def distill_chain(
     for folder in folders:
         if not state_path_of(folder).exists():  # else it is a part of this very chain
             refuse_existing(folder)
-    dataset = load_data(data, size=size)
-    refuse_other_data(dataset, card)
-    training_data = TrainingData.from_dataset(dataset, target)
     parent = f"{teacher.parent.name}/{teacher.name}"
+    source: DataSource
+    data_facts: dict[str, object]
+    if synthetic is not None:
+        if size is not None:
+            raise InvalidRequest("synthetic images have the size that the teacher makes", field="size")
+        source = SyntheticData(denoiser, card=card, config=synthetic, seed=config.seed)
+        source.fill()
+        fingerprint, data_facts = None, {**source.facts, "synthetic_teacher": parent}
+    else:
+        dataset = load_data(data, size=size)
+        refuse_other_data(dataset, card)
+        source = TrainingData.from_dataset(dataset, target)
+        data, fingerprint, data_facts = dataset.name, dataset.fingerprint, {}
     for this, folder in zip(rounds, folders, strict=True):
         this_config = round_config(config, this.num_steps)
         with terminal_progress(str(folder), batch_size=config.batch_size) as on_progress:
@@ -164,7 +177,7 @@ def distill_chain(
                 denoiser,
                 this,
                 student_loss=student_loss,
-                data=training_data,
+                data=source,
                 config=this_config,
                 state_path=state_path_of(folder),
                 on_progress=on_progress,
@@ -181,12 +194,13 @@ def distill_chain(
                 method="conversion" if this.is_conversion else method,
                 class_names=card.class_names,
                 parent=parent,
-                data=dataset.name,
-                data_fingerprint=dataset.fingerprint,
+                data=data,
+                data_fingerprint=fingerprint,
                 hyper_parameters={
                     **asdict(this_config),
                     "precision": execution.precision_on(target),
                     **({} if this.is_conversion else loss_facts),
+                    **data_facts,
                 },
                 command=command,
             )

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from core.errors import InvalidRequest
 
 DIGITS = "digits"
+SYNTHETIC = "synthetic"
 _SPLITS = frozenset({"train", "test", "validation", "val"})
 _READ_ROWS = 256  # at a time
 _Item = TypeVar("_Item")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FewstepError
-from models.batches import Batch, TrainingData, draw_batch
+from models.batches import Batch, DataSource, draw_batch
 from models.execution import AUTO, Execution
 from models.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
 from models.progress import OnProgress, Progress, StopTraining
@@ -153,7 +153,7 @@ def train(
     network: nn.Module,
     *,
     loss: Loss,
-    data: TrainingData,
+    data: DataSource,
     config: TrainConfig,
     state_path: Path,
     on_progress: OnProgress,
@@ -194,7 +194,8 @@ def train(
     saved_at = time.monotonic()
     while state.iteration < config.iterations:
         generator = iteration_generator(config.seed, state.iteration, device)
-        batch = own_batch(draw_batch(data, batch_size=config.batch_size, generator=generator))
+        whole_batch = draw_batch(data.at(state.iteration), batch_size=config.batch_size, generator=generator)
+        batch = own_batch(whole_batch)
         state.optimizer.zero_grad()  # before the loss, whose activations can then use the memory
         loss_here = loss(run, batch, Draws(generator))
         loss_here.backward()

@@ -120,6 +120,20 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: 
             "distill --teacher tiny/teacher --from 8 --to 4 --out x --method cfd --classifier {family}/1-step",
             "is a checkpoint, not a classifier",
         ),
+        ("train --out x/y --data synthetic", "--data: synthetic images are sampled from a teacher, in fewstep distill"),
+        ("train-classifier --out x --data synthetic", "--data: synthetic images are sampled from a teacher"),
+        (
+            "distill --teacher tiny/teacher --from 8 --to 4 --out x --synthetic-refresh 1",
+            "--synthetic-refresh: it belongs to --data synthetic",
+        ),
+        (
+            "distill --teacher tiny/teacher --from 8 --to 4 --out x --data synthetic --size 8",
+            "--size: synthetic images have the size that the teacher makes",
+        ),
+        (
+            "distill --teacher tiny/teacher --from 8 --to 4 --out x --data synthetic --synthetic-steps 7",
+            "--synthetic-steps: a grid of 1024 steps",
+        ),
         ("train-classifier --out x --architecture vgg", "Invalid value for '--architecture'"),
     ],
 )
@@ -152,6 +166,22 @@ def test_train_and_distill_end_in_checkpoints_that_sample(tmp_path: Path, here: 
     here("sample", tmp_path / "mine", "--steps", "1", "--out", tmp_path / "a.png")
 
 
+def test_a_teacher_is_distilled_without_a_data_set(tmp_path: Path, tiny_family: Path, here: Here) -> None:
+    chain = ("distill", "--teacher", "tiny/4-step", "--from", "4", "--to", "1", "--data", "synthetic")
+    small = ("--iterations", "2", "--batch-size", "4", "--synthetic-images", "65", "--synthetic-refresh", "1")
+    here(*chain, "--out", tmp_path / "mine", *small)
+    card = read_card(tmp_path / "mine" / "1-step")
+    assert card.data == "synthetic"
+    assert card.data_fingerprint is None
+    assert {name: value for name, value in card.hyper_parameters.items() if "synthetic" in name} == {
+        "synthetic_teacher": "tiny/4-step",
+        "synthetic_teacher_sha256": read_card(tiny_family / "4-step").sha256,
+        "synthetic_steps": 4,
+        "synthetic_images": 128,
+        "synthetic_refresh": 1,
+    }
+
+
 def test_a_classifier_is_trained_and_distilled_through(tmp_path: Path, here: Here) -> None:
     classifier = tmp_path / "classifier"
     said = here(
@@ -164,7 +194,10 @@ def test_a_classifier_is_trained_and_distilled_through(tmp_path: Path, here: Her
 
     teacher, mine = SHIPPED_CHECKPOINTS / "digits" / "2-step", tmp_path / "mine"
     cfd = ("--method", "cfd", "--classifier", classifier, "--temperature", "0.8", "--iterations", "1")
-    here("distill", "--teacher", teacher, "--from", "2", "--to", "1", "--out", mine, "--batch-size", "4", *cfd)
+    here(
+        *("distill", "--teacher", teacher, "--from", "2", "--to", "1", "--out", mine, "--batch-size", "4", *cfd),
+        *("--data", "synthetic", "--synthetic-images", "64"),
+    )
     student = read_card(mine / "1-step")
     assert student.method == "cfd"
     assert student.hyper_parameters["temperature"] == 0.8

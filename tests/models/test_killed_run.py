@@ -1,30 +1,79 @@
 """A run that is killed without warning, and begun again, ends as if nothing had happened."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from models.batches import Batch, TrainingData
+from core.card import Card
+from models.batches import Batch, DataSource, TrainingData
 from models.parallel import Draws
+from models.prediction import Denoiser
 from models.progress import Progress
+from models.schedule import cosine_schedule
+from models.synthetic import BLOCK, SyntheticConfig, SyntheticData
 from models.trainer import TrainConfig, train
+from tests.states import assert_same_states
 
 CONFIG = TrainConfig(
-    iterations=400, batch_size=4, learning_rate=1e-2, decay="cosine", warmup=20, clip=1.0, ema_decay=0.9, seed=5
+    iterations=300, batch_size=4, learning_rate=1e-2, decay="cosine", warmup=20, clip=1.0, ema_decay=0.9, seed=5
 )
-KILLS = 3
+SYNTHETIC = SyntheticConfig(images=3 * BLOCK, refresh=20)
+SAVE_EVERY_S = 0.2
+KILLED_AT = (115, 230)
+SAVED_BEFORE = 7  # iterations
 
 
-def run(state_path: Path, pause_s: float) -> None:
-    """Train a small network with all that has to resume: average, schedule, flips, dropout."""
+class Teacher(nn.Module):
+    """Answers as a U-Net does, in the smallest way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, z_t: Tensor, row: Tensor) -> "Answer":
+        return Answer(self.layer(z_t) * (row / 1024).view(-1, 1, 1, 1))
+
+
+@dataclass
+class Answer:
+    sample: Tensor
+
+
+@dataclass
+class Mirrored:
+    """Data that may be mirrored."""
+
+    source: DataSource
+
+    def at(self, iteration: int) -> TrainingData:
+        return replace(self.source.at(iteration), flip=True)
+
+
+def run(state_path: Path, killed_at: int | None) -> None:
+    """Train a small network with all that has to resume: average, schedule, flips, dropout, images of a teacher."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.2), nn.Conv2d(4, 1, 3, padding=1))
-    images = torch.randint(0, 256, (20, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    teacher = Denoiser(Teacher().eval(), cosine_schedule(), "sample")
+    card = Card(
+        fewstep_version="0",
+        num_steps=2,
+        rows=(0, 512, 1024),
+        last_step="row_0",
+        prediction_type="sample",
+        image_shape=(1, 4, 4),
+        parameters=10,
+        method="base",
+        diffusers_call="",
+        sha256="0" * 64,
+    )
 
     def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         eps = draws.randn(batch.x.shape)
@@ -32,47 +81,52 @@ def run(state_path: Path, pause_s: float) -> None:
         return (x_hat - batch.x).square().mean()
 
     def report(progress: Progress) -> None:
+        """Comes before the save of the iteration, if there is one."""
         print(progress.iteration, flush=True)
-        time.sleep(pause_s)
+        if progress.iteration + SAVED_BEFORE == killed_at:
+            time.sleep(SAVE_EVERY_S)  # now one is due
+        if progress.iteration == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     train(
         network,
         loss=loss,
-        data=TrainingData(images, flip=True),
+        data=Mirrored(SyntheticData(teacher, card=card, config=SYNTHETIC, seed=CONFIG.seed)),
         config=CONFIG,
         state_path=state_path,
         on_progress=report,
-        save_every_s=0.05,
+        save_every_s=SAVE_EVERY_S,
     )
 
 
-def test_a_killed_run_goes_on_to_bit_identical_weights_and_optimizer(tmp_path: Path) -> None:
-    run(tmp_path / "whole.pt", pause_s=0)
-    reached = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            [sys.executable, __file__, str(tmp_path / "killed.pt")], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        first = int(process.stdout.readline())
-        assert first > reached * 0.5, "a save was lost"
-        for line in process.stdout:
-            reached = int(line)
-            if reached >= first + 60:
-                break
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    assert reached < CONFIG.iterations
-    run(tmp_path / "killed.pt", pause_s=0)
+def test_a_run_killed_twice_between_saves_ends_bit_identical_to_one_in_a_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FEWSTEP_CACHE", str(tmp_path / "whole"))
+    run(tmp_path / "whole.pt", None)
+    capfd.readouterr()
 
-    whole, killed = (torch.load(tmp_path / name) for name in ("whole.pt", "killed.pt"))
-    assert whole["iteration"] == killed["iteration"] == CONFIG.iterations
-    for part in ("network", "ema"):
-        assert all(torch.equal(value, killed[part][name]) for name, value in whole[part].items()), part
-    for index, ours in whole["optimizer"]["state"].items():
-        assert all(torch.equal(ours[key], killed["optimizer"]["state"][index][key]) for key in ours)
+    monkeypatch.setenv("FEWSTEP_CACHE", str(tmp_path / "killed"))
+    before = 0
+    for killed_at in KILLED_AT:
+        command = [sys.executable, "-m", "tests.models.test_killed_run", str(tmp_path / "killed.pt"), str(killed_at)]
+        assert subprocess.run(command, timeout=120, check=False).returncode == -signal.SIGKILL
+        assert iterations(capfd) == range(before + 1, killed_at + 1)
+        before = torch.load(tmp_path / "killed.pt")["iteration"]
+        assert killed_at - SAVED_BEFORE <= before < killed_at, "no save was lost, but iterations were"
+    run(tmp_path / "killed.pt", None)
+    assert iterations(capfd) == range(before + 1, CONFIG.iterations + 1)
+
+    state = assert_same_states(tmp_path / "whole.pt", tmp_path / "killed.pt")
+    assert state["iteration"] == CONFIG.iterations
+
+
+def iterations(capfd: pytest.CaptureFixture[str]) -> range:
+    """Those that were reported, one after the other."""
+    done = [int(line) for line in capfd.readouterr().out.split()]
+    assert done == list(range(done[0], done[-1] + 1))
+    return range(done[0], done[-1] + 1)
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), pause_s=0.005)
+    run(Path(sys.argv[1]), int(sys.argv[2]))
