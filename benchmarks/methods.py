@@ -72,7 +72,7 @@ def main() -> None:
         ]
     print(
         f"{arguments.iterations} iterations of {arguments.batch_size} images (twice as many for 2 steps and 1), "
-        f"learning rate {arguments.learning_rate:g}; mean ± deviation over seeds {', '.join(map(str, arguments.seeds))}.\n"
+        f"learning rate {arguments.learning_rate:g}; mean ± deviation over {len(arguments.seeds)} seeds.\n"
         f"Judge: {extractor.name} ({extractor.sha256[:12]}), {arguments.samples:,} samples against "
         f"{len(train.images):,} images; floor, {reference.floor_of}: {reference.floor:.3f}.\n"
     )
