@@ -89,7 +89,7 @@ def chain(method: str, seed: int, arguments: argparse.Namespace) -> Path:
         return family
     loss, facts = pick_student_loss(
         "pd" if options is None else "cfd",
-        classifier=None if options is None else arguments.classifier,
+        classifier=None if options is None else str(arguments.classifier),
         image_shape=IMAGE_SHAPE,
         given=options or {},
         device="cpu",

@@ -113,7 +113,13 @@ def distill(
         Literal["pd", "cfd"],
         typer.Option(help="pd: progressive distillation; cfd: classifier-based feature distillation."),
     ] = "pd",
-    classifier: Annotated[Path | None, typer.Option(help="For cfd: a folder that train-classifier wrote.")] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            help="For cfd: a folder that train-classifier wrote, or an image classifier of the Hugging Face Hub, "
+            "by name or folder."
+        ),
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(min=1e-3, help="For cfd: below 1 it sharpens the teacher's features.")
     ] = None,

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from torch import nn
 
 from core.card import CARD_NAME
+from core.classifier_card import CLASSIFIER_CARD_NAME
 from core.errors import InvalidRequest
 from models.cfd import RESNET_PRESET, CFDConfig, cfd_loss
 from models.classifier import SHAPES
@@ -14,13 +17,22 @@ from models.classifier_checkpoint import load_classifier
 from models.distill import StudentLoss
 from models.engine import pick_device
 from models.execution import AUTO, Execution
+from models.hub_classifier import load_hub_classifier
 from models.pd import pd_loss
+
+
+class _Chosen(NamedTuple):
+    """A classifier, the paper's values for its kind, and what cards say of it."""
+
+    network: nn.Module
+    preset: CFDConfig
+    facts: dict[str, object]
 
 
 def pick_student_loss(
     method: Literal["pd", "cfd"],
     *,
-    classifier: Path | None,
+    classifier: str | None,
     image_shape: tuple[int, int, int],
     given: Mapping[str, float],
     device: str = "auto",
@@ -30,7 +42,8 @@ def pick_student_loss(
 
     Args:
         method: ``pd`` or ``cfd``.
-        classifier: Folder of the classifier that ``cfd`` distils through.
+        classifier: What ``cfd`` distils through: the folder of a classifier of ours, or a model of the Hugging Face
+            Hub as of ``models.hub_classifier.load_hub_classifier``.
         image_shape: Channels, height, width of the teacher's images.
         given: Fields of ``CFDConfig`` in place of the paper's values for this kind of classifier.
         device: As of ``models.engine.pick_device``.
@@ -46,19 +59,43 @@ def pick_student_loss(
         return pd_loss, {}
     if classifier is None:
         raise InvalidRequest("cfd distils through a classifier; name the folder of one", field="classifier")
-    if (classifier / CARD_NAME).exists():
+    if Path(classifier, CARD_NAME).exists():
         raise InvalidRequest(f"{classifier} is a checkpoint, not a classifier", field="classifier")
-    network, card = load_classifier(classifier)
+    is_ours = Path(classifier, CLASSIFIER_CARD_NAME).is_file()
+    chosen = (_ours if is_ours else _of_the_hub)(classifier, image_shape)
+    config = replace(chosen.preset, **given)
+    classify = execution.view(chosen.network.to(pick_device(device)))
+    return partial(cfd_loss, classify=classify, config=config), {**asdict(config), **chosen.facts}
+
+
+def _ours(classifier: str, image_shape: tuple[int, int, int]) -> _Chosen:
+    folder = Path(classifier)
+    network, card = load_classifier(folder)
     if card.image_shape != image_shape:
         raise InvalidRequest(
-            f"{classifier} takes images of {card.image_shape}, the teacher makes {image_shape}", field="classifier"
+            f"{folder} takes images of {card.image_shape}, the teacher makes {image_shape}", field="classifier"
         )
-    config = replace(CFDConfig() if SHAPES[card.architecture].dense else RESNET_PRESET, **given)
     facts: dict[str, object] = {
-        **asdict(config),
-        "classifier": classifier.name,
+        "classifier": folder.name,
         "classifier_architecture": card.architecture,  # a judge must be of another
         "classifier_sha256": card.sha256,
     }
-    classify = execution.view(network.to(pick_device(device)))
-    return partial(cfd_loss, classify=classify, config=config), facts
+    return _Chosen(network, CFDConfig() if SHAPES[card.architecture].dense else RESNET_PRESET, facts)
+
+
+def _of_the_hub(classifier: str, image_shape: tuple[int, int, int]) -> _Chosen:
+    network = load_hub_classifier(classifier)
+    if image_shape[0] not in (1, network.channels):
+        raise InvalidRequest(
+            f"{classifier} takes images of {network.channels} channels, the teacher makes {image_shape[0]}",
+            field="classifier",
+        )
+    facts: dict[str, object] = {
+        "classifier": classifier if network.revision else Path(classifier).name,
+        "classifier_architecture": network.architecture,
+        "classifier_sha256": network.sha256,
+        "classifier_revision": network.revision,
+    }
+    # Its classes are not taken for those of the data, so the dataset term is for the user to ask for.
+    preset = replace(RESNET_PRESET, dataset_weight=0.0) if network.architecture == "resnet" else CFDConfig()
+    return _Chosen(network, preset, facts)
