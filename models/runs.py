@@ -17,7 +17,7 @@ from models.distill import StudentLoss, plan_rounds, round_config, run_round
 from models.engine import pick_device
 from models.execution import AUTO, Execution
 from models.files import refuse_existing, state_path_of
-from models.parallel import process_group, process_index
+from models.parallel import join_processes, process_index
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import terminal_progress
@@ -26,7 +26,6 @@ from models.trainer import TrainConfig, train
 from models.unet import UNetConfig, build_unet
 
 
-@process_group()
 def train_teacher(
     *,
     out: Path,
@@ -56,6 +55,7 @@ def train_teacher(
         InvalidRequest: ``out`` exists, or data or device are not to be had.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
+    join_processes()
     refuse_existing(out)
     target = pick_device(device)
     dataset = load_data(data, size=size)
@@ -96,7 +96,6 @@ def train_teacher(
     state_path.unlink()
 
 
-@process_group()
 def distill_chain(
     *,
     teacher: Path,
@@ -136,6 +135,7 @@ def distill_chain(
         InvalidRequest: The steps do not halve, images do not fit the teacher, or a student exists already.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
+    join_processes()
     target = pick_device(device)
     network, card = load_checkpoint(teacher)
     rounds = plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps)
