@@ -4,9 +4,8 @@ Every process holds the whole network and does the same with it. They differ in 
 the first alone writes files. Without torchrun there is one process, and every function here is the identity.
 """
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,18 +18,14 @@ from core.errors import InvalidRequest
 from models.batches import Batch
 
 
-@contextmanager
-def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started, for the time of a run; also a decorator."""
+def join_processes() -> None:
+    """Meet the other processes that torchrun started, if it did; a second call does nothing."""
     if not dist.is_available() or not dist.is_torchelastic_launched() or dist.is_initialized():
-        yield
         return
     # What stays on the CPU, such as a wish to stop, goes by gloo and does not wait for the GPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    # Not sooner: a process that leaves and meets the others anew can find the addresses that they had before.
+    atexit.register(dist.destroy_process_group)
 
 
 def refuse_processes(reason: str) -> None:

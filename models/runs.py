@@ -17,7 +17,7 @@ from models.distill import StudentLoss, plan_rounds, round_config, run_round
 from models.engine import pick_device
 from models.execution import AUTO, Execution
 from models.files import refuse_existing, state_path_of
-from models.parallel import process_group, process_index
+from models.parallel import join_processes, process_index
 from models.pd import pd_loss
 from models.prediction import Denoiser
 from models.progress import terminal_progress
@@ -27,7 +27,6 @@ from models.trainer import TrainConfig, train
 from models.unet import UNetConfig, build_unet
 
 
-@process_group()
 def train_teacher(
     *,
     out: Path,
@@ -59,6 +58,7 @@ def train_teacher(
         InvalidRequest: ``out`` exists, data or device are not to be had, or the data do not fit the checkpoint.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
+    join_processes()
     refuse_existing(out)
     target = pick_device(device)
     dataset = load_data(data, size=size)
@@ -105,7 +105,6 @@ def train_teacher(
     state_path.unlink()
 
 
-@process_group()
 def distill_chain(
     *,
     teacher: Path,
@@ -148,6 +147,7 @@ def distill_chain(
         InvalidRequest: The steps do not halve, the data do not fit the teacher, or a student exists already.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
+    join_processes()
     target = pick_device(device)
     denoiser, card = load_denoiser(teacher, target)
     convert = card.prediction_type == "epsilon"

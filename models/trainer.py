@@ -221,7 +221,10 @@ def train(
             stop = request
         if any_process(stop is not None):
             state.save(state_path)
-            raise stop or StopTraining(f"another process stopped the run after iteration {state.iteration}")
+            raise stop or StopTraining(
+                f"stopped after iteration {state.iteration} of {config.iterations} by another of its processes; "
+                "the same command goes on from there"
+            )
         if time.monotonic() - saved_at > save_every_s or state.iteration == config.iterations:
             state.save(state_path)
             saved_at = time.monotonic()

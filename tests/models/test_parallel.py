@@ -1,0 +1,155 @@
+"""Two processes that torchrun starts train as one does: the same losses, the same weights, one set of files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import Tensor
+
+from core.card import read_card
+from core.errors import InvalidRequest
+from models.batches import TrainingData
+from models.cfd import CFDConfig, cfd_loss
+from models.checkpoint import load_checkpoint
+from models.classifier import Classifier
+from models.distill import StudentLoss, plan_rounds, run_round
+from models.parallel import join_processes, process_index, refuse_uneven
+from models.pd import pd_loss
+from models.prediction import Denoiser
+from models.progress import Progress
+from models.schedule import cosine_schedule, step_rows
+from models.trainer import TrainConfig
+from models.unet import UNetConfig, build_unet
+
+FEWSTEP = Path(sys.executable).with_name("fewstep")
+UNET = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
+CONFIG = TrainConfig(iterations=20, batch_size=8, learning_rate=2e-4, decay="cosine", seed=3)
+METHODS = ("pd", "cfd")
+
+
+def student_loss(method: str) -> StudentLoss:
+    if method == "pd":
+        return pd_loss
+    torch.manual_seed(1)
+    classifier = Classifier("resnet-small", channels=3, num_classes=10, mean=(0.0,) * 3, std=(1.0,) * 3)
+    with torch.no_grad():
+        classifier.head.weight *= 30  # so that it tells images apart
+    # Far more of the dataset term than the paper takes, so that a wrong gradient of diversity shows.
+    config = CFDConfig(dataset_weight=1.0, entropy_share=0.25)
+    return partial(cfd_loss, classify=classifier.requires_grad_(False).eval(), config=config)
+
+
+def teacher_network() -> UNet2DModel:
+    torch.manual_seed(0)
+    return build_unet(UNET)
+
+
+def flat(weights: dict[str, Tensor]) -> Tensor:
+    return torch.cat([value.flatten() for value in weights.values()])
+
+
+def learn(method: str, folder: Path) -> None:
+    """A round 2 → 1; writes the losses that this process saw, and the state."""
+    teacher = Denoiser(teacher_network().requires_grad_(False).eval(), cosine_schedule(), "sample")
+    images = torch.randint(0, 256, (50, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1)
+    losses: list[float] = []
+
+    def note(progress: Progress) -> None:
+        losses.append(progress.loss.item())
+
+    run_round(
+        teacher,
+        this,
+        student_loss=student_loss(method),
+        data=TrainingData(images, flip=True),
+        config=CONFIG,
+        state_path=folder / f"{method}.state.pt",
+        on_progress=note,
+    )
+    (folder / f"{method}.{process_index()}.json").write_text(json.dumps(losses))
+
+
+def torchrun(*command: str | Path, processes: int = 2) -> list[str | Path]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [*launcher, *command]
+
+
+@pytest.fixture
+def environment(tiny_family: Path, tmp_path: Path) -> dict[str, str]:
+    paths = {"FEWSTEP_CHECKPOINTS": str(tiny_family.parent), "FEWSTEP_CACHE": str(tmp_path / "cache")}
+    return {**os.environ, **paths, "GLOO_SOCKET_IFNAME": "lo"}
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path, environment: dict[str, str]) -> None:
+    two = tmp_path / "two"
+    two.mkdir()
+    subprocess.run(torchrun(__file__, two), env=environment, check=True, timeout=240)
+    for method in METHODS:
+        learn(method, tmp_path)
+        losses = json.loads((tmp_path / f"{method}.0.json").read_text())
+        first, second = (json.loads((two / f"{method}.{index}.json").read_text()) for index in (0, 1))
+        assert first == second
+        assert first == pytest.approx(losses, rel=1e-5)
+        assert len(losses) == 20
+        ours, theirs = (torch.load(folder / f"{method}.state.pt") for folder in (tmp_path, two))
+        start, one, other = map(flat, (teacher_network().state_dict(), ours["network"], theirs["network"]))
+        assert (other - one).norm() < 1e-2 * (one - start).norm()
+
+
+def test_a_run_that_two_processes_began_is_stopped_in_both_and_finished_by_one(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    command: list[str | Path] = [FEWSTEP, "distill", "--teacher", "tiny/2-step", "--from", "2", "--to", "1"]
+    command += ["--data", noise_pictures(tmp_path), "--out", tmp_path / "out", "--batch-size", "4"]
+    command += ["--iterations", "20"]
+    with subprocess.Popen(
+        torchrun("--no-python", *command), env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        shown = ""
+        while "%|" not in shown:
+            shown += process.stderr.read(1)
+        process.send_signal(signal.SIGTERM)
+        shown += process.communicate(timeout=120)[1]
+    assert shown.count("fewstep: stopped after iteration") == 1, shown
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["1-step.state.pt"]
+    reached = torch.load(tmp_path / "out" / "1-step.state.pt")["iteration"]
+    assert 0 < reached < 40
+
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=240)
+    assert read_card(tmp_path / "out" / "1-step").hyper_parameters["iterations"] == 40
+    load_checkpoint(tmp_path / "out" / "1-step")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["1-step"]
+
+
+def noise_pictures(folder: Path) -> Path:
+    from PIL import Image
+
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for index in range(8):
+        Image.effect_noise((8, 8), 90).convert("RGB").save(pictures / f"{index}.png")
+    return pictures
+
+
+def test_a_batch_must_be_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_uneven(7)
+    monkeypatch.setattr("models.parallel.num_processes", lambda: 2)
+    refuse_uneven(8)
+    with pytest.raises(InvalidRequest, match="2 processes cannot share 7 images evenly") as caught:
+        refuse_uneven(7)
+    assert caught.value.field == "batch-size"
+
+
+if __name__ == "__main__":
+    join_processes()
+    for each in METHODS:
+        learn(each, Path(sys.argv[1]))
