@@ -23,6 +23,8 @@ Loss = Callable[[nn.Module, Batch, Draws], Tensor]
 """Maps the network, clean images and randomness to a scalar, the mean over the images."""
 
 SAVE_EVERY_S = 60.0
+MOST_LOSS = 1e6
+"""A loss beyond this has exploded: fresh networks begin below 100."""
 
 
 class TrainingError(FewstepError):
@@ -181,7 +183,7 @@ def train(
     Raises:
         InvalidRequest: The processes cannot share a batch evenly, or the device lacks the precision asked for.
         StopTraining: ``on_progress`` asked for it, in whichever process; the state is saved.
-        TrainingError: Loss or gradient is not finite, or the saved state is not of this run.
+        TrainingError: Loss or gradient is not finite, or the loss has exploded; or the saved state is not of this run.
     """
     refuse_uneven(config.batch_size)
     device = next(network.parameters()).device
@@ -202,8 +204,9 @@ def train(
         value = loss_here.detach()
         average([value, *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)])
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        if not (value + norm).isfinite():
-            state.save(state_path)  # the weights are still those of the iteration before
+        if not (value + norm).isfinite() or value > MOST_LOSS:
+            if not state_path.exists():
+                state.save(state_path)  # the weights are still those of the iteration before
             raise TrainingError(
                 f"loss {value.item():g} and gradient norm {norm.item():g} at iteration {state.iteration + 1}; "
                 f"a lower learning rate may help; the last good state is kept in {state_path}"

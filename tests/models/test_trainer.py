@@ -150,6 +150,29 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
     assert all(value.isfinite().all() for value in saved["network"].values())
 
 
+def test_a_loss_that_explodes_stops_the_run_and_leaves_the_state_saved_before(tmp_path: Path) -> None:
+    state_path = tmp_path / "state.pt"
+    calls = 0
+
+    def explode(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
+        nonlocal calls
+        calls += 1
+        loss = noise_loss(network, batch, draws)
+        return loss * 1e9 if calls == 6 else loss
+
+    with pytest.raises(TrainingError, match="at iteration 6"):
+        train(
+            small_network(),
+            loss=explode,
+            data=TrainingData(IMAGES, flip=True),
+            config=CONFIG,
+            state_path=state_path,
+            on_progress=ignore,
+            save_every_s=0,
+        )
+    assert torch.load(state_path)["iteration"] == 5
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no state"])
 def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "state.pt"
