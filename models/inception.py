@@ -35,7 +35,8 @@ def inception_extractor(weights: Path, *, device: torch.device) -> Extractor:
             "inception-v3", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(weights)
         ).to(device)
     except (OSError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        is_pickle = isinstance(error, pickle.UnpicklingError)  # torch's message says how to run it regardless
+        reason = "it holds other things than tensors" if is_pickle else str(error).splitlines()[0]
         raise InvalidRequest(
             f"{weights}: not the weights of the FID's Inception ({reason})", field="inception"
         ) from error

@@ -154,6 +154,7 @@ def test_the_floor_is_the_distance_of_the_test_split_if_there_is_one(tmp_path: P
     shutil.rmtree(both / "test")
     reference = load_reference(str(both), load_data(str(both)), size=None, extractor=extractor)
     assert reference.floor_of == "one half of the data to the other"
+    assert reference.floor != pytest.approx(expected)
 
 
 def test_saved_figures_replace_those_taken_in_the_same_way(family: Path, pictures: Path, extractor: Extractor) -> None:
