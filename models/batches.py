@@ -26,7 +26,12 @@ class TrainingData:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, device: torch.device) -> "TrainingData":
-        """All of a data set, copied to a device."""
+        """All of a data set, on a device, or in host memory where it would take over half of what a GPU has free.
+
+        Batches are drawn on the device either way.
+        """
+        if device.type == "cuda" and dataset.images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+            device = torch.device("cpu")
         labels = None if dataset.labels is None else torch.tensor(dataset.labels, device=device)
         return cls(torch.tensor(dataset.images, device=device), dataset.flip, labels)
 
@@ -57,11 +62,15 @@ class Batch:
 
 
 def draw_batch(data: TrainingData, *, batch_size: int, generator: torch.Generator) -> Batch:
-    """Images drawn with replacement; where the data allow it, every other one, by chance, is mirrored."""
-    device = data.images.device
+    """Images drawn with replacement; where the data allow it, every other one, by chance, is mirrored.
+
+    They are on the device of the generator.
+    """
+    device = generator.device
     index = torch.randint(len(data.images), (batch_size,), generator=generator, device=device)
-    x = to_float(data.images[index])
+    place = index.to(data.images.device)
+    x = to_float(data.images[place].to(device))
     if data.flip:
         mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator, device=device) < 0.5
         x = torch.where(mirrored, x.flip(3), x)
-    return Batch(x, None if data.labels is None else data.labels[index])
+    return Batch(x, None if data.labels is None else data.labels[place].to(device))

@@ -57,8 +57,8 @@ def accuracy(classifier: Classifier, data: TrainingData) -> float:
     classifier.eval()
     right = 0
     for images, labels in zip(data.images.split(_EVALUATION_BATCH), data.labels.split(_EVALUATION_BATCH), strict=True):
-        logits, _ = classifier(to_float(images))
-        right += int((logits.argmax(1) == labels).sum())
+        logits, _ = classifier(to_float(images.to(classifier.mean.device)))
+        right += int((logits.argmax(1) == labels.to(logits.device)).sum())
     return right / len(data.images)
 
 

@@ -109,7 +109,7 @@ def test_a_run_that_two_processes_began_is_stopped_in_both_and_finished_by_one(
 ) -> None:
     command: list[str | Path] = [FEWSTEP, "distill", "--teacher", "tiny/2-step", "--from", "2", "--to", "1"]
     command += ["--data", noise_pictures(tmp_path), "--out", tmp_path / "out", "--batch-size", "4"]
-    command += ["--iterations", "20"]
+    command += ["--iterations", "20", "--precision", "bf16"]
     with subprocess.Popen(
         torchrun("--no-python", *command), env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -125,7 +125,8 @@ def test_a_run_that_two_processes_began_is_stopped_in_both_and_finished_by_one(
     assert 0 < reached < 40
 
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=240)
-    assert read_card(tmp_path / "out" / "1-step").hyper_parameters["iterations"] == 40
+    made_with = read_card(tmp_path / "out" / "1-step").hyper_parameters
+    assert (made_with["iterations"], made_with["precision"]) == (40, "bf16")
     load_checkpoint(tmp_path / "out" / "1-step")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["1-step"]
 

@@ -1,0 +1,121 @@
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from core.errors import InvalidRequest
+from models.batches import TrainingData
+from models.classifier import Classifier
+from models.execution import Execution
+from models.progress import Progress
+from models.trainer import TrainConfig, TrainState, train
+from tests.models.test_trainer import CONFIG, IMAGES, noise_loss, small_network
+
+BF16 = Execution(precision="bf16")
+
+
+def losses_of(network: nn.Module, state_path: Path, config: TrainConfig, execution: Execution) -> list[float]:
+    losses: list[float] = []
+
+    def note(progress: Progress) -> None:
+        assert progress.loss.dtype == torch.float32
+        losses.append(progress.loss.item())
+
+    train(
+        network,
+        loss=noise_loss,
+        data=TrainingData(IMAGES, flip=True),
+        config=config,
+        state_path=state_path,
+        on_progress=note,
+        execution=execution,
+    )
+    return losses
+
+
+def test_bf16_learns_nearly_what_fp32_learns_and_keeps_float32(tmp_path: Path) -> None:
+    network = small_network()
+    losses = losses_of(network, tmp_path / "bf16.pt", CONFIG, BF16)
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+    exact = losses_of(small_network(), tmp_path / "fp32.pt", CONFIG, Execution())
+    assert losses != exact
+    assert losses == pytest.approx(exact, rel=0.02)
+
+
+def test_a_classifier_in_bf16_answers_in_float32() -> None:
+    torch.manual_seed(0)
+    classifier = Classifier("resnet-small", channels=1, num_classes=10, mean=(0.0,), std=(1.0,)).eval()
+    x = torch.randn(4, 1, 8, 8)
+    with torch.no_grad():
+        exact, rounded = classifier(x), BF16.view(classifier)(x)
+    for ours, theirs in zip(rounded, exact, strict=True):
+        assert ours.dtype == torch.float32
+        assert not torch.equal(ours, theirs)
+        torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0.05)
+        assert not torch.equal(ours, ours.bfloat16().float()), "pooled, or multiplied, in bf16"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler imports what torch deprecates
+def test_a_compiled_network_learns_the_same_and_keeps_the_names_of_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Traced as ever, but run without a C++ compiler.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    config = replace(CONFIG, iterations=2)
+    networks = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Linear(4, 4), nn.SiLU(), nn.Linear(4, 4)
+        )  # without dropout, which it draws otherwise
+        path = tmp_path / f"{compiled}.pt"
+        losses_of(network, path, config, Execution(compile=compiled))
+        networks.append(network)
+    eager, compiled_ = (network.state_dict() for network in networks)
+    assert compiled_.keys() == torch.load(path)["network"].keys() == eager.keys()
+    for name, value in eager.items():
+        torch.testing.assert_close(compiled_[name], value)
+
+
+def test_cpus_stay_in_float32_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert Execution().precision_on(cpu) == "fp32"
+    assert BF16.precision_on(cpu) == "bf16"
+    for has_bf16, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has_bf16: has)  # noqa: ARG005
+        assert Execution().precision_on(cuda) == expected
+    assert Execution(precision="fp32").precision_on(cuda) == "fp32"
+    with pytest.raises(InvalidRequest, match="no bf16") as caught:
+        BF16.precision_on(cuda)
+    assert caught.value.field == "precision"
+
+
+def test_a_run_goes_on_in_another_memory_layout(tmp_path: Path) -> None:
+    """A state of a GPU, where weights lie channels last, is finished on a CPU."""
+
+    def state(channels_last: bool) -> TrainState:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+        if channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return TrainState(network, TrainConfig(iterations=4))
+
+    def step(state: TrainState) -> None:
+        x = torch.randn(4, 8, 9, 9, generator=torch.Generator().manual_seed(0))
+        state.optimizer.zero_grad()
+        state.network(x).square().mean().backward()
+        state.optimizer.step()
+
+    whole, begun = state(channels_last=False), state(channels_last=True)
+    step(whole)
+    step(begun)
+    begun.save(tmp_path / "state.pt")
+    resumed = state(channels_last=False)
+    resumed.load(tmp_path / "state.pt")
+    step(whole)
+    step(resumed)
+    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
