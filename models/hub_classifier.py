@@ -62,8 +62,10 @@ class HubClassifier(nn.Module):
 
         C is 1 for grey, which is repeated for models of colour, or the model's own.
         """
-        features = self._features(images)
-        return self.head(features), features
+        features = self._features(images).float()
+        # The head stays in float32 even where the model runs in a lower precision.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.head(features), features
 
     def _features(self, images: Tensor) -> Tensor:
         pixels = (images + 1) / 2 * self.scale
