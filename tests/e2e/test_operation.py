@@ -75,10 +75,14 @@ def test_paths_and_methods_of_clients_do_not_become_series(stack: Stack) -> None
 def test_the_correlation_id_reaches_the_log_of_the_worker(stack: Stack) -> None:
     response = stack.api.post("/generate", headers={"X-Request-ID": "trace-me.42"})
     assert response.headers["x-request-id"] == "trace-me.42"
-    for name, event in (("api", "request"), ("sampler", "generated")):
+
+    def events(name: str) -> list[str]:
         lines = [json.loads(line) for line in stack.log(name).splitlines() if "trace-me.42" in line]
-        assert event in [line["event"] for line in lines]
         assert all(line["request_id"] == "trace-me.42" for line in lines)
+        return [line["event"] for line in lines]
+
+    wait_until(lambda: "request" in events("api"), what="the API's line, which comes after its answer")
+    wait_until(lambda: "generated" in events("sampler"), what="the worker's line")
 
 
 @pytest.mark.parametrize("request_id", ["", "a b", "x" * 200, "{}"])
