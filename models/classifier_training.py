@@ -120,12 +120,11 @@ def train_classifier(
         testing = TrainingData.from_dataset(tested, target)
     else:
         training, testing = split(training, seed=config.seed)
-    height, width, channels = dataset.images.shape[1:]
     pixels = to_float(training.images)
     torch.manual_seed(config.seed)  # fresh weights
     classifier = Classifier(
         architecture,
-        channels=channels,
+        channels=dataset.image_shape[0],
         num_classes=int(dataset.labels.max()) + 1,  # type: ignore[union-attr]
         mean=tuple(pixels.mean((0, 2, 3)).tolist()),
         std=tuple(pixels.std((0, 2, 3)).tolist()),
@@ -144,7 +143,7 @@ def train_classifier(
         out,
         classifier,
         architecture=architecture,
-        image_shape=(channels, height, width),
+        image_shape=dataset.image_shape,
         class_names=dataset.class_names,
         accuracy=accuracy(classifier, testing),
         test_images=len(testing.images),

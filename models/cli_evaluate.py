@@ -80,8 +80,7 @@ def evaluate(
         judge = judge or _judge_of_family(pairs[0][0])
         for folder, _ in pairs:
             refuse_distilled_through(judge, folder)
-        height, width, channels = train.images.shape[1:]
-        extractor = judge_extractor(judge, image_shape=(channels, height, width), device=target)
+        extractor = judge_extractor(judge, image_shape=train.image_shape, device=target)
     reference = load_reference(data, train, size=size, extractor=extractor)
     count = n or default_count(train)
     total = count * len(pairs)

@@ -42,6 +42,12 @@ class Dataset:
     flip: bool
     fingerprint: str
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width, as in cards."""
+        height, width, channels = self.images.shape[1:]
+        return channels, height, width
+
 
 def load_data(
     source: str,

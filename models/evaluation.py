@@ -118,10 +118,9 @@ def evaluate(
     """
     if count <= NEIGHBOURS:
         raise InvalidRequest(f"{count} samples are too few to judge by; the least is {NEIGHBOURS + 1}", field="n")
-    height, width, channels = train.images.shape[1:]
-    if sampler.card.image_shape != (channels, height, width):
+    if sampler.card.image_shape != train.image_shape:
         raise InvalidRequest(
-            f"{train.name} has images of {(channels, height, width)}, the checkpoint of {sampler.card.image_shape}",
+            f"{train.name} has images of {train.image_shape}, the checkpoint of {sampler.card.image_shape}",
             field="data",
         )
     seeds = range(first_seed, first_seed + count)

@@ -62,11 +62,10 @@ def train_teacher(
     refuse_existing(out)
     target = pick_device(device)
     dataset = load_data(data, size=size)
-    height, width, channels = dataset.images.shape[1:]
     start: dict[str, object]
     if init is None:
         num_classes = count_classes(dataset) if class_conditional else None
-        unet = replace(unet, image_shape=(channels, height, width), num_classes=num_classes)
+        unet = replace(unet, image_shape=dataset.image_shape, num_classes=num_classes)
         torch.manual_seed(config.seed)  # fresh weights
         network, schedule = build_unet(unet).to(target), PAPER_SCHEDULE
         denoiser = Denoiser(network, build_schedule(schedule).to(target), "sample", num_classes)
@@ -212,10 +211,9 @@ def distill_chain(
 
 def refuse_other_data(dataset: Dataset, card: Card) -> None:
     """Raise ``InvalidRequest`` where a data set has not the shape, or not the classes, of what a checkpoint makes."""
-    height, width, channels = dataset.images.shape[1:]
-    if (channels, height, width) != card.image_shape:
+    if dataset.image_shape != card.image_shape:
         raise InvalidRequest(
-            f"{dataset.name!r} has images of {(channels, height, width)}, the checkpoint of {card.image_shape}",
+            f"{dataset.name!r} has images of {dataset.image_shape}, the checkpoint of {card.image_shape}",
             field="data",
         )
     if card.num_classes is not None and count_classes(dataset) > card.num_classes:

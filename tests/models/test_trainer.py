@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.batches import Batch, TrainingData, draw_batch
 from models.parallel import Draws
 from models.progress import Progress, StopTraining
-from models.trainer import TrainConfig, TrainingError, TrainState, iteration_generator, train, update_ema
+from models.trainer import SAVE_EVERY_S, TrainConfig, TrainingError, TrainState, iteration_generator, train, update_ema
 
 IMAGES = torch.randint(0, 256, (20, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 CONFIG = TrainConfig(
@@ -123,28 +123,31 @@ def test_gradients_are_clipped(tmp_path: Path) -> None:
     assert norms == pytest.approx([0.5] * 12, rel=1e-3)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path: Path) -> None:
-    state_path = tmp_path / "state.pt"
+def run_that_goes_wrong(state_path: Path, factor: float, save_every_s: float = SAVE_EVERY_S) -> None:
+    """A run whose sixth loss is multiplied by ``factor``."""
     calls = 0
 
     def explode(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         nonlocal calls
         calls += 1
         loss = noise_loss(network, batch, draws)
-        return loss * float("nan") if calls == 6 else loss
+        return loss * factor if calls == 6 else loss
 
-    def attempt() -> None:
-        train(
-            small_network(),
-            loss=explode,
-            data=TrainingData(IMAGES, flip=True),
-            config=CONFIG,
-            state_path=state_path,
-            on_progress=ignore,
-        )
+    train(
+        small_network(),
+        loss=explode,
+        data=TrainingData(IMAGES, flip=True),
+        config=CONFIG,
+        state_path=state_path,
+        on_progress=ignore,
+        save_every_s=save_every_s,
+    )
 
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    state_path = tmp_path / "state.pt"
     with pytest.raises(TrainingError, match="loss nan and gradient norm nan at iteration 6"):
-        attempt()
+        run_that_goes_wrong(state_path, float("nan"))
     saved = torch.load(state_path)
     assert saved["iteration"] == 5
     assert all(value.isfinite().all() for value in saved["network"].values())
@@ -152,24 +155,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
 
 def test_a_loss_that_explodes_stops_the_run_and_leaves_the_state_saved_before(tmp_path: Path) -> None:
     state_path = tmp_path / "state.pt"
-    calls = 0
-
-    def explode(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
-        nonlocal calls
-        calls += 1
-        loss = noise_loss(network, batch, draws)
-        return loss * 1e9 if calls == 6 else loss
-
     with pytest.raises(TrainingError, match="at iteration 6"):
-        train(
-            small_network(),
-            loss=explode,
-            data=TrainingData(IMAGES, flip=True),
-            config=CONFIG,
-            state_path=state_path,
-            on_progress=ignore,
-            save_every_s=0,
-        )
+        run_that_goes_wrong(state_path, 1e9, save_every_s=0)
     assert torch.load(state_path)["iteration"] == 5
 
 
