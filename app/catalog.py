@@ -50,7 +50,7 @@ class Catalog:
         damaged: dict[str, CheckpointError] = {}
         for path in sorted(self._root.iterdir()) if self._root.is_dir() else ():
             try:
-                family = Family(path)
+                family = Family.read(path)
             except CheckpointError as error:
                 damaged[path.name] = error
                 if str(error) != str(self._damaged.get(path.name, "")):

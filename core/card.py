@@ -4,6 +4,8 @@ A checkpoint is a directory that plain diffusers opens, plus ``card.json``. A fa
 share image shape and origin: ``digits/teacher``, ``digits/8-step``, ``digits/1-step``.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -123,25 +125,42 @@ def refuse_class(card: Card, class_label: int) -> None:
         )
 
 
+@dataclass(frozen=True)
 class Family:
-    """A model family on disk: its checkpoints by folder name, most steps first.
+    """A model family: its checkpoints by name, most steps first.
 
     Attributes:
         name: The folder's name.
         path: The folder.
-        cards: Card of each checkpoint by folder name.
+        cards: Card of each checkpoint by name.
+        artifacts: Of checkpoints that a job made, the key of the folder in the artifact store; others are in ``path``.
+        promoted: Names of those that took the place of others, by steps.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self.path = path
-        cards = {folder.parent.name: read_card(folder.parent) for folder in path.glob(f"[!.]*/{CARD_NAME}")}
-        self.cards = dict(sorted(cards.items(), key=lambda item: (-item[1].num_steps, item[0])))
+    name: str
+    path: Path
+    cards: Mapping[str, Card]
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    promoted: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The family in a folder.
+
+        Raises:
+            CheckpointError: A card cannot be read.
+        """
+        return cls(path.name, path, {card.parent.name: read_card(card.parent) for card in path.glob(f"[!.]*/{CARD_NAME}")})
+
+    def __post_init__(self) -> None:
+        ordered = dict(sorted(self.cards.items(), key=lambda item: (-item[1].num_steps, item[0])))
+        object.__setattr__(self, "cards", ordered)
 
     @property
     def steps(self) -> dict[int, str]:
-        """Name of the checkpoint trained for each number of steps, ascending."""
-        return {card.num_steps: name for name, card in reversed(self.cards.items())}
+        """Name of the checkpoint that serves each number of steps, ascending."""
+        own = {card.num_steps: name for name, card in reversed(self.cards.items())}
+        return own | {steps: name for steps, name in self.promoted.items() if name in self.cards}
 
     def checkpoint_for(self, num_steps: int) -> str:
         """Name of the checkpoint trained for ``num_steps``.
@@ -161,7 +180,7 @@ def list_families(root: Path) -> dict[str, Family]:
     Raises:
         CheckpointError: A card cannot be read.
     """
-    families = (Family(path) for path in sorted(root.iterdir()) if path.is_dir()) if root.is_dir() else iter(())
+    families = (Family.read(path) for path in sorted(root.iterdir()) if path.is_dir()) if root.is_dir() else iter(())
     return {family.name: family for family in families if family.cards}
 
 
@@ -200,7 +219,7 @@ def locate_family(root: Path, model: str) -> Family:
     Raises:
         NotFound: There is no such family.
     """
-    family = Family(Path(model)) if Path(model).is_dir() else None
+    family = Family.read(Path(model)) if Path(model).is_dir() else None
     return family if family and family.cards else find_family(root, model)
 
 

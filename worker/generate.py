@@ -126,7 +126,7 @@ def warm_up(desk: Desk) -> None:
     """
     started = time.perf_counter()
     try:
-        family = Family(desk.settings.checkpoints / desk.settings.default_model)
+        family = Family.read(desk.settings.checkpoints / desk.settings.default_model)
         served = list(served_steps(family).values())
         for checkpoint in served:
             desk.samplers.get(family.path / checkpoint).sample(seeds=[0])

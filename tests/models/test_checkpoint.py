@@ -174,7 +174,7 @@ def test_damage_is_named(tiny_family: Path, tmp_path: Path, damage: Callable[[Pa
 
 
 def test_a_family_lists_its_steps_and_finds_checkpoints(tiny_family: Path) -> None:
-    family = Family(tiny_family)
+    family = Family.read(tiny_family)
     assert list(family.steps) == [1, 2, 4, 8, 1024]
     assert family.checkpoint_for(2) == "2-step"
     with pytest.raises(InvalidRequest, match="1, 2, 4, 8, 1024") as caught:
@@ -202,4 +202,4 @@ def test_sha256_is_of_the_weights_file(tiny_family: Path) -> None:
 def test_a_checkpoint_that_is_being_written_is_not_listed(tiny_family: Path, tmp_path: Path) -> None:
     family = shutil.copytree(tiny_family, tmp_path / "tiny")
     (family / "1-step").rename(family / ".1-step.abcd")  # as save_checkpoint names it until it is whole
-    assert list(Family(family).steps) == [2, 4, 8, 1024]
+    assert list(Family.read(family).steps) == [2, 4, 8, 1024]

@@ -216,7 +216,7 @@ def test_a_teacher_alone_has_no_steps_of_its_own_to_be_judged_in(family: Path) -
     for name in ("8-step", "4-step", "2-step", "1-step"):
         shutil.rmtree(family / name)
     with pytest.raises(InvalidRequest, match="'tiny' has no students; name the steps"):
-        list(pairs_of(Family(family)))
+        list(pairs_of(Family.read(family)))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ SHIPPED = [family.path / name for family in list_families(SHIPPED_CHECKPOINTS).v
 
 
 def test_digits_comes_as_teacher_and_students_of_1_2_4_and_8_steps() -> None:
-    family = Family(DIGITS)
+    family = Family.read(DIGITS)
     assert list(family.steps) == [1, 2, 4, 8, 1024]
     assert family.checkpoint_for(1024) == "teacher"
 
@@ -63,7 +63,7 @@ def flat(images: Pictures) -> npt.NDArray[np.float64]:
 
 @pytest.mark.parametrize("num_steps", [1, 2, 4, 8])
 def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int) -> None:
-    folder = DIGITS / Family(DIGITS).checkpoint_for(num_steps)
+    folder = DIGITS / Family.read(DIGITS).checkpoint_for(num_steps)
     probabilities = judge.predict_proba(flat(Sampler(folder).sample(seeds=range(1000))))
     share = np.bincount(probabilities.argmax(1), minlength=10) / 1000
     assert share.min() >= 0.04, share
