@@ -150,7 +150,9 @@ class Family:
         Raises:
             CheckpointError: A card cannot be read.
         """
-        return cls(path.name, path, {card.parent.name: read_card(card.parent) for card in path.glob(f"[!.]*/{CARD_NAME}")})
+        return cls(
+            path.name, path, {card.parent.name: read_card(card.parent) for card in path.glob(f"[!.]*/{CARD_NAME}")}
+        )
 
     def __post_init__(self) -> None:
         ordered = dict(sorted(self.cards.items(), key=lambda item: (-item[1].num_steps, item[0])))
@@ -159,7 +161,7 @@ class Family:
     @property
     def steps(self) -> dict[int, str]:
         """Name of the checkpoint that serves each number of steps, ascending."""
-        own = {card.num_steps: name for name, card in reversed(self.cards.items())}
+        own = {self.cards[name].num_steps: name for name in reversed(list(self.cards))}
         return own | {steps: name for steps, name in self.promoted.items() if name in self.cards}
 
     def checkpoint_for(self, num_steps: int) -> str:

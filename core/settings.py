@@ -20,6 +20,20 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on")
     var: Path = Field(Path("var"), description="Folder of what one machine's run keeps: Redis data, logs")
     checkpoints: Path = Field(SHIPPED_CHECKPOINTS, description="Folder of model families")
+    teachers: Path = Field(
+        default_factory=lambda known: known["var"] / "teachers", description="Folder of families that you bring"
+    )
+    classifiers: Path = Field(
+        default_factory=lambda known: known["var"] / "classifiers", description="Folder of classifiers that you bring"
+    )
+    datasets: Path = Field(
+        default_factory=lambda known: known["var"] / "datasets",
+        description="Folder of data sets that you bring: Parquet files, image folders, zips, CIFAR archives",
+    )
+    artifacts: str = Field(
+        default_factory=lambda known: str(known["var"] / "artifacts"),
+        description="Where jobs keep states, checkpoints and pictures: a folder or, for several machines, an s3:// URL",
+    )
     default_model: str = Field("digits", description="Family that a request without a model gets")
     device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
 
@@ -45,8 +59,29 @@ class Settings(BaseSettings):
         " its missing heartbeat long before",
     )
 
+    max_active_jobs: int = Field(20, ge=1, description="Distillation jobs that may wait or run at once")
+    max_job_iterations: int = Field(100_000, ge=1, description="Most iterations of one round of a job")
+    max_job_memory_bytes: int = Field(16 * 2**30, ge=1, description="Largest estimated memory of a job")
+    max_job_samples: int = Field(50_000, ge=4, description="Most samples that a round is judged by")
+    slice_s: float = Field(60, gt=0, description="Seconds of training after which a job's turn ends")
+    lease_s: float = Field(
+        180,
+        gt=0,
+        description="Seconds without an iteration after which a job's worker counts as hung; must exceed the longest"
+        " iteration, compilation included",
+    )
+    job_ttl_s: float = Field(
+        7 * 86400, gt=0, description="How long a failed or cancelled job can be retried, and the events of a job read"
+    )
+    idempotency_ttl_s: float = Field(86400, gt=0, description="How long an Idempotency-Key is remembered")
+
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
+
+    @property
+    def families(self) -> tuple[Path, ...]:
+        """Folders of model families; of two with one name the first has it."""
+        return (self.checkpoints, self.teachers)
 
 
 @cache

@@ -1,0 +1,139 @@
+"""Files that outlive a process: training states, checkpoints and pictures of jobs, in a folder or in object storage."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
+from core.errors import NotFound
+
+_CHUNK = 1 << 20
+
+
+class ArtifactStore:
+    """Files by key below one URL of fsspec's: a folder, or ``s3://bucket/prefix`` (with the extra ``s3``).
+
+    A key is written once and never changed, so what was read of it stays true: who replaces something writes another
+    key and lets the record point to it.
+    """
+
+    def __init__(self, url: str, *, cache: Path) -> None:
+        """Connect to a store.
+
+        Args:
+            url: Where the files are.
+            cache: Folder for copies of what is not on this machine.
+        """
+        self._fs: Any
+        self._fs, root = fsspec.core.url_to_fs(url)
+        self._root = root.rstrip("/")
+        self._cache = cache
+
+    def put(self, source: Path, key: str) -> None:
+        """Store a file, or a folder with all below it; a single file appears whole or not at all.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        for file in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file()):
+            part = key if file == source else f"{key}/{file.relative_to(source).as_posix()}"
+            target = f"{self._root}/{part}"
+            if self._is_local:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                # Of its own name, since two who write the same key must not share it.
+                with tempfile.NamedTemporaryFile(dir=Path(target).parent, prefix=".", delete=False) as partial:
+                    try:
+                        with file.open("rb") as opened:
+                            shutil.copyfileobj(opened, partial, _CHUNK)
+                        partial.close()
+                        Path(partial.name).chmod(0o644)
+                        Path(partial.name).replace(target)
+                    except BaseException:
+                        Path(partial.name).unlink(missing_ok=True)
+                        raise
+            else:
+                self._fs.put_file(str(file), target)
+
+    def folder(self, key: str) -> Path:
+        """The folder ``key`` on this machine: where it is, or a copy made once.
+
+        Raises:
+            NotFound: There is no such folder.
+        """
+        if self._is_local:
+            return self._found(Path(self._root, key), key)
+        copy = self._cache / key
+        if not copy.is_dir():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=copy.parent) as partial:
+                for part in self.files(key):
+                    here = Path(partial, "copy", part)
+                    here.parent.mkdir(parents=True, exist_ok=True)
+                    self._fs.get_file(f"{self._root}/{key}/{part}", str(here))
+                try:
+                    self._found(Path(partial, "copy"), key).rename(copy)
+                except OSError:
+                    if not copy.is_dir():  # else another was faster
+                        raise
+        return copy
+
+    def fetch(self, key: str, target: Path) -> None:
+        """Copy a file to this machine.
+
+        Raises:
+            NotFound: There is no such file.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.partial")
+        with partial.open("wb") as file:
+            for chunk in self.read(key):
+                file.write(chunk)
+        partial.replace(target)
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """The content of a file, piece by piece.
+
+        Raises:
+            NotFound: There is no such file; at the first piece.
+        """
+        try:
+            with self._fs.open(f"{self._root}/{key}", "rb") as file:
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+        except FileNotFoundError:
+            raise _missing(key) from None
+
+    def files(self, key: str) -> list[str]:
+        """Paths of all files below a folder, relative to it; none if there is no such folder."""
+        prefix = f"{self._root}/{key}/"
+        return sorted(path.removeprefix(prefix) for path in self._find(prefix))
+
+    def remove(self, key: str) -> None:
+        """Remove a file or a folder; it is no error if it is not there."""
+        target = f"{self._root}/{key}"
+        self._fs.invalidate_cache()
+        if self._fs.exists(target):
+            self._fs.rm(target, recursive=True)
+        shutil.rmtree(self._cache / key, ignore_errors=True)
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._fs, LocalFileSystem)
+
+    def _find(self, prefix: str) -> list[str]:
+        self._fs.invalidate_cache()  # another process may have written since
+        return list(self._fs.find(prefix))
+
+    @staticmethod
+    def _found(folder: Path, key: str) -> Path:
+        if not folder.is_dir():
+            raise _missing(key)
+        return folder
+
+
+def _missing(key: str) -> NotFound:
+    return NotFound(f"the artifact {key} is not there (any more)")

@@ -1,0 +1,204 @@
+"""What a client may ask of ``/distill-jobs``, and what a worker is told to do."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.generation import MAX_SEED
+
+Promote = Literal["never", "if_better", "always"]
+SYNTHETIC = "synthetic"
+
+
+class EvaluateRequest(BaseModel):
+    """How the students are judged."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    samples: Annotated[int, Field(ge=4, description="Samples of each student, up to the limit of the service")] = 2000
+
+
+class DistillRequest(BaseModel):
+    """The body of ``POST /distill-jobs``; all but the teacher has a default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    teacher: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="Checkpoint to distil, `family/checkpoint` as in `GET /models`",
+            examples=["digits/8-step"],
+        ),
+    ]
+    method: Annotated[
+        Literal["cfd", "pd"], Field(description="Classifier-based feature distillation, or progressive distillation")
+    ] = "cfd"
+    from_steps: Annotated[
+        int, Field(ge=1, le=1024, description="Steps that the teacher is sampled in, a divisor of its own")
+    ] = 8
+    to_steps: Annotated[
+        int, Field(ge=1, le=512, description="Steps of the last student: `from_steps` divided by a power of two")
+    ] = 1
+    classifier: Annotated[
+        str | None,
+        Field(
+            max_length=200,
+            description="What cfd distils through, one of `GET /classifiers`; by default its family's `classifier`",
+        ),
+    ] = None
+    temperature: Annotated[
+        float | None, Field(gt=0, le=10, description="For cfd; by default the paper's for the kind of classifier")
+    ] = None
+    dataset_weight: Annotated[
+        float | None, Field(ge=0, le=100, description="For cfd; by default the paper's for the kind of classifier")
+    ] = None
+    entropy_share: Annotated[
+        float | None, Field(ge=0, le=1, description="For cfd; by default the paper's for the kind of classifier")
+    ] = None
+    iterations: Annotated[
+        int, Field(ge=1, description="A round; doubled for students of two steps and one, as in the paper")
+    ] = 1000
+    batch_size: Annotated[int, Field(ge=1, description="Images an iteration")] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Falls to 0 by a cosine over each round")] = 5e-5
+    data: Annotated[
+        str | None,
+        Field(
+            max_length=200,
+            description="One of `GET /datasets`, or `synthetic`: images sampled from the teacher. By default what the "
+            "teacher was trained on if it is registered, else `synthetic`",
+        ),
+    ] = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED, description="Of all randomness")] = 0
+    name: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+            description="Family that the students will serve as; by default the teacher's family and a part of the id",
+        ),
+    ] = None
+    promote: Annotated[
+        Promote,
+        Field(
+            description="Whether students take the place of those that serve in the teacher's family: if_better: if "
+            "their Fréchet distance is lower"
+        ),
+    ] = "never"
+    evaluate: Annotated[
+        EvaluateRequest | None, Field(description="How students are judged where the teacher's card names a judge")
+    ] = EvaluateRequest()
+
+
+class CheckpointRef(BaseModel):
+    """A checkpoint as it was when it was named.
+
+    Attributes:
+        artifact: Key of its folder in the artifact store; None: it is below one of the folders of families.
+        sha256: Of its weights.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    family: str
+    checkpoint: str
+    artifact: str | None
+    sha256: str
+
+
+class ClassifierRef(BaseModel):
+    """A classifier as it was when it was named: below one of the folders of families or of classifiers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    sha256: str
+
+
+class Judge(BaseModel):
+    """What students are judged by, as the teacher's card has it.
+
+    Attributes:
+        data: Name of the reference data set.
+        samples: Of each student, with seeds from 0.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    classifier: ClassifierRef
+    data: str
+    data_fingerprint: str
+    samples: int
+
+
+class DistillJob(BaseModel):
+    """A resolved request: all that a worker must know, and what the record keeps.
+
+    Attributes:
+        id: 32 hexadecimal digits.
+        name: Family of the students.
+        teacher: What is distilled.
+        steps: Of the student of each round.
+        data: Name of a data set, or ``synthetic``.
+        judge: None: students are not judged.
+        created: Seconds since the epoch.
+        request_id: Correlation id of the HTTP request, for the log lines of the worker.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    request: DistillRequest
+    teacher: CheckpointRef
+    steps: tuple[int, ...]
+    classifier: ClassifierRef | None
+    data: str
+    judge: Judge | None
+    created: float
+    request_id: str
+
+    def iterations_of(self, round_index: int) -> int:
+        """Of a round, from 0."""
+        return self.request.iterations * (2 if self.steps[round_index] <= 2 else 1)
+
+
+class RoundResult(BaseModel):
+    """What a finished round made.
+
+    Attributes:
+        steps: Of the student.
+        checkpoint: ``family/checkpoint``, as which it serves once the job has succeeded.
+        artifact: Key of its folder in the artifact store.
+        samples: Key of a PNG with a grid of samples.
+        metrics: As ``fewstep evaluate`` has them; None where it was not judged.
+        promote: Whether it takes the place of the one that serves in the teacher's family when the job succeeds.
+        rival: Name of that one, if there is one.
+        rival_frechet_distance: Its distance, judged alike.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: int
+    checkpoint: str
+    artifact: str
+    samples: str
+    metrics: dict[str, Any] | None = None
+    promote: bool = False
+    rival: str | None = None
+    rival_frechet_distance: float | None = None
+
+
+def plan_steps(from_steps: int, to_steps: int, *, convert: bool) -> tuple[int, ...] | None:
+    """Steps of each round's student, or None where halving ``from_steps`` does not meet ``to_steps``.
+
+    Args:
+        from_steps: Of the teacher.
+        to_steps: Of the last student.
+        convert: Whether a first round keeps the steps, to make a teacher of noise into one of images.
+    """
+    steps = [from_steps] if convert else []
+    current = from_steps
+    while current > to_steps and current % 2 == 0:
+        current //= 2
+        steps.append(current)
+    return tuple(steps) if steps and current == to_steps else None
