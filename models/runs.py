@@ -1,28 +1,37 @@
 """Whole runs, from data set and teacher to checkpoints: what the commands ``train`` and ``distill`` do."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import torch
 
-from core.card import CARD_NAME, PAPER_SCHEDULE, Card
-from core.errors import InvalidRequest
+from core.card import CARD_NAME, PAPER_SCHEDULE, read_card
 from models.base import base_loss
-from models.batches import DataSource, TrainingData
+from models.batches import TrainingData
+from models.chain import (
+    count_classes,
+    fill_source,
+    prepare_chain,
+    refuse_other_data,
+    rounds_from,
+    run_chain,
+    save_student,
+)
 from models.checkpoint import load_denoiser, save_checkpoint
-from models.data import Dataset, load_data
-from models.distill import StudentLoss, plan_rounds, round_config, run_round
+from models.data import load_data
+from models.distill import Round, StudentLoss
 from models.engine import pick_device
 from models.execution import AUTO, Execution
 from models.files import refuse_existing, state_path_of
 from models.parallel import join_processes, process_index
 from models.pd import pd_loss
 from models.prediction import Denoiser
-from models.progress import terminal_progress
+from models.progress import OnProgress, terminal_progress
 from models.schedule import build_schedule, full_rows
-from models.synthetic import SyntheticConfig, SyntheticData
+from models.synthetic import SyntheticConfig
 from models.trainer import TrainConfig, train
 from models.unet import UNetConfig, build_unet
 
@@ -123,19 +132,19 @@ def distill_chain(
 ) -> None:
     """Run a chain of rounds and write a checkpoint ``N-step`` into the family ``out`` for each.
 
-    Every round starts from the unrounded weights of the one before. A chain that was cut off goes on where it was.
-    If the teacher predicts noise, a first round makes of it a student of as many steps that predicts images.
+    A chain that was cut off goes on where it was.
 
     Args:
-        teacher: Checkpoint folder.
-        from_steps: Steps in which the teacher is sampled; a divisor of its own.
+        teacher: As of ``models.chain.prepare_chain``, and so are ``from_steps``, ``to_steps``, ``data``, ``size``,
+            ``synthetic`` and ``config``.
+        from_steps: Steps in which the teacher is sampled.
         to_steps: Steps of the last student.
         out: Family folder.
         method: Its name for the cards: ``pd`` or ``cfd``.
-        data: As of ``models.data.load_data``, and so is ``size``; a name where ``synthetic`` is given.
+        data: What to train on.
         size: Side of the pictures.
         synthetic: Sample the images from the teacher instead.
-        config: Of one round; iterations are doubled for students of two steps and one.
+        config: Of one round.
         student_loss: How a student learns; its networks must be on the same device.
         loss_facts: Hyper-parameters of the loss, for the cards.
         device: As of ``models.engine.pick_device``.
@@ -147,87 +156,35 @@ def distill_chain(
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
     join_processes()
-    target = pick_device(device)
-    denoiser, card = load_denoiser(teacher, target)
-    convert = card.prediction_type == "epsilon"
-    rounds = plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps, convert=convert)
-    folders = [out / f"{this.num_steps}-step" for this in rounds]
-    for folder in folders:
+    rounds = rounds_from(read_card(teacher), from_steps=from_steps, to_steps=to_steps)
+    folders = {this.num_steps: out / f"{this.num_steps}-step" for this in rounds}
+    for folder in folders.values():
         if not state_path_of(folder).exists():  # else it is a part of this very chain
             refuse_existing(folder)
-    parent = f"{teacher.parent.name}/{teacher.name}"
-    source: DataSource
-    data_facts: dict[str, object]
-    if synthetic is not None:
-        if size is not None:
-            raise InvalidRequest("synthetic images have the size that the teacher makes", field="size")
-        source = SyntheticData(denoiser, card=card, config=synthetic, seed=config.seed)
-        source.fill()
-        fingerprint, data_facts = None, {**source.facts, "synthetic_teacher": parent}
-    else:
-        dataset = load_data(data, size=size)
-        refuse_other_data(dataset, card)
-        source = TrainingData.from_dataset(dataset, target)
-        data, fingerprint, data_facts = dataset.name, dataset.fingerprint, {}
-    for this, folder in zip(rounds, folders, strict=True):
-        this_config = round_config(config, this.num_steps)
-        with terminal_progress(str(folder), batch_size=config.batch_size) as on_progress:
-            denoiser = run_round(
-                denoiser,
-                this,
-                student_loss=student_loss,
-                data=source,
-                config=this_config,
-                state_path=state_path_of(folder),
-                on_progress=on_progress,
-                execution=execution,
-            )
+    chain = prepare_chain(
+        teacher=teacher,
+        parent=f"{teacher.parent.name}/{teacher.name}",
+        from_steps=from_steps,
+        to_steps=to_steps,
+        data=data,
+        size=size,
+        synthetic=synthetic,
+        config=config,
+        student_loss=student_loss,
+        facts={"method": method, "command": command, "loss": dict(loss_facts)},
+        device=pick_device(device),
+        execution=execution,
+    )
+    fill_source(chain)
+
+    def watch(this: Round) -> AbstractContextManager[OnProgress]:
+        return terminal_progress(str(folders[this.num_steps]), batch_size=config.batch_size)
+
+    states = {steps: state_path_of(folder) for steps, folder in folders.items()}
+    for this, student in run_chain(chain, states=states, watch=watch):
+        folder = folders[this.num_steps]
         if not process_index() and not (folder / CARD_NAME).exists():
-            save_checkpoint(
-                folder,
-                denoiser.network,
-                rows=this.rows,
-                schedule=card.schedule,
-                prediction_type=denoiser.prediction_type,
-                last_step=card.last_step,
-                method="conversion" if this.is_conversion else method,
-                class_names=card.class_names,
-                parent=parent,
-                data=data,
-                data_fingerprint=fingerprint,
-                hyper_parameters={
-                    **asdict(this_config),
-                    "precision": execution.precision_on(target),
-                    **({} if this.is_conversion else loss_facts),
-                    **data_facts,
-                },
-                command=command,
-            )
-        parent = f"{out.name}/{folder.name}"
+            save_student(folder, chain, this, student, family=out.name)
     if not process_index():
-        for folder in folders:
-            state_path_of(folder).unlink()
-
-
-def refuse_other_data(dataset: Dataset, card: Card) -> None:
-    """Raise ``InvalidRequest`` where a data set has not the shape, or not the classes, of what a checkpoint makes."""
-    if dataset.image_shape != card.image_shape:
-        raise InvalidRequest(
-            f"{dataset.name!r} has images of {dataset.image_shape}, the checkpoint of {card.image_shape}",
-            field="data",
-        )
-    if card.num_classes is not None and count_classes(dataset) > card.num_classes:
-        raise InvalidRequest(
-            f"{dataset.name!r} has {count_classes(dataset)} classes, the checkpoint {card.num_classes}", field="data"
-        )
-
-
-def count_classes(dataset: Dataset) -> int:
-    """Number of classes of a data set with labels.
-
-    Raises:
-        InvalidRequest: It has none.
-    """
-    if dataset.labels is None:
-        raise InvalidRequest(f"{dataset.name!r}: its pictures have no labels, which this needs", field="data")
-    return len(dataset.class_names or ()) or int(dataset.labels.max()) + 1
+        for state in states.values():
+            state.unlink()

@@ -8,7 +8,7 @@ are sampled or read, in a run that goes on or in one that was never cut off.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,8 +132,11 @@ class SyntheticData:
             "synthetic_refresh": self.config.refresh,
         }
 
-    def fill(self) -> None:
-        """Sample the first window, showing how far it is; what was sampled before is not made again.
+    def fill(self, between_blocks: Callable[[], None] = lambda: None) -> None:
+        """Sample the first window, showing a terminal how far it is; what was sampled before is not made again.
+
+        Args:
+            between_blocks: Called after each block; may raise to give up.
 
         Raises:
             StopTraining: Stopped by Ctrl-C; what is done is kept.
@@ -148,10 +151,12 @@ class SyntheticData:
             try:
                 for index in missing:
                     self._block(index)
+                    done += BLOCK
                     bar.update(BLOCK)
+                    between_blocks()
             except KeyboardInterrupt:
                 raise StopTraining(
-                    f"stopped with {bar.n} of {total} images sampled; the same command goes on from there"
+                    f"stopped with {done} of {total} images sampled; the same command goes on from there"
                 ) from None
 
     def _path(self, index: int) -> Path:

@@ -1,0 +1,223 @@
+"""A chain of rounds, from its teacher and data to its students, for whoever runs it: a terminal or a job."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.card import Card
+from core.errors import InvalidRequest
+from models.batches import DataSource, TrainingData
+from models.checkpoint import load_denoiser, save_checkpoint
+from models.data import Dataset, load_data
+from models.distill import Round, StudentLoss, plan_rounds, round_config, run_round
+from models.execution import Execution
+from models.prediction import Denoiser
+from models.progress import OnProgress
+from models.synthetic import SyntheticConfig, SyntheticData
+from models.trainer import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """All that the rounds of a chain need, loaded.
+
+    Attributes:
+        teacher: On the device.
+        card: The teacher's.
+        parent: The teacher's name for the cards of students, ``family/checkpoint``.
+        rounds: From the teacher's steps to the last student's.
+        source: What is trained on.
+        data: Facts of it for the cards: ``data``, ``data_fingerprint``, and ``data_facts`` for the hyper-parameters.
+        config: Of one round; iterations are doubled for students of two steps and one.
+        student_loss: How a student learns.
+        facts: For the cards: ``method``, ``command``, and ``loss``, the hyper-parameters of the loss.
+        execution: How networks are run.
+    """
+
+    teacher: Denoiser
+    card: Card
+    parent: str
+    rounds: list[Round]
+    source: DataSource
+    data: Mapping[str, Any]
+    config: TrainConfig
+    student_loss: StudentLoss
+    facts: Mapping[str, Any]
+    execution: Execution
+
+
+def rounds_from(card: Card, *, from_steps: int, to_steps: int) -> list[Round]:
+    """The rounds of a chain from a teacher with this card; errors as of ``plan_rounds``."""
+    return plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps, convert=card.prediction_type == "epsilon")
+
+
+def prepare_chain(
+    *,
+    teacher: Path,
+    parent: str,
+    from_steps: int,
+    to_steps: int,
+    data: str,
+    size: int | None = None,
+    synthetic: SyntheticConfig | None = None,
+    config: TrainConfig,
+    student_loss: StudentLoss,
+    facts: Mapping[str, Any],
+    device: torch.device,
+    execution: Execution,
+) -> Chain:
+    """Load a teacher and its data. If it predicts noise, a first round makes a student of as many steps that does not.
+
+    Args:
+        teacher: Checkpoint folder.
+        parent: As of ``Chain``, and so are ``config``, ``student_loss``, ``facts`` and ``execution``.
+        from_steps: Steps in which the teacher is sampled; a divisor of its own.
+        to_steps: Steps of the last student.
+        data: As of ``models.data.load_data``, and so is ``size``; a name where ``synthetic`` is given.
+        size: Side of the pictures.
+        synthetic: Sample the images from the teacher instead.
+        config: How to train.
+        student_loss: Its networks must be on the same device.
+        facts: For the cards.
+        device: Where to.
+        execution: How networks are run.
+
+    Raises:
+        InvalidRequest: The steps do not halve, or the data do not fit the teacher.
+        CheckpointError: The teacher is damaged.
+    """
+    denoiser, card = load_denoiser(teacher, device)
+    rounds = rounds_from(card, from_steps=from_steps, to_steps=to_steps)
+    source: DataSource
+    about: dict[str, Any]
+    if synthetic is not None:
+        if size is not None:
+            raise InvalidRequest("synthetic images have the size that the teacher makes", field="size")
+        source = SyntheticData(denoiser, card=card, config=synthetic, seed=config.seed)
+        about = {"data": data, "data_fingerprint": None, "data_facts": {**source.facts, "synthetic_teacher": parent}}
+    else:
+        dataset = load_data(data, size=size)
+        refuse_other_data(dataset, card)
+        source = TrainingData.from_dataset(dataset, device)
+        about = {"data": dataset.name, "data_fingerprint": dataset.fingerprint, "data_facts": {}}
+    return Chain(
+        teacher=denoiser,
+        card=card,
+        parent=parent,
+        rounds=rounds,
+        source=source,
+        data=about,
+        config=config,
+        student_loss=student_loss,
+        facts=facts,
+        execution=execution,
+    )
+
+
+def fill_source(chain: Chain, between_blocks: Callable[[], None] = lambda: None) -> None:
+    """Where the teacher makes the images, sample the first of them; as of ``SyntheticData.fill``."""
+    if isinstance(chain.source, SyntheticData):
+        chain.source.fill(between_blocks)
+
+
+def run_chain(
+    chain: Chain,
+    *,
+    states: Mapping[int, Path],
+    watch: Callable[[Round], AbstractContextManager[OnProgress]],
+    first: int = 0,
+) -> Iterator[tuple[Round, Denoiser]]:
+    """Train the students one after the other; gives each round with its student when it is done.
+
+    Every round starts from the unrounded weights of the one before, and goes on from its state where it was cut off.
+
+    Args:
+        chain: What to run.
+        states: Where the state of each round is kept, by steps of its student.
+        watch: Gives the callback of a round's iterations, for as long as it trains.
+        first: Index of the round to begin with; of the one before it the final state must be there.
+
+    Raises:
+        StopTraining: Asked for by the callback; the state is saved.
+    """
+    denoiser = chain.teacher
+    if first and chain.rounds[0].is_conversion:
+        denoiser = replace(denoiser, prediction_type="sample")
+    for index, this in enumerate(chain.rounds):
+        if index < first - 1:
+            continue
+        with watch(this) as on_progress:
+            denoiser = run_round(
+                denoiser,
+                this,
+                student_loss=chain.student_loss,
+                data=chain.source,
+                config=round_config(chain.config, this.num_steps),
+                state_path=states[this.num_steps],
+                on_progress=on_progress,
+                execution=chain.execution,
+            )
+        if index >= first:
+            yield this, denoiser
+
+
+def save_student(folder: Path, chain: Chain, this: Round, student: Denoiser, *, family: str) -> Card:
+    """Write the checkpoint of a finished round, with its lineage; errors as of ``save_checkpoint``.
+
+    Args:
+        folder: Where to; must not exist.
+        chain: What was run.
+        this: The round.
+        student: What came of it.
+        family: Name of the students' family, for the parents of all but the first.
+    """
+    index = chain.rounds.index(this)
+    device = chain.teacher.schedule.alpha.device
+    return save_checkpoint(
+        folder,
+        student.network,
+        rows=this.rows,
+        schedule=chain.card.schedule,
+        prediction_type=student.prediction_type,
+        last_step=chain.card.last_step,
+        method="conversion" if this.is_conversion else chain.facts["method"],
+        class_names=chain.card.class_names,
+        parent=f"{family}/{chain.rounds[index - 1].num_steps}-step" if index else chain.parent,
+        data=chain.data["data"],
+        data_fingerprint=chain.data["data_fingerprint"],
+        hyper_parameters={
+            **asdict(round_config(chain.config, this.num_steps)),
+            "precision": chain.execution.precision_on(device),
+            **({} if this.is_conversion else chain.facts["loss"]),
+            **chain.data["data_facts"],
+        },
+        command=chain.facts["command"],
+    )
+
+
+def refuse_other_data(dataset: Dataset, card: Card) -> None:
+    """Raise ``InvalidRequest`` where a data set has not the shape, or not the classes, of what a checkpoint makes."""
+    if dataset.image_shape != card.image_shape:
+        raise InvalidRequest(
+            f"{dataset.name!r} has images of {dataset.image_shape}, the checkpoint of {card.image_shape}",
+            field="data",
+        )
+    if card.num_classes is not None and count_classes(dataset) > card.num_classes:
+        raise InvalidRequest(
+            f"{dataset.name!r} has {count_classes(dataset)} classes, the checkpoint {card.num_classes}", field="data"
+        )
+
+
+def count_classes(dataset: Dataset) -> int:
+    """Number of classes of a data set with labels.
+
+    Raises:
+        InvalidRequest: It has none.
+    """
+    if dataset.labels is None:
+        raise InvalidRequest(f"{dataset.name!r}: its pictures have no labels, which this needs", field="data")
+    return len(dataset.class_names or ()) or int(dataset.labels.max()) + 1
