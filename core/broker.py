@@ -4,12 +4,21 @@ A message is only a hint that a record waits; what it says and what became of it
 So a lost, doubled or late message does no harm.
 """
 
+from typing import Any
+
 from celery import Celery
 
 from core.queues import Queue, Task
 from core.settings import Settings
 
 KEY_PREFIX = "fewstep:"
+
+
+def queue_length(celery: Celery, queue: Queue) -> int:
+    """Messages that no worker has taken yet."""
+    with celery.connection_or_acquire() as connection:
+        declared: Any = celery.amqp.queues[queue].bind(connection.default_channel).queue_declare()
+        return int(declared.message_count)
 
 
 def make_celery(settings: Settings) -> Celery:

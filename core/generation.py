@@ -73,7 +73,8 @@ class Generation(BaseModel):
 
     Attributes:
         id: 32 hexadecimal digits.
-        checkpoint: Folder name within the family.
+        checkpoint: Its name within the family.
+        artifact: Key of its folder in the artifact store, where a job made it; None: it is below a folder of families.
         created: Seconds since the epoch, when the API accepted it.
         class_label: Class of all images, or None: the model has no classes, or each image is to have that of its seed.
         deadline: Seconds since the epoch after which nobody waits for the result; ``None`` for an asynchronous one.
@@ -88,6 +89,7 @@ class Generation(BaseModel):
     steps: int
     n: int
     seed: int
+    artifact: str | None = None
     class_label: int | None = None
     format: ImageFormat
     layout: Layout

@@ -10,7 +10,6 @@ message names the fence that it was sent at, so one that comes late or twice fin
 """
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -413,9 +412,14 @@ class JobStore:
         records = (self.read(text(job_id)) for job_id in found)
         return [record for record in records if record is not None]
 
+    def now(self) -> float:
+        """Seconds since the epoch by Redis's clock, which leases go by."""
+        seconds, microseconds = self.redis.time()
+        return float(seconds) + microseconds / 1e6
+
     def hint(self, job_id: str) -> None:
         """Note that a message was sent."""
-        self.redis.hset(_record(job_id), "hinted", repr(time.time()))
+        self.redis.hset(_record(job_id), "hinted", repr(self.now()))
 
     def _run(self, script: str, job_id: str, arguments: Sequence[Any], *, more_keys: Sequence[str] = ()) -> Any:  # noqa: ANN401
         keys = [_record(job_id), _events(job_id), *more_keys]

@@ -5,6 +5,7 @@ of life. A worker that drains has left the set but still lives, so what it has i
 """
 
 import json
+import socket
 from typing import Any
 
 from redis import Redis
@@ -53,6 +54,18 @@ def dead(redis: Redis, names: set[str]) -> set[str]:
     ordered = sorted(names)
     lives = redis.mget([_life(name) for name in ordered]) if ordered else []
     return {name for name, life in zip(ordered, lives, strict=True) if life is None}
+
+
+def host() -> str:
+    """The name of this machine in the facts of its workers."""
+    return socket.gethostname()
+
+
+def facts(redis: Redis, queue: Queue) -> list[dict[str, Any]]:
+    """The facts of each living worker that takes work from ``queue``."""
+    names = sorted(text(name) for name in redis.smembers(_members(queue)))
+    lives = redis.mget([_life(name) for name in names]) if names else []
+    return [json.loads(life) for life in lives if life is not None]
 
 
 async def workers(redis: AsyncRedis, queue: Queue) -> dict[str, dict[str, Any]]:

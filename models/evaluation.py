@@ -22,7 +22,8 @@ from models.fidelity import (
 from models.files import in_place_of
 from models.reference import MOST_NEIGHBOURHOODS, Reference
 
-_KEY = "evaluations"  # in a card's metrics
+EVALUATIONS = "evaluations"
+"""Where a card's metrics have them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +161,8 @@ def save_evaluation(checkpoint: Path, evaluation: Evaluation) -> None:
     """
     card = read_card(checkpoint)
     new = asdict(evaluation)
-    kept = [old for old in card.metrics.get(_KEY, []) if _way(old) != _way(new)]
-    metrics = {**card.metrics, _KEY: [*kept, new]}
+    kept = [old for old in card.metrics.get(EVALUATIONS, []) if _way(old) != _way(new)]
+    metrics = {**card.metrics, EVALUATIONS: [*kept, new]}
     try:
         with in_place_of(checkpoint / CARD_NAME) as file:
             file.write(card.model_copy(update={"metrics": metrics}).model_dump_json(indent=2).encode() + b"\n")

@@ -5,16 +5,16 @@ import socket
 import sys
 import uuid
 import warnings
+from collections.abc import Callable
 
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from core.broker import make_celery
-from core.connections import connect
 from core.errors import FewstepError
 from core.log import configure_logging, get_logger
 from core.queues import Queue
 from core.settings import Settings, get_settings
+from worker.distillation import make_distillation_worker
 from worker.heartbeat import Heartbeat
 from worker.metrics import serve_metrics
 
@@ -28,21 +28,25 @@ def run_sampling(settings: Settings, name: str) -> int:
 
     serve_metrics(settings.sampler_metrics_port)
     celery, heartbeat = make_sampling_worker(settings, name)
-    return consume(celery, Queue.SAMPLING, name, heartbeat, pool="threads", concurrency=settings.sampler_threads)
+    return consume(celery, Queue.SAMPLING, name, heartbeat, concurrency=settings.sampler_threads)
 
 
 def run_distillation(settings: Settings, name: str) -> int:
     """Wait for distillation jobs until SIGTERM. Returns the exit code."""
     serve_metrics(settings.distiller_metrics_port)
-    celery = make_celery(settings)
-    beats = connect(settings, patient=False)
-    heartbeat = Heartbeat(beats, Queue.DISTILLATION, name, {}, interval_s=settings.heartbeat_s, chore=lambda: None)
-    # A child process, since one that ends gives back all the memory of a device; CUDA cannot be used after a fork.
-    celery.conf.worker_pool_start_method = "spawn"
-    return consume(celery, Queue.DISTILLATION, name, heartbeat, pool="prefork", concurrency=1)
+    celery, heartbeat, foreman = make_distillation_worker(settings, name)
+    return consume(celery, Queue.DISTILLATION, name, heartbeat, concurrency=1, on_drain=foreman.drain)
 
 
-def consume(celery: Celery, queue: Queue, name: str, heartbeat: Heartbeat, *, pool: str, concurrency: int) -> int:
+def consume(
+    celery: Celery,
+    queue: Queue,
+    name: str,
+    heartbeat: Heartbeat,
+    *,
+    concurrency: int,
+    on_drain: Callable[[], None] = lambda: None,
+) -> int:
     """Run a Celery worker on ``queue`` until SIGTERM, which lets it finish what it has in hand."""
 
     def ready(**_: object) -> None:
@@ -51,6 +55,7 @@ def consume(celery: Celery, queue: Queue, name: str, heartbeat: Heartbeat, *, po
 
     def draining(**_: object) -> None:
         heartbeat.drain()
+        on_drain()
 
     # It warns of running as root with pickled messages; ours are JSON, and containers run as root.
     warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -61,7 +66,7 @@ def consume(celery: Celery, queue: Queue, name: str, heartbeat: Heartbeat, *, po
     worker = celery.Worker(
         hostname=name,
         queues=[str(queue)],
-        pool=pool,
+        pool="threads",
         concurrency=concurrency,
         quiet=True,
         without_gossip=True,

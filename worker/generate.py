@@ -8,12 +8,14 @@ import structlog
 from redis import Redis
 
 from core import records
+from core.artifacts import ArtifactStore
 from core.card import Family
 from core.errors import DeadlinePassed, FewstepError
 from core.generation import Generation, fact_headers, served_steps
 from core.log import get_logger
 from core.settings import Settings
 from worker import metrics
+from worker.places import checkpoint_folder
 from worker.render import render
 from worker.samplers import Samplers
 
@@ -40,6 +42,7 @@ class Desk:
     settings: Settings
     redis: Redis
     samplers: Samplers
+    artifacts: ArtifactStore
     worker: str
     device_lock: Lock = field(default_factory=Lock)
     in_hand: set[str] = field(default_factory=set)
@@ -94,7 +97,14 @@ def _sample(generation: Generation, desk: Desk) -> str:
                 raise _NotWanted
             checked = time.monotonic()
 
-    sampler = desk.samplers.get(desk.settings.checkpoints / generation.model / generation.checkpoint)
+    folder = checkpoint_folder(
+        desk.settings,
+        desk.artifacts,
+        family=generation.model,
+        checkpoint=generation.checkpoint,
+        artifact=generation.artifact,
+    )
+    sampler = desk.samplers.get(folder)
     with desk.device_lock:
         queue_s = max(time.time() - generation.created, 0)
         metrics.QUEUE_SECONDS.observe(queue_s)

@@ -3,6 +3,7 @@
 import torch
 from celery import Celery
 
+from core import presence
 from core.broker import make_celery
 from core.connections import connect
 from core.queues import Queue, Task
@@ -10,6 +11,7 @@ from core.settings import Settings
 from models.engine import pick_device
 from worker.generate import Desk, generate, warm_up
 from worker.heartbeat import Heartbeat
+from worker.places import open_artifacts
 from worker.samplers import Samplers
 from worker.sweep import sweep
 
@@ -17,7 +19,7 @@ from worker.sweep import sweep
 def make_sampling_worker(settings: Settings, name: str) -> tuple[Celery, Heartbeat]:
     """The Celery application with its task, warmed up, and the heartbeat to start once it consumes."""
     celery = make_celery(settings)
-    desk = Desk(settings, connect(settings), Samplers(settings.device), name)
+    desk = Desk(settings, connect(settings), Samplers(settings.device), open_artifacts(settings), name)
 
     @celery.task(name=Task.GENERATE)
     def generate_task(record_id: str) -> None:
@@ -29,7 +31,12 @@ def make_sampling_worker(settings: Settings, name: str) -> tuple[Celery, Heartbe
         sweep(desk.redis, celery, worker=name, in_hand=desk.in_hand, result_ttl_s=settings.result_ttl_s)
 
     device = pick_device(settings.device)
-    facts = {"device": str(device), "threads": settings.sampler_threads, "torch": torch.__version__}
+    facts = {
+        "host": presence.host(),
+        "device": str(device),
+        "threads": settings.sampler_threads,
+        "torch": torch.__version__,
+    }
     # Beats must fail rather than wait for Redis, so that the next one is not late.
     beats = connect(settings, patient=False)
     return celery, Heartbeat(beats, Queue.SAMPLING, name, facts, interval_s=settings.heartbeat_s, chore=chore)

@@ -1,12 +1,12 @@
 """Finds generations that nobody works on: left by a dead worker, or whose message was lost with a connection."""
 
 from collections.abc import Callable
-from typing import Any
 
 from celery import Celery
 from redis import Redis
 
 from core import presence, records
+from core.broker import queue_length
 from core.errors import FewstepError
 from core.log import get_logger
 from core.queues import Queue, Task
@@ -27,7 +27,7 @@ def sweep(redis: Redis, celery: Celery, *, worker: str, in_hand: set[str], resul
         if owner in dead or (owner == worker and record_id not in in_hand):
             _rescue(redis, record_id, owner, lambda lost: _send(celery, lost), result_ttl_s=result_ttl_s)
     lost = records.tidy(redis, records.waiting(redis, older_than_s=LOST_AFTER_S))
-    if lost and not _queue_length(celery):
+    if lost and not queue_length(celery, Queue.SAMPLING):
         log.warning("messages lost, sent again", count=len(lost))
         for record_id in lost:
             _send(celery, record_id)
@@ -45,10 +45,3 @@ def _rescue(redis: Redis, record_id: str, owner: str, send: Callable[[str], None
 
 def _send(celery: Celery, record_id: str) -> None:
     celery.send_task(Task.GENERATE, args=[record_id])
-
-
-def _queue_length(celery: Celery) -> int:
-    """Messages that no worker has taken yet."""
-    with celery.connection_or_acquire() as connection:
-        declared: Any = celery.amqp.queues[Queue.SAMPLING].bind(connection.default_channel).queue_declare()
-        return int(declared.message_count)

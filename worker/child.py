@@ -1,0 +1,109 @@
+"""A process that does one thing at a time for its parent, and whose end is an event and not a catastrophe.
+
+Training runs in one: when it ends it gives back all memory of a device, when it crashes the worker lives to tell, and
+when it hangs it can be killed. It is kept from one slice to the next, so that nothing is compiled or loaded twice.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from threading import Thread
+from typing import Any
+
+_SPAWN = get_context("spawn")  # CUDA cannot be used after a fork
+_LOOK_EVERY_S = 1.0
+
+
+class ChildDied(Exception):  # noqa: N818 (what happened)
+    """The process ended without an answer; the text says how."""
+
+
+class Child:
+    """Runs ``make(*arguments)`` in a process of its own, and there calls what that gives for each request.
+
+    Not for use by two threads at once.
+    """
+
+    def __init__(self, make: Callable[..., Callable[..., Any]], *arguments: Any) -> None:  # noqa: ANN401
+        self._make, self._arguments = make, arguments
+        self._draining = _SPAWN.Event()
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+
+    def call(self, *request: Any, is_hung: Callable[[], bool]) -> Any:  # noqa: ANN401
+        """The answer to a request; starts the process if need be.
+
+        Raises:
+            ChildDied: It ended, or was killed since ``is_hung``, which is asked each second, said so.
+        """
+        connection, process = self._start()
+        try:
+            connection.send(request)
+            while not connection.poll(_LOOK_EVERY_S):
+                if not process.is_alive() and not connection.poll(0):
+                    raise EOFError
+                if is_hung():
+                    process.kill()
+                    raise ChildDied("its process hung and was killed")
+            return connection.recv()
+        except (EOFError, OSError):
+            process.join(10)
+            raise ChildDied(_describe_end(process.exitcode)) from None
+        finally:
+            if not process.is_alive():
+                self.close()
+
+    def drain(self) -> None:
+        """Ask it to come to an end of what it does; safe to call in a signal handler."""
+        self._draining.set()
+
+    def close(self) -> None:
+        """End the process, which is doing nothing."""
+        if self._connection is not None and self._process is not None:
+            self._connection.close()
+            self._process.join(10)
+            if self._process.is_alive():
+                self._process.kill()
+            self._connection = self._process = None
+
+    def _start(self) -> tuple[Connection, BaseProcess]:
+        if self._connection is None or self._process is None:
+            self._connection, theirs = _SPAWN.Pipe()
+            arguments = (theirs, self._draining, self._make, self._arguments)
+            self._process = _SPAWN.Process(target=_serve, args=arguments, daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._connection, self._process
+
+
+def _serve(connection: Connection, draining: Any, make: Callable[..., Callable[..., Any]], arguments: Any) -> None:  # noqa: ANN401
+    # It is told to stop by its parent, whatever else a terminal or a supervisor sends to the group.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+    os.nice(10)  # sampling goes first
+    call = make(*arguments, draining.is_set)
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        connection.send(call(*request))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _describe_end(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = ", as the kernel does when memory runs out" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    return f"its process ended with exit code {exitcode}"

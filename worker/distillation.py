@@ -1,0 +1,99 @@
+"""The distillation worker: Celery hands it slices of jobs, a child process trains them."""
+
+from contextlib import suppress
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from core import presence
+from core.broker import make_celery
+from core.connections import connect
+from core.jobs import JobStore
+from core.log import get_logger
+from core.queues import Queue, Task
+from core.settings import Settings
+from worker.child import Child, ChildDied
+from worker.heartbeat import Heartbeat
+from worker.job_sweep import JobSweep
+from worker.library import Library
+from worker.places import open_artifacts
+
+CLOCKS_DIFFER_S = 2.0
+log = get_logger(__name__)
+
+
+def make_bench(*arguments: object) -> object:
+    """As ``worker.slices.make_bench``, which is imported in the child alone: the worker has no use for torch."""
+    from worker import slices
+
+    return slices.make_bench(*arguments)  # type: ignore[arg-type]
+
+
+class Foreman:
+    """Has slices done by a child process, and says what became of a job whose slice ended that process."""
+
+    def __init__(self, settings: Settings, store: JobStore, celery: Celery, name: str) -> None:
+        self._store, self._celery, self._name = store, celery, name
+        self._child = Child(make_bench, settings, name)  # type: ignore[arg-type]
+
+    def work(self, job_id: str, after: int) -> None:
+        """Have the slice done that comes after the fence ``after``, and queue the next."""
+        following: int | None
+        try:
+            following = self._child.call(job_id, after, is_hung=lambda: self._is_hung(job_id, after))
+        except ChildDied as death:
+            record = self._store.read(job_id)
+            words = str(death)
+            if record is not None:
+                words += f", in round {record.round + 1} after iteration {record.iteration}"
+            following = self._store.abandon(job_id, self._name, words)
+            log.error("slice died", job=job_id, detail=words)
+        if following is None:
+            self._child.close()  # gives the memory of the device back
+        else:
+            send_slice(self._celery, job_id, following)
+
+    def drain(self) -> None:
+        """Let the slice under way end after its next iteration; safe to call in a signal handler."""
+        self._child.drain()
+
+    def _is_hung(self, job_id: str, after: int) -> bool:
+        """Whether the lease has run out on the slice under way."""
+        with suppress(RedisError):  # nothing is known then
+            record = self._store.read(job_id)
+            mine = record is not None and record.worker == self._name and record.fence == after + 1
+            return mine and record is not None and 0 < record.lease < self._store.now() - CLOCKS_DIFFER_S
+        return False
+
+
+def send_slice(celery: Celery, job_id: str, after: int) -> None:
+    """Queue the slice of a job that comes after the fence; if that fails, the sweep will."""
+    try:
+        celery.send_task(Task.DISTILL, args=[job_id, after])
+    except OperationalError as error:
+        log.warning("next slice not queued", job=job_id, error=str(error))
+
+
+def make_distillation_worker(settings: Settings, name: str) -> tuple[Celery, Heartbeat, Foreman]:
+    """The Celery application with its task, and the heartbeat to start once it consumes."""
+    celery = make_celery(settings)
+    store = JobStore(connect(settings))
+    foreman = Foreman(settings, store, celery, name)
+
+    @celery.task(name=Task.DISTILL)
+    def distill_task(job_id: str, after: int) -> None:
+        foreman.work(job_id, after)
+
+    # Beats must fail rather than wait for Redis, so that the next one is not late.
+    beats = connect(settings, patient=False)
+    sweep = JobSweep(JobStore(beats), celery, open_artifacts(settings), settings=settings)
+    library = Library(beats, settings.datasets)
+
+    def chore() -> None:
+        sweep()
+        library.tell()
+
+    facts = {"host": presence.host(), "device": settings.device}
+    heartbeat = Heartbeat(beats, Queue.DISTILLATION, name, facts, interval_s=settings.heartbeat_s, chore=chore)
+    return celery, heartbeat, foreman

@@ -1,0 +1,293 @@
+"""One slice of a job: train for a while, save everything, say how far it is. Runs in a process of its own.
+
+A slice begins with what the record points to and ends by pointing it to something newer; all that is between is
+forgotten if it does not get there. So a slice may be cut off at any moment and done again, to the same weights.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from core.artifacts import ArtifactStore
+from core.card import CheckpointError, read_card
+from core.connections import connect
+from core.distillation import SYNTHETIC, DistillJob, RoundResult
+from core.errors import FewstepError, InvalidRequest, Unavailable
+from core.jobs import JobRecord, JobState, JobStore, serving_key
+from core.log import configure_logging, get_logger
+from core.serving import Made, Promotion
+from core.settings import Settings
+from models.chain import Chain, fill_source, prepare_chain, run_chain
+from models.engine import pick_device
+from models.execution import AUTO
+from models.methods import pick_student_loss
+from models.synthetic import SyntheticConfig
+from models.trainer import TrainConfig
+from worker.places import checkpoint_folder, classifier_folder, open_artifacts
+from worker.rounds import Jury, assemble_jury, data_source, finish_round
+from worker.watch import JobCancelled, SliceLost, SliceOver, Watch
+
+SYNTHETIC_IMAGES = 1024
+log = get_logger(__name__)
+
+
+@dataclass
+class Bench:
+    """What a process works with, and what it has loaded for the job it was on last."""
+
+    settings: Settings
+    store: JobStore
+    artifacts: ArtifactStore
+    worker: str
+    is_draining: Callable[[], bool]
+    loaded: dict[str, tuple[Chain, Jury | None]] = field(default_factory=dict)
+
+
+def make_bench(settings: Settings, worker: str, is_draining: Callable[[], bool]) -> Callable[[str, int], int | None]:
+    """What a child process calls for each slice."""
+    configure_logging(settings)
+    bench = Bench(settings, JobStore(connect(settings)), open_artifacts(settings), worker, is_draining)
+    return lambda job_id, fence: run_slice(bench, job_id, fence)
+
+
+def run_slice(bench: Bench, job_id: str, after: int) -> int | None:
+    """Do the slice that comes after the fence ``after``, if it is to be done.
+
+    Returns:
+        The fence after which the next slice comes, or None if nothing is left to do here.
+    """
+    settings, store = bench.settings, bench.store
+    fence = store.acquire(job_id, after, bench.worker, lease_s=settings.lease_s, ttl_s=settings.job_ttl_s)
+    record = None if fence is None else store.read(job_id)
+    if fence is None or record is None:
+        log.info("no slice to do", job=job_id, after=after)
+        return None
+    with structlog.contextvars.bound_contextvars(request_id=record.job.request_id, job=job_id, fence=fence):
+        watch = Watch(store, record, fence, settings=settings, is_draining=bench.is_draining)
+        return _run(bench, record, watch)
+
+
+def _run(bench: Bench, record: JobRecord, watch: Watch) -> int | None:
+    """The slice, and how it ended."""
+    job = record.job
+    log.info("slice begins", round=record.round + 1, iteration=record.iteration)
+    try:
+        try:
+            results = _work(bench, record, watch)
+        except (SliceOver, JobCancelled):
+            _save(bench, job, watch)
+            raise
+        _succeed(bench, job, watch, results)
+    except SliceOver:
+        bench.store.release(job.id, watch.fence)
+        log.info("slice ends", round=watch.at[0] + 1, iteration=watch.at[1])
+        return watch.fence
+    except JobCancelled:
+        bench.store.end(job.id, watch.fence, JobState.CANCELLED, ttl_s=bench.settings.job_ttl_s)
+        log.info("job cancelled")
+    except SliceLost:
+        log.warning("the lease is in other hands; what was done is dropped")
+    except Exception as error:
+        problem = _problem_of(error)
+        log.error("job failed", detail=problem.detail, exc_info=not isinstance(error, FewstepError))
+        ttl_s = bench.settings.job_ttl_s
+        bench.store.end(job.id, watch.fence, JobState.FAILED, ttl_s=ttl_s, problem=problem.problem())
+    bench.loaded.clear()
+    shutil.rmtree(_work_folder(bench, job), ignore_errors=True)
+    return None
+
+
+def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
+    """Train until all rounds are finished; raises when the slice is over before."""
+    job, settings = record.job, bench.settings
+    if job.id not in bench.loaded:
+        bench.loaded = {job.id: _load(bench, job)}
+    chain, jury = bench.loaded[job.id]
+    fill_source(chain, watch.beat)
+    folder = _work_folder(bench, job)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for steps, key in record.saved.items():
+        bench.artifacts.fetch(key, _state(folder, int(steps)))
+    results = list(record.rounds)
+    states = {steps: _state(folder, steps) for steps in job.steps}
+    for this, student in run_chain(chain, states=states, watch=watch.of, first=len(results)):
+        index = len(results)
+        watch.at = (index, job.iterations_of(index))
+        _save(bench, job, watch)
+        result = finish_round(
+            chain,
+            this,
+            student,
+            job=job,
+            jury=jury,
+            folder=folder / f"{this.num_steps}-step",
+            prefix=f"jobs/{job.id}/rounds/{index + 1}.{watch.fence}",
+            artifacts=bench.artifacts,
+            store=bench.store,
+            settings=settings,
+            beat=watch.beat,
+        )
+        results.append(result)
+        watch.at = (min(index + 1, len(job.steps) - 1), 0 if index + 1 < len(job.steps) else watch.at[1])
+        watch.tell(
+            "round",
+            {"round": index + 1, "steps": this.num_steps, "checkpoint": result.checkpoint, "metrics": result.metrics},
+            rounds=[one.model_dump(mode="json") for one in results],
+            round=watch.at[0],
+            iteration=watch.at[1],
+            failures=0,
+        )
+        log.info("round finished", round=index + 1, steps=this.num_steps)
+        if watch.is_over and len(results) < len(job.steps):
+            raise SliceOver
+    return results
+
+
+def _load(bench: Bench, job: DistillJob) -> tuple[Chain, Jury | None]:
+    """The chain of a job, as the command line would run it.
+
+    Raises:
+        FewstepError: What the job names is not there, or is another than when it was accepted.
+    """
+    settings, request, teacher = bench.settings, job.request, job.teacher
+    folder = checkpoint_folder(
+        settings,
+        bench.artifacts,
+        family=teacher.family,
+        checkpoint=teacher.checkpoint,
+        artifact=teacher.artifact,
+    )
+    given = {
+        name: value
+        for name in ("temperature", "dataset_weight", "entropy_share")
+        if (value := getattr(request, name)) is not None
+    }
+    device = pick_device(settings.device)
+    parent = f"{teacher.family}/{teacher.checkpoint}"
+    synthetic = SyntheticConfig(images=SYNTHETIC_IMAGES) if job.data == SYNTHETIC else None
+    config = TrainConfig(
+        iterations=request.iterations,
+        batch_size=request.batch_size,
+        learning_rate=request.learning_rate,
+        decay="cosine",
+        seed=request.seed,
+    )
+    classifier = None if job.classifier is None else classifier_folder(settings, job.classifier)
+    student_loss, facts = pick_student_loss(
+        request.method,
+        classifier=None if classifier is None else str(classifier),
+        image_shape=_teacher_shape(folder, job),
+        given=given,
+        device=settings.device,
+    )
+    chain = prepare_chain(
+        teacher=folder,
+        parent=parent,
+        from_steps=request.from_steps,
+        to_steps=request.to_steps,
+        data=job.data if synthetic else data_source(job.data, settings),
+        synthetic=synthetic,
+        config=config,
+        student_loss=student_loss,
+        facts={"method": request.method, "command": f"POST /distill-jobs {_body(job)}", "loss": facts},
+        device=device,
+        execution=AUTO,
+    )
+    return chain, None if job.judge is None else assemble_jury(job.judge, folder, settings)
+
+
+def _teacher_shape(folder: Path, job: DistillJob) -> tuple[int, int, int]:
+    card = read_card(folder)
+    if card.sha256 != job.teacher.sha256:
+        raise InvalidRequest("the teacher is another than when the job was accepted", field="teacher")
+    return card.image_shape
+
+
+def _body(job: DistillJob) -> str:
+    return job.request.model_dump_json(exclude_defaults=True)
+
+
+def _save(bench: Bench, job: DistillJob, watch: Watch) -> None:
+    """Store the state of the round under way and let the record point to it; then the older ones can go."""
+    index, iteration = watch.at
+    steps = job.steps[index]
+    local = _state(_work_folder(bench, job), steps)
+    if not local.is_file():
+        return  # it was stopped before it began
+    before = bench.store.read(job.id)
+    if before is None or before.fence != watch.fence:
+        raise SliceLost
+    key = f"jobs/{job.id}/states/{steps}-step.{iteration}.{watch.fence}.pt"
+    bench.artifacts.put(local, key)
+    # The round before is needed for its unrounded weights; what is older, and the state before this one, is not.
+    needed = {str(job.steps[index - 1])} if index else set()
+    saved = {name: old for name, old in before.saved.items() if name in needed} | {str(steps): key}
+    state = bench.store.tell(
+        job.id,
+        watch.fence,
+        lease_s=bench.settings.lease_s,
+        kind="saved",
+        data={"round": index + 1, "iteration": iteration},
+        saved=saved,
+        failures=0,
+        round=index,
+        iteration=iteration,
+        history=watch.history,
+    )
+    if state is None:
+        bench.artifacts.remove(key)
+        raise SliceLost
+    for old in set(before.saved.values()) - set(saved.values()):
+        bench.artifacts.remove(old)
+
+
+def _succeed(bench: Bench, job: DistillJob, watch: Watch, results: list[RoundResult]) -> None:
+    """Let the students serve, and end the job; raises ``JobCancelled`` if that comes too late."""
+    made, promotions = {}, {}
+    for result in results:
+        card = read_card(bench.artifacts.folder(result.artifact))
+        name = f"{result.steps}-step"
+        made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id)
+        if result.promote:
+            promotions[serving_key(job.teacher.family, result.steps)] = _promotion(job, name, result)
+    ttl_s = bench.settings.job_ttl_s
+    if not bench.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, made=made, promotions=promotions):
+        watch.tell()  # raises if it was cancelled, or is not ours any more
+        raise CheckpointError("the end of the job could not be recorded")
+    bench.artifacts.remove(f"jobs/{job.id}/states")
+    log.info("job succeeded", family=job.name, promoted=list(promotions))
+
+
+def _promotion(job: DistillJob, checkpoint: str, result: RoundResult) -> Promotion:
+    return Promotion(
+        family=job.name,
+        checkpoint=checkpoint,
+        job=job.id,
+        at=time.time(),
+        frechet_distance=(result.metrics or {}).get("frechet_distance"),
+        replaced=result.rival,
+        replaced_frechet_distance=result.rival_frechet_distance,
+    )
+
+
+def _problem_of(error: Exception) -> FewstepError:
+    """What the client is told."""
+    if isinstance(error, FewstepError):
+        return error
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return Unavailable(f"cannot read or write files of the job: {what}; free space or mend it, then retry")
+    return FewstepError(f"the job failed unexpectedly ({type(error).__name__}); the worker's log has it")
+
+
+def _work_folder(bench: Bench, job: DistillJob) -> Path:
+    return bench.settings.var / "work" / job.id
+
+
+def _state(folder: Path, steps: int) -> Path:
+    return folder / f"{steps}-step.state.pt"

@@ -1,0 +1,143 @@
+"""What a slice does after every iteration: renew the lease, see whether to stop, tell how far it is."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from core import presence, records
+from core.jobs import JobRecord, JobState, JobStore
+from core.queues import Queue
+from core.settings import Settings
+from models.distill import Round
+from models.progress import OnProgress, Progress, StopTraining
+
+LOOK_EVERY_S = 0.05
+"""How often a slice looks whether it is still wanted, at most: after every iteration that takes so long."""
+TELL_EVERY_S = 1.0
+MOST_POINTS = 120
+"""Points of the loss that are kept; when there are more, every second one goes."""
+YIELD_S = 0.01
+MOST_YIELD_S = 1.0
+"""How long an iteration waits for sampling on the same device, at most: training slows but never starves."""
+
+
+class SliceOver(StopTraining):
+    """The slice has had its time, or its worker is to stop; the job goes on in another."""
+
+
+class JobCancelled(StopTraining):
+    """The client wants no more of it."""
+
+
+class SliceLost(Exception):  # noqa: N818 (what happened)
+    """The lease is in other hands: what is done here does not count."""
+
+
+class Watch:
+    """The eyes and ears of one slice.
+
+    Attributes:
+        fence: Of the slice.
+        history: Points of the loss: iteration, counted over all rounds, and loss.
+        at: Index of the round under way, and its iterations that are done.
+    """
+
+    def __init__(
+        self, store: JobStore, record: JobRecord, fence: int, *, settings: Settings, is_draining: Callable[[], bool]
+    ) -> None:
+        self.fence = fence
+        self.history = [(int(iteration), float(loss)) for iteration, loss in record.history]
+        self.at = (record.round, record.iteration)
+        self._store, self._record, self._settings = store, record, settings
+        self._is_draining = is_draining
+        self._started: float | None = None
+        self._looked = self._told = time.monotonic()
+        self._told_at = 0  # iteration; 0 before the first of a round
+        self._shares_device = shares_device(store, settings)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the slice has had its time."""
+        spent = time.monotonic() - self._started if self._started else 0
+        return spent > self._settings.slice_s or self._is_draining()
+
+    def beat(self) -> None:
+        """Say that there is progress, whatever of.
+
+        Raises:
+            SliceLost: The lease is in other hands.
+            JobCancelled: Cancelled.
+            SliceOver: The worker is to stop.
+        """
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        self.tell()
+        if self._is_draining():
+            raise SliceOver
+
+    def tell(self, kind: str = "", data: dict[str, Any] | None = None, **fields: Any) -> None:  # noqa: ANN401
+        """Renew the lease and write to the record; raises as ``beat``."""
+        lease_s = self._settings.lease_s
+        state = self._store.tell(self._record.job.id, self.fence, lease_s=lease_s, kind=kind, data=data, **fields)
+        self._looked = time.monotonic()
+        if state is None:
+            raise SliceLost
+        if state is JobState.CANCELLING:
+            raise JobCancelled
+
+    @contextmanager
+    def of(self, this: Round) -> Iterator[OnProgress]:
+        """The callback of a round's iterations."""
+        index = self._record.job.steps.index(this.num_steps)
+        self._told_at = 0
+        self._started = self._started or time.monotonic()  # loading does not count
+
+        def on_progress(progress: Progress) -> None:
+            self.at = (index, progress.iteration)
+            if time.monotonic() - self._told > TELL_EVERY_S or progress.iteration == progress.iterations:
+                self._tell_progress(index, progress)
+            else:
+                self.beat()
+            if self.is_over and progress.iteration < progress.iterations:
+                raise SliceOver
+            self._let_sampling_go_first()
+
+        yield on_progress
+
+    def _tell_progress(self, index: int, progress: Progress) -> None:
+        now = time.monotonic()
+        loss = progress.loss.item()
+        job = self._record.job
+        rate = (progress.iteration - self._told_at) / (now - self._told) if self._told_at else None
+        total = sum(job.iterations_of(earlier) for earlier in range(index)) + progress.iteration
+        self.history.append((total, loss))
+        if len(self.history) > MOST_POINTS:
+            self.history = self.history[::2]
+        self._told, self._told_at = now, progress.iteration
+        facts = {"round": index + 1, "iteration": progress.iteration, "iterations": progress.iterations, "loss": loss}
+        told = {"loss": loss, "history": self.history} | ({} if rate is None else {"rate": rate})
+        event = facts | {"iterations_per_second": rate}
+        self.tell("progress", event, round=index, iteration=progress.iteration, **told)
+
+    def _let_sampling_go_first(self) -> None:
+        waited = time.monotonic()
+        while self._shares_device and time.monotonic() - waited < MOST_YIELD_S and is_sampling(self._store):
+            time.sleep(YIELD_S)
+
+
+def shares_device(store: JobStore, settings: Settings) -> bool:
+    """Whether a sampling worker runs on the machine and the kind of device that this process trains on."""
+    from models.engine import pick_device
+
+    mine = (presence.host(), pick_device(settings.device).type)
+    peers = presence.facts(store.redis, Queue.SAMPLING)
+    return any((peer.get("host"), str(peer.get("device")).partition(":")[0]) == mine for peer in peers)
+
+
+def is_sampling(store: JobStore) -> bool:
+    """Whether a request waits to be sampled, or is."""
+    with store.redis.pipeline(transaction=False) as pipe:
+        pipe.zcard(records.QUEUED)
+        pipe.hlen(records.RUNNING)
+        return any(pipe.execute())
