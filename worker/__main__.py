@@ -35,7 +35,10 @@ def run_distillation(settings: Settings, name: str) -> int:
     """Wait for distillation jobs until SIGTERM. Returns the exit code."""
     serve_metrics(settings.distiller_metrics_port)
     celery, heartbeat, foreman = make_distillation_worker(settings, name)
-    return consume(celery, Queue.DISTILLATION, name, heartbeat, concurrency=1, on_drain=foreman.drain)
+    try:
+        return consume(celery, Queue.DISTILLATION, name, heartbeat, concurrency=1, on_drain=foreman.drain)
+    finally:
+        foreman.close()
 
 
 def consume(

@@ -18,6 +18,7 @@ from worker.heartbeat import Heartbeat
 from worker.job_sweep import JobSweep
 from worker.library import Library
 from worker.places import open_artifacts
+from worker.request import ForgivingRequest
 
 CLOCKS_DIFFER_S = 2.0
 log = get_logger(__name__)
@@ -58,6 +59,10 @@ class Foreman:
         """Let the slice under way end after its next iteration; safe to call in a signal handler."""
         self._child.drain()
 
+    def close(self) -> None:
+        """End the child process, which is doing nothing."""
+        self._child.close()
+
     def _is_hung(self, job_id: str, after: int) -> bool:
         """Whether the lease has run out on the slice under way."""
         with suppress(RedisError):  # nothing is known then
@@ -81,7 +86,7 @@ def make_distillation_worker(settings: Settings, name: str) -> tuple[Celery, Hea
     store = JobStore(connect(settings))
     foreman = Foreman(settings, store, celery, name)
 
-    @celery.task(name=Task.DISTILL)
+    @celery.task(name=Task.DISTILL, Request=ForgivingRequest)
     def distill_task(job_id: str, after: int) -> None:
         foreman.work(job_id, after)
 

@@ -12,6 +12,7 @@ from models.engine import pick_device
 from worker.generate import Desk, generate, warm_up
 from worker.heartbeat import Heartbeat
 from worker.places import open_artifacts
+from worker.request import ForgivingRequest
 from worker.samplers import Samplers
 from worker.sweep import sweep
 
@@ -21,7 +22,7 @@ def make_sampling_worker(settings: Settings, name: str) -> tuple[Celery, Heartbe
     celery = make_celery(settings)
     desk = Desk(settings, connect(settings), Samplers(settings.device), open_artifacts(settings), name)
 
-    @celery.task(name=Task.GENERATE)
+    @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
     def generate_task(record_id: str) -> None:
         generate(record_id, desk)
 

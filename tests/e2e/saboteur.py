@@ -1,0 +1,74 @@
+"""A worker that has an accident: ``python -m tests.e2e.saboteur distillation``, with what happens in ``SABOTAGE``.
+
+The child process of the worker imports this module too, and so has the accident as well. Those that happen ``once``
+leave a mark in the folder ``FEWSTEP_VAR``.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from core.jobs import JobStore
+from worker.__main__ import main
+from worker.watch import Watch
+
+ACCIDENT = os.environ["SABOTAGE"]
+
+
+def once() -> bool:
+    """True the first time of asking."""
+    mark = Path(os.environ["FEWSTEP_VAR"], "accident")
+    if mark.exists():
+        return False
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    return True
+
+
+def kill_all_before_release(store: JobStore, job_id: str, fence: int) -> bool:
+    """The state is saved, the message is not acknowledged."""
+    if once():
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return RELEASE(store, job_id, fence)
+
+
+def die(watch: Watch) -> None:
+    """As if memory ran out, in jobs with such a name."""
+    if watch._record.job.name.startswith("poison"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    BEAT(watch)
+
+
+def hang(watch: Watch) -> None:
+    """As a deadlock."""
+    if once():
+        time.sleep(1000)
+    BEAT(watch)
+
+
+def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *arguments: Any, **facts: Any) -> bool:  # noqa: ANN401
+    """As a machine that sleeps at the worst moment, until its parent wakes it."""
+    if once():
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return END(store, job_id, fence, *arguments, **facts)
+
+
+RELEASE, END, BEAT = JobStore.release, JobStore.end, Watch.beat
+match ACCIDENT:
+    case "kill all before release":
+        JobStore.release = kill_all_before_release  # type: ignore[assignment, method-assign]
+    case "die":
+        Watch.beat = die  # type: ignore[assignment, method-assign]
+    case "hang":
+        Watch.beat = hang  # type: ignore[assignment, method-assign]
+    case "freeze before publishing":
+        JobStore.end = freeze_before_publishing  # type: ignore[assignment, method-assign]
+    case _:
+        sys.exit(f"no such accident: {ACCIDENT}")
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""Distillation jobs on real workers: what they come to, and what becomes of them when something dies."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.broker import make_celery
+from core.card import read_card
+from core.jobs import MAX_ATTEMPTS, JobState
+from core.settings import Settings
+from models.engine import Sampler
+from models.runs import distill_chain
+from models.trainer import TrainConfig
+from tests.e2e.yard import Yard
+from tests.processes import wait_until
+from worker.distillation import send_slice
+
+SABOTEUR = "tests.e2e.saboteur"
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterator[Yard]:
+    yard = Yard(tmp_path_factory.mktemp("yard"), tiny_family)
+    yield yard
+    yard.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_workers_left(yard: Yard) -> Iterator[None]:
+    yield
+    for name in list(yard.workers):
+        yard.stop(name, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def plain(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Hash of the weights that the command line makes of the same request, in one piece."""
+    out = tmp_path_factory.mktemp("plain") / "family"
+    distill_chain(
+        teacher=yard.family / "8-step",
+        from_steps=8,
+        to_steps=2,
+        out=out,
+        method="pd",
+        data=str(yard.settings.datasets / "squares"),
+        config=TrainConfig(iterations=60, batch_size=16, learning_rate=5e-5, decay="cosine"),
+        device="cpu",
+    )
+    return {folder.name: read_card(folder).sha256 for folder in out.iterdir()}
+
+
+def test_many_slices_learn_what_one_run_of_the_command_line_does(yard: Yard, plain: dict[str, str]) -> None:
+    yard.start()
+    job_id = yard.submit(name="sliced")
+    record = yard.ended(job_id)
+    assert record.fence >= 2, "it was to take several slices"
+    assert record.attempts == record.fence
+    assert yard.weights(job_id) == plain
+    assert [result.steps for result in record.rounds] == [4, 2]
+    assert (record.round, record.iteration) == (1, 120)
+    assert record.history[-1][0] == 60 + 120
+    made = yard.serving().made["sliced", "2-step"]
+    assert made.card.parent == "sliced/4-step"
+    assert yard.serving().made["sliced", "4-step"].card.parent == "tiny/8-step"
+    folder = yard.artifacts.folder(made.artifact)
+    assert Sampler(folder, device="cpu").sample(seeds=[0]).shape == (1, 8, 8, 3)
+    assert next(yard.artifacts.read(record.rounds[0].samples)).startswith(b"\x89PNG")
+    assert yard.artifacts.files(f"jobs/{job_id}/states") == []
+    kinds = [event.kind for event in yard.store.events(job_id)]
+    assert kinds[:2] == ["state", "state"]
+    assert kinds[-1] == "state"
+    assert {"progress", "saved", "round"} <= set(kinds)
+
+
+def test_a_killed_worker_costs_nothing_but_time(yard: Yard, plain: dict[str, str]) -> None:
+    worker = yard.start()
+    job_id = yard.submit()
+    yard.wait_for_iteration(job_id, round_index=1)
+    worker.stop(signal.SIGKILL)
+    assert yard.record(job_id).state is JobState.RUNNING
+    yard.start("another")
+    record = yard.ended(job_id)
+    assert yard.weights(job_id) == plain
+    assert record.attempts == record.fence
+    assert "lost" in [event.kind for event in yard.store.events(job_id)]
+
+
+def test_a_worker_killed_between_saving_and_acknowledging_does_no_harm(yard: Yard, plain: dict[str, str]) -> None:
+    worker = yard.start(module=SABOTEUR, SABOTAGE="kill all before release")
+    job_id = yard.submit()
+    wait_until(lambda: not worker.alive, what="the accident")
+    saved = yard.record(job_id)
+    assert saved.saved, "it was to be saved before"
+    yard.start("another")
+    yard.ended(job_id)
+    assert yard.weights(job_id) == plain
+
+
+def test_redis_killed_and_started_again_loses_nothing(yard: Yard, plain: dict[str, str]) -> None:
+    yard.start()
+    job_id = yard.submit()
+    yard.wait_for_iteration(job_id)
+    yard.redis.stop(signal.SIGKILL)
+    time.sleep(1)
+    yard.redis.start()
+    yard.ended(job_id)
+    assert yard.weights(job_id) == plain
+
+
+def test_a_worker_that_is_stopped_leaves_within_an_iteration_and_another_goes_on(
+    yard: Yard, plain: dict[str, str]
+) -> None:
+    yard.start(slice_s=1000)
+    job_id = yard.submit()
+    yard.wait_for_iteration(job_id)
+    assert yard.stop() == 0
+    record = yard.record(job_id)
+    assert record.state is JobState.RUNNING
+    assert record.lease == 0
+    assert record.saved
+    yard.start("another")
+    yard.ended(job_id)
+    assert yard.weights(job_id) == plain
+
+
+def test_of_two_workers_with_the_same_slice_one_publishes(yard: Yard, plain: dict[str, str]) -> None:
+    frozen = yard.start(module=SABOTEUR, SABOTAGE="freeze before publishing", FEWSTEP_LEASE_S=3)
+    job_id = yard.submit()
+    mark = yard.folder / "one" / "accident"
+    mark.unlink(missing_ok=True)
+    wait_until(mark.exists, timeout_s=90, what="the accident")
+    first = yard.record(job_id)
+    frozen.freeze()  # so that it does not see that its child hangs
+    yard.start("another")
+    record = yard.ended(job_id)
+    assert record.fence > first.fence
+    assert yard.weights(job_id) == plain
+    artifacts = {made.artifact for made in yard.serving().made.values() if made.job == job_id}
+    frozen.thaw()
+    wait_until(lambda: "hung" in yard.log() or "in other hands" in yard.log(), what="the late one giving up")
+    assert {made.artifact for made in yard.serving().made.values() if made.job == job_id} == artifacts
+    for _ in range(3):  # a message that comes again finds nothing to do
+        send_slice(make_celery(yard.settings), job_id, first.fence)
+    wait_until(lambda: yard.log("another").count("no slice to do") >= 1, what="dropped messages")
+    assert yard.record(job_id) == record
+
+
+def test_a_job_that_kills_its_worker_fails_with_its_last_words_and_others_are_done(yard: Yard) -> None:
+    yard.start(module=SABOTEUR, SABOTAGE="die")
+    poisoned = yard.submit(name="poison")
+    good = yard.submit()
+    record = yard.ended(poisoned, JobState.FAILED)
+    assert record.attempts == MAX_ATTEMPTS
+    assert record.error is not None
+    assert "SIGKILL" in record.error["detail"]
+    assert "in round 1 after iteration 0" in record.error["detail"]
+    yard.ended(good)
+
+
+def test_a_slice_that_hangs_is_killed_and_done_again(yard: Yard, plain: dict[str, str]) -> None:
+    yard.start(module=SABOTEUR, SABOTAGE="hang", FEWSTEP_LEASE_S=3)
+    (yard.folder / "one" / "accident").unlink(missing_ok=True)
+    job_id = yard.submit()
+    yard.ended(job_id)
+    assert "hung" in yard.log()
+    assert yard.weights(job_id) == plain
+
+
+def test_a_loss_that_explodes_fails_the_job_and_keeps_the_last_good_state(yard: Yard) -> None:
+    yard.start()
+    job_id = yard.submit(learning_rate=1.0, iterations=2000)
+    record = yard.ended(job_id, JobState.FAILED)
+    assert record.error is not None
+    assert "lower learning rate" in record.error["detail"]
+
+
+def test_missing_data_fails_the_job_and_a_retry_goes_on_from_its_state(yard: Yard, plain: dict[str, str]) -> None:
+    yard.start()
+    job_id = yard.submit()
+    record = yard.wait_for_iteration(job_id, round_index=1)
+    yard.stop()
+    squares = yard.settings.datasets / "squares"
+    squares.rename(yard.folder / "hidden")
+    try:
+        yard.start("another")
+        failed = yard.ended(job_id, JobState.FAILED)
+        assert failed.error is not None
+        assert failed.error["field"] == "data"
+    finally:
+        (yard.folder / "hidden").rename(squares)
+    outcome, fence = yard.store.retry(job_id, max_active=100)
+    assert outcome == "queued"
+    send_slice(make_celery(yard.settings), job_id, fence)
+    again = yard.ended(job_id)
+    assert again.error is None
+    assert record.round == 1
+    assert yard.weights(job_id) == plain
+
+
+def test_storage_that_fails_is_said_and_a_retry_succeeds(yard: Yard, plain: dict[str, str]) -> None:
+    """As a full disk would: the state cannot be written."""
+    job = yard.job()
+    blocked = Path(yard.settings.artifacts, "jobs", job.id)
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.write_text("in the way")
+    yard.store.create(job, max_active=100)
+    send_slice(make_celery(yard.settings), job.id, 0)
+    yard.start()
+    record = yard.ended(job.id, JobState.FAILED)
+    assert record.error is not None
+    assert record.error["status"] == 503
+    assert "free space" in record.error["detail"]
+    blocked.unlink()
+    _, fence = yard.store.retry(job.id, max_active=100)
+    send_slice(make_celery(yard.settings), job.id, fence)
+    yard.ended(job.id)
+    assert yard.weights(job.id) == plain
+
+
+def test_cancelling_takes_effect_in_every_state(yard: Yard, plain: dict[str, str]) -> None:
+    queued = yard.submit()
+    assert yard.store.cancel(queued, ttl_s=100) is JobState.CANCELLED
+    yard.start(slice_s=1000)
+    running = yard.submit(iterations=100_000)
+    yard.wait_for_iteration(running)
+    assert yard.store.cancel(running, ttl_s=100) is JobState.CANCELLING
+    assert yard.store.cancel(running, ttl_s=100) is JobState.CANCELLING
+    stopped_at = yard.ended(running, JobState.CANCELLED)
+    assert stopped_at.saved
+    assert yard.store.cancel(running, ttl_s=100) is JobState.CANCELLED
+    done = yard.submit()
+    yard.ended(done)
+    assert yard.store.cancel(done, ttl_s=100) is JobState.SUCCEEDED
+    assert yard.weights(done) == plain
+    _, fence = yard.store.retry(queued, max_active=100)
+    send_slice(make_celery(yard.settings), queued, fence)
+    yard.ended(queued)
+    assert yard.weights(queued) == plain
+
+
+def test_two_jobs_take_turns(yard: Yard) -> None:
+    yard.start()
+    jobs = [yard.submit(iterations=150) for _ in range(2)]
+    for job_id in jobs:
+        yard.wait_for_iteration(job_id)
+    assert all(yard.record(job_id).state is JobState.RUNNING for job_id in jobs)
+    for job_id in jobs:
+        yard.ended(job_id)
+
+
+def test_a_lost_message_is_sent_again(yard: Yard) -> None:
+    job = yard.job(iterations=5)
+    yard.store.create(job, max_active=100)
+    yard.start()
+    yard.ended(job.id)
+
+
+def test_expired_jobs_are_removed_with_their_files(yard: Yard) -> None:
+    from worker.job_sweep import JobSweep
+
+    job_id = yard.submit()
+    yard.store.cancel(job_id, ttl_s=100)
+    yard.artifacts.put(Path(__file__), f"jobs/{job_id}/states/x")
+    settings: Settings = yard.settings.model_copy(update={"job_ttl_s": 1e-3})
+    JobSweep(yard.store, make_celery(settings), yard.artifacts, settings=settings)()
+    assert yard.store.read(job_id) is None
+    assert yard.artifacts.files(f"jobs/{job_id}") == []

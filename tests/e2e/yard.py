@@ -1,0 +1,143 @@
+"""Distillation workers as real processes on a Redis of their own, without an API."""
+
+import signal
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from redis import Redis
+
+from core.artifacts import ArtifactStore
+from core.broker import make_celery
+from core.card import read_card
+from core.distillation import CheckpointRef, DistillJob, DistillRequest, plan_steps
+from core.jobs import ENDED, JobRecord, JobState, JobStore
+from core.serving import Serving, read
+from core.settings import Settings
+from tests.processes import Process, RedisServer, wait_until
+from worker.distillation import send_slice
+
+HEARTBEAT_S = 0.5
+SLICE_S = 0.5
+
+
+class Yard:
+    """A Redis, a folder of artifacts, a data set of 8x8 pictures, and workers by name."""
+
+    def __init__(self, folder: Path, family: Path, *, artifacts: str | None = None) -> None:
+        self.folder, self.family = folder, family
+        folder.mkdir(exist_ok=True)
+        self.redis = RedisServer(folder)
+        self.settings = Settings(
+            redis_url=self.redis.url,
+            checkpoints=family.parent,
+            var=folder,
+            artifacts=artifacts or str(folder / "artifacts"),
+            heartbeat_s=HEARTBEAT_S,
+            slice_s=SLICE_S,
+            lease_s=30,
+            device="cpu",
+        )
+        draw_pictures(self.settings.datasets / "squares")
+        self.store = JobStore(Redis.from_url(self.redis.url))
+        self.artifacts = ArtifactStore(self.settings.artifacts, cache=folder / "cache")
+        self.workers: dict[str, Process] = {}
+
+    def start(self, name: str = "one", *, module: str = "worker", **changes: object) -> Process:
+        """Start a worker, with its own working folder, and other settings than the rest where said so."""
+        settings = self.settings.model_copy(update=changes) if module == "worker" else self.settings
+        names = ("redis_url", "checkpoints", "artifacts", "datasets", "heartbeat_s", "slice_s", "lease_s", "device")
+        environment = {f"FEWSTEP_{field.upper()}": str(getattr(settings, field)) for field in names}
+        environment |= {"FEWSTEP_VAR": str(self.folder / name), "FEWSTEP_DISTILLER_METRICS_PORT": "0"}
+        environment |= {name: str(value) for name, value in changes.items() if name.isupper()}
+        self.workers[name] = Process(module, "distillation", environment=environment, log=self.folder / f"{name}.log")
+        return self.workers[name]
+
+    def stop(self, name: str = "one", sign: signal.Signals = signal.SIGTERM) -> int:
+        """End a worker."""
+        return self.workers.pop(name).stop(sign)
+
+    def submit(self, **request: Any) -> str:  # noqa: ANN401
+        """A job of PD from the tiny 8-step student, changed as said; gives its id."""
+        job = self.job(**request)
+        outcome, job_id = self.store.create(job, max_active=100)
+        assert outcome == "created"
+        send_slice(make_celery(self.settings), job_id, 0)
+        return job_id
+
+    def job(self, *, teacher: str = "8-step", **request: Any) -> DistillJob:  # noqa: ANN401
+        """As ``submit``, not recorded."""
+        facts = {"method": "pd", "from_steps": 8, "to_steps": 2, "iterations": 60, "batch_size": 16, "data": "squares"}
+        body = DistillRequest.model_validate({**facts, "teacher": f"{self.family.name}/{teacher}", **request})
+        card = read_card(self.family / teacher)
+        job_id = uuid.uuid4().hex
+        steps = plan_steps(body.from_steps, body.to_steps, convert=False)
+        assert steps is not None
+        return DistillJob(
+            id=job_id,
+            name=body.name or f"job-{job_id[:8]}",
+            request=body,
+            teacher=CheckpointRef(family=self.family.name, checkpoint=teacher, artifact=None, sha256=card.sha256),
+            steps=steps,
+            classifier=None,
+            data=body.data or "squares",
+            judge=None,
+            created=time.time(),
+            request_id="test",
+        )
+
+    def record(self, job_id: str) -> JobRecord:
+        """What is known of a job, which must be there."""
+        record = self.store.read(job_id)
+        assert record is not None
+        return record
+
+    def wait_for_iteration(self, job_id: str, *, least: int = 1, round_index: int = 0) -> JobRecord:
+        """Wait until a saved state has come so far."""
+
+        def there() -> bool:
+            record = self.record(job_id)
+            assert record.state not in ENDED, record
+            return (record.round, record.iteration) >= (round_index, least)
+
+        wait_until(there, timeout_s=90, what=f"iteration {least} of round {round_index}")
+        return self.record(job_id)
+
+    def ended(self, job_id: str, state: JobState = JobState.SUCCEEDED) -> JobRecord:
+        """The record once the job has ended, as said."""
+        wait_until(lambda: self.record(job_id).state in ENDED, timeout_s=120, what="the end of the job")
+        record = self.record(job_id)
+        assert record.state is state, record
+        return record
+
+    def serving(self) -> Serving:
+        """What jobs have added to the families."""
+        return read(self.store.redis)
+
+    def weights(self, job_id: str) -> dict[str, str]:
+        """Hash of the weights of each student that serves."""
+        return {name: made.card.sha256 for (_, name), made in self.serving().made.items() if made.job == job_id}
+
+    def log(self, name: str = "one") -> str:
+        """What a worker has logged."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def close(self) -> None:
+        """End everything, Redis last."""
+        for name in list(self.workers):
+            self.stop(name, signal.SIGKILL)
+        self.redis.stop()
+
+
+def draw_pictures(folder: Path) -> None:
+    """64 pictures of 8x8 RGB squares in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for index in range(64):
+        picture = np.zeros((8, 8, 3), np.uint8)
+        top, left = random.integers(0, 5, 2)
+        picture[top : top + 4, left : left + 4] = random.integers(60, 255, 3)
+        Image.fromarray(picture).save(folder / f"{index:02}.png")
