@@ -17,4 +17,4 @@ class ForgivingRequest(Request):
         try:
             super().acknowledge()
         finally:
-            virtual.QoS.ack(self.message.channel.qos, self.delivery_tag)
+            virtual.QoS.ack(self.message.channel.qos, self.message.delivery_tag)

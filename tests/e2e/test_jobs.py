@@ -17,6 +17,7 @@ from models.trainer import TrainConfig
 from tests.e2e.yard import Yard
 from tests.processes import wait_until
 from worker.distillation import send_slice
+from worker.job_sweep import JobSweep
 
 SABOTEUR = "tests.e2e.saboteur"
 
@@ -129,9 +130,7 @@ def test_a_worker_that_is_stopped_leaves_within_an_iteration_and_another_goes_on
 def test_of_two_workers_with_the_same_slice_one_publishes(yard: Yard, plain: dict[str, str]) -> None:
     frozen = yard.start(module=SABOTEUR, SABOTAGE="freeze before publishing", FEWSTEP_LEASE_S=3)
     job_id = yard.submit()
-    mark = yard.folder / "one" / "accident"
-    mark.unlink(missing_ok=True)
-    wait_until(mark.exists, timeout_s=90, what="the accident")
+    wait_until((yard.folder / "one" / "accident").exists, timeout_s=90, what="the accident")
     first = yard.record(job_id)
     frozen.freeze()  # so that it does not see that its child hangs
     yard.start("another")
@@ -162,7 +161,6 @@ def test_a_job_that_kills_its_worker_fails_with_its_last_words_and_others_are_do
 
 def test_a_slice_that_hangs_is_killed_and_done_again(yard: Yard, plain: dict[str, str]) -> None:
     yard.start(module=SABOTEUR, SABOTAGE="hang", FEWSTEP_LEASE_S=3)
-    (yard.folder / "one" / "accident").unlink(missing_ok=True)
     job_id = yard.submit()
     yard.ended(job_id)
     assert "hung" in yard.log()
@@ -243,7 +241,7 @@ def test_cancelling_takes_effect_in_every_state(yard: Yard, plain: dict[str, str
 
 def test_two_jobs_take_turns(yard: Yard) -> None:
     yard.start()
-    jobs = [yard.submit(iterations=150) for _ in range(2)]
+    jobs = [yard.submit() for _ in range(2)]
     for job_id in jobs:
         yard.wait_for_iteration(job_id)
     assert all(yard.record(job_id).state is JobState.RUNNING for job_id in jobs)
@@ -259,12 +257,11 @@ def test_a_lost_message_is_sent_again(yard: Yard) -> None:
 
 
 def test_expired_jobs_are_removed_with_their_files(yard: Yard) -> None:
-    from worker.job_sweep import JobSweep
-
     job_id = yard.submit()
     yard.store.cancel(job_id, ttl_s=100)
     yard.artifacts.put(Path(__file__), f"jobs/{job_id}/states/x")
     settings: Settings = yard.settings.model_copy(update={"job_ttl_s": 1e-3})
+    time.sleep(0.01)
     JobSweep(yard.store, make_celery(settings), yard.artifacts, settings=settings)()
     assert yard.store.read(job_id) is None
     assert yard.artifacts.files(f"jobs/{job_id}") == []

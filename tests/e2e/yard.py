@@ -49,6 +49,7 @@ class Yard:
     def start(self, name: str = "one", *, module: str = "worker", **changes: object) -> Process:
         """Start a worker, with its own working folder, and other settings than the rest where said so."""
         settings = self.settings.model_copy(update=changes) if module == "worker" else self.settings
+        (self.folder / name / "accident").unlink(missing_ok=True)
         names = ("redis_url", "checkpoints", "artifacts", "datasets", "heartbeat_s", "slice_s", "lease_s", "device")
         environment = {f"FEWSTEP_{field.upper()}": str(getattr(settings, field)) for field in names}
         environment |= {"FEWSTEP_VAR": str(self.folder / name), "FEWSTEP_DISTILLER_METRICS_PORT": "0"}
