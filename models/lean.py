@@ -30,9 +30,12 @@ def is_lean(network: UNet2DModel) -> bool:
 
 
 class LeanUNet(nn.Module):
-    """A network in one precision, as ``network(z_t, row, labels)``.
+    """A network in one precision, called with images and what ``shifts`` says of their row and classes.
 
-    It takes over the modules of ``network``, which is not to be used any more.
+    It takes over the modules of a network that is not to be used any more.
+
+    Attributes:
+        num_bytes: Bytes of the weights.
     """
 
     def __init__(self, network: UNet2DModel, *, dtype: torch.dtype) -> None:
@@ -49,13 +52,9 @@ class LeanUNet(nn.Module):
         self._norm_out = network.conv_norm_out
         for module in (self._conv_in, self._conv_out, self._down, self._mid, self._up, self._norm_out):
             module.to(dtype=dtype, memory_format=torch.channels_last)
+        self.num_bytes = sum(value.nbytes for value in self.state_dict().values())
         if _packs(next(self._conv_in.parameters()).device):
             _replace(self, {part: _PackedConv(part) for part in self.modules() if isinstance(part, nn.Conv2d)})
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the weights."""
-        return sum(value.nbytes for value in self.state_dict().values())
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
         """What all blocks add at a row, for each image of a batch or, without labels, for all alike."""
@@ -85,11 +84,7 @@ class PlainUNet(nn.Module):
         """Wrap a network."""
         super().__init__()
         self._network = network
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the weights."""
-        return sum(value.nbytes for value in self.state_dict().values())
+        self.num_bytes = sum(value.nbytes for value in network.state_dict().values())
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
         """Row and classes as the network takes them."""
@@ -171,7 +166,8 @@ class _PackedConv(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.weight, self.bias = conv.weight, conv.bias
+        self.weight: Tensor | None = conv.weight
+        self.bias = conv.bias
         self.options = (conv.padding, conv.stride, conv.dilation, conv.groups)
         self.packed: Tensor | None = None
 
@@ -181,6 +177,7 @@ class _PackedConv(nn.Module):
         if self.packed is None:
             shape = list(x.shape)
             self.packed = operators._reorder_convolution_weight(self.weight, padding, stride, dilation, groups, shape)
+            self.weight = None
         out: Tensor = operators._convolution_pointwise(
             x, self.packed, self.bias, padding, stride, dilation, groups, "none", [], ""
         )

@@ -15,14 +15,14 @@ def checkpoint(tiny_family: Path, tmp_path: Path) -> Path:
 
 
 def test_loaded_once_for_all_threads(checkpoint: Path) -> None:
-    samplers = Samplers("cpu")
+    samplers = Samplers("cpu", max_bytes=2**30)
     with ThreadPoolExecutor(8) as threads:
         loaded = list(threads.map(lambda _: samplers.get(checkpoint), range(8)))
     assert len({id(sampler) for sampler in loaded}) == 1
 
 
 def test_loaded_again_when_the_card_changed(checkpoint: Path) -> None:
-    samplers = Samplers("cpu")
+    samplers = Samplers("cpu", max_bytes=2**30)
     first = samplers.get(checkpoint)
     assert samplers.get(checkpoint) is first
     os.utime(checkpoint / CARD_NAME, (1, 1))
@@ -30,7 +30,7 @@ def test_loaded_again_when_the_card_changed(checkpoint: Path) -> None:
 
 
 def test_a_missing_or_damaged_one_is_tried_again(checkpoint: Path, tmp_path: Path) -> None:
-    samplers = Samplers("cpu")
+    samplers = Samplers("cpu", max_bytes=2**30)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         samplers.get(tmp_path / "2-step")
     weights = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"

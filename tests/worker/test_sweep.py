@@ -31,7 +31,7 @@ def celery(redis_settings: Settings) -> Celery:
 def swept(settings: Settings, celery: Celery, in_hand: set[str]) -> int:
     """Sweep as worker w1. Returns the messages that wait then."""
     with connect(settings) as redis:
-        sweep(redis, celery, worker="w1", in_hand=in_hand, result_ttl_s=100)
+        sweep(redis, celery, worker="w1", in_hand=in_hand, waiting=set(), result_ttl_s=100)
     return sweeping._queue_length(celery)
 
 
