@@ -40,7 +40,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
         celery.close()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # were it not async, a thread would run it
     service: Service = request.app.state.service
     return service
 

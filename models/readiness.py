@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import nn
 
 from core.card import Card
 from models.execution import Precision
@@ -14,16 +15,20 @@ from models.images import Pictures
 from models.lean import is_lean
 from models.walker import Walker
 
-CPU_SIZES = (8, 16, 4, 2, 1)
-"""Sizes that are tried on a CPU; the first is the one that the others must equal, bit by bit."""
-CUDA_SIZES = (8, 16, 32, 64, 128, 256, 4, 2, 1)
+REFERENCE_SIZE = 8
+"""The batch size that others must equal, bit by bit."""
+CPU_SIZES = (1, 2, 4, 8, 16)
+"""Sizes that are tried on a CPU. Larger ones are hardly faster, and whoever comes next would wait longer."""
+SMALL_SIZES = (*CPU_SIZES, 32, 64)
+"""Sizes for small networks, where each call costs more than what it computes."""
+CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MAX_MEAN_ERROR = 0.5
 """Of an image in bf16 against one in float32, in levels of 255."""
 CLOSE_LEVELS = 4
 MIN_CLOSE_SHARE = 0.999
 """Share of pixels that must be so close."""
 SMALL = 4_000_000
-"""Networks of fewer weights stay in float32 on a CPU: their time is not spent in convolutions."""
+"""Networks of fewer weights are small. They stay in float32 on a CPU: their time is not spent in convolutions."""
 MOST_STEPS = 8
 
 
@@ -43,7 +48,7 @@ def make_ready(network: UNet2DModel, card: Card) -> Ready:
 
     The choice depends on the checkpoint and the machine alone, so that every process here makes the same.
     """
-    device = next(network.parameters()).device
+    device, small = next(network.parameters()).device, _is_small(network)
     facts: dict[str, Any] = {}
     if _tries_bf16(network, device):
         walker = Walker(copy.deepcopy(network), card, dtype=torch.float32)
@@ -53,7 +58,7 @@ def make_ready(network: UNet2DModel, card: Card) -> Ready:
         walker = lower if precision == "bf16" else walker
     else:
         walker, precision = Walker(network, card, dtype=torch.float32), "fp32"
-    sizes = _equal_sizes(walker, card)
+    sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
     return Ready(walker, precision, sizes, {"precision": precision, "sizes": sizes, **facts})
 
 
@@ -62,8 +67,11 @@ def _tries_bf16(network: UNet2DModel, device: torch.device) -> bool:
         return False
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    parameters = sum(value.numel() for value in network.parameters())
-    return device.type == "cpu" and parameters >= SMALL and _has_native_bf16()
+    return device.type == "cpu" and not _is_small(network) and _has_native_bf16()
+
+
+def _is_small(network: nn.Module) -> bool:
+    return sum(value.numel() for value in network.parameters()) < SMALL
 
 
 def _has_native_bf16() -> bool:
@@ -95,20 +103,17 @@ def _difference(precise: Pictures, other: Pictures) -> dict[str, Any]:
     return {"agrees": agrees, "bf16_mean_error": round(mean, 4), "bf16_close_share": round(close, 5)}
 
 
-def _equal_sizes(walker: Walker, card: Card) -> tuple[int, ...]:
-    """Those sizes in which the float32 outcome of one step of the network is that of the first, bit by bit."""
-    sizes = CUDA_SIZES if walker.device.type == "cuda" else CPU_SIZES
-    most = max(sizes)
-    noise = _noise(card, most).to(walker.device)
-    labels = [index % (card.num_classes or 1) for index in range(most)]
+def _equal_sizes(walker: Walker, card: Card, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Those sizes in which the float32 outcome of one step of the network is that of the reference, bit by bit."""
+    sizes = CUDA_SIZES if walker.device.type == "cuda" else sizes
+    noise = _noise(card, max(sizes)).to(walker.device)
+    labels = [index % (card.num_classes or 1) for index in range(len(noise))]
 
     def in_batches(size: int) -> torch.Tensor:
-        starts = range(0, most if size > 2 else 2 * CPU_SIZES[0], size)
-        shifts = [walker.shifts(labels[start : start + size], 1) for start in starts]
-        return torch.cat(
-            [walker.walk(noise[start : start + size], shift, 1) for start, shift in zip(starts, shifts, strict=True)]
-        )
+        # A few single images say as much as many.
+        starts = range(0, len(noise) if size >= REFERENCE_SIZE else 2 * REFERENCE_SIZE, size)
+        parts = [slice(start, start + size) for start in starts]
+        return torch.cat([walker.walk(noise[part], walker.shifts(labels[part], 1), 1) for part in parts])
 
-    expected = in_batches(sizes[0])
-    equal = [size for size in sizes if torch.equal(found := in_batches(size), expected[: len(found)])]
-    return tuple(sorted(equal))
+    expected = in_batches(REFERENCE_SIZE)
+    return tuple(size for size in sizes if torch.equal(found := in_batches(size), expected[: len(found)]))
