@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import machine, save_paper_network, service, table
-from benchmarks.load import Plan, Report, bodies, run
+from benchmarks.shared.common import machine, quiet, save_paper_network, service, table
+from benchmarks.shared.load import Plan, Report, bodies, run
 from core.card import SHIPPED_CHECKPOINTS
 from models.engine import Sampler
 from models.host import keep_memory
@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--digits-steps", type=int, default=4)
     options = parser.parse_args()
     keep_memory()
+    quiet()
     print(machine(), "\n")
     rows: list[list[object]] = []
     lines = []

@@ -75,6 +75,7 @@ class Sampler:
         device: Where it samples.
         precision: Of the network; see ``models.readiness``.
         sizes: Batch sizes in which an image has the same pixels, ascending; every batch is padded to one of them.
+        threads: CPU threads that suit it where other work goes on beside; the pixels are the same with any number.
         facts: What was measured while it was loaded.
     """
 
@@ -89,9 +90,14 @@ class Sampler:
         network, self.card = load_checkpoint(checkpoint)
         network.to(self.device).requires_grad_(False)
         ready = make_ready(network, self.card)
-        self.precision, self.sizes, self.facts = ready.precision, ready.sizes, ready.facts
+        self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts
         self.num_bytes = ready.walker.network.num_bytes
+        self._walker = ready.walker
         self._run = CapturedWalks(ready.walker) if self.device.type == "cuda" else ready.walker.pictures
+
+    def run_eagerly(self) -> None:
+        """Do without what is recorded on a GPU, to compare."""
+        self._run = self._walker.pictures
 
     @property
     def max_batch(self) -> int:

@@ -39,6 +39,7 @@ class Ready:
     walker: Walker
     precision: Precision
     sizes: tuple[int, ...]
+    threads: int
     facts: dict[str, Any]
 
 
@@ -59,7 +60,9 @@ def make_ready(network: UNet2DModel, card: Card) -> Ready:
     else:
         walker, precision = Walker(network, card, dtype=torch.float32), "fp32"
     sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
-    return Ready(walker, precision, sizes, {"precision": precision, "sizes": sizes, **facts})
+    # A small network gains next to nothing by a second core, which whoever serves it can use.
+    threads = 1 if small else torch.get_num_threads()
+    return Ready(walker, precision, sizes, threads, {"precision": precision, "sizes": sizes, **facts})
 
 
 def _tries_bf16(network: UNet2DModel, device: torch.device) -> bool:

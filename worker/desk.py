@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
 
+import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -110,6 +111,7 @@ class Desk:
         job.done.result()
 
     def _run(self, group: Group, inputs: Sequence[tuple[int, int]]) -> list[Pictures]:
+        torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
         seeds, labels = zip(*inputs, strict=True)
         with self.costs.measure(group.name, len(inputs), group.sampler.max_batch):
             noise = noise_for(seeds, group.sampler.card.image_shape)

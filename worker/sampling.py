@@ -24,8 +24,6 @@ from worker.sweep import sweep
 def sampling_worker(settings: Settings, name: str) -> Iterator[tuple[Celery, Heartbeat]]:
     """The Celery application with its tasks, warmed up, and the heartbeat to start once it consumes."""
     keep_memory()
-    if settings.torch_threads:
-        torch.set_num_threads(settings.torch_threads)
     celery = make_celery(settings)
     with (
         Desk(settings, connect(settings), name) as desk,

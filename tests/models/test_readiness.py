@@ -62,3 +62,17 @@ def test_a_size_that_rounds_differently_is_left_out(card: Card, tiny_family: Pat
     walker.network.forward = off_by_a_bit  # type: ignore[method-assign]
     with torch.inference_mode():
         assert readiness._equal_sizes(walker, card, readiness.CPU_SIZES) == (1, 4, 8, 16)
+
+
+def test_the_number_of_threads_changes_no_pixel(tiny_family: Path, card: Card) -> None:
+    walker = Walker(load_checkpoint(tiny_family / "2-step")[0].requires_grad_(False), card, dtype=torch.float32)
+    threads = torch.get_num_threads()
+    images = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            with torch.inference_mode():
+                images.append(walker.walk(readiness._noise(card, 8), walker.shifts([0] * 8, 2), 2))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(image, images[0]) for image in images)

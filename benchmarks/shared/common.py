@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # As the service does it, before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 
 from models.checkpoint import save_checkpoint
 from models.schedule import step_rows
@@ -23,6 +24,12 @@ from models.unet import UNetConfig, build_unet
 
 PAPER = UNetConfig()
 SECONDS_TO_START = 180
+
+
+def quiet() -> None:
+    """No advice and no progress bars from diffusers."""
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
 
 
 def machine() -> str:
@@ -76,7 +83,8 @@ def process(*module: str, log: Path, environment: dict[str, str], ready: str, po
             env={**os.environ, **environment},
             stdout=output,
             stderr=output,
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
+            start_new_session=True,
         )
     try:
         until = time.monotonic() + SECONDS_TO_START
@@ -88,6 +96,8 @@ def process(*module: str, log: Path, environment: dict[str, str], ready: str, po
     finally:
         started.send_signal(signal.SIGTERM)
         started.wait(120)
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)  # LitServe leaves processes behind
 
 
 @contextmanager

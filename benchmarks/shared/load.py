@@ -1,7 +1,7 @@
 """A load generator: real HTTP, pictures checked, in a process of its own so that it takes no time of the server's.
 
-``python -m benchmarks.load`` reads a plan as JSON from standard input and writes a report as JSON. wrk, hey and oha
-neither vary the body nor check the answer; Locust and k6 take more of a small machine than the servers measured.
+``python -m benchmarks.shared.load`` reads a plan as JSON from standard input and writes a report as JSON. wrk, hey and
+oha neither vary the body nor check the answer; Locust and k6 take more of a small machine than the servers measured.
 """
 
 import asyncio
@@ -62,8 +62,8 @@ class Report:
 
 def run(plan: Plan) -> Report:
     """Carry out a plan in a process of its own; stops the benchmark if a picture is not the expected one."""
-    command = [sys.executable, "-m", "benchmarks.load"]
-    folder = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "benchmarks.shared.load"]
+    folder = Path(__file__).parents[2]
     done = subprocess.run(
         command, input=json.dumps(asdict(plan)).encode(), capture_output=True, cwd=folder, check=False
     )
