@@ -13,19 +13,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.shared.common import (  # sets how threads wait, before torch is imported
-    machine,
-    quiet,
-    save_paper_network,
-    table,
-)
-
-import torch  # isort: skip
+import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.shared.common import (
+    machine,
+    quiet,
+    save_paper_network,
+    table,
+)
 from core.card import SHIPPED_CHECKPOINTS
 from models.engine import Sampler, noise_for, pick_device
 from models.host import keep_memory

@@ -1,7 +1,6 @@
 """The command line: ``fewstep sample``, ``inspect``, ``import``, and the commands that train and evaluate."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -110,8 +109,6 @@ def import_(
 
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit code 2."""
-    # Before torch is imported: threads that spin while they wait are far slower on a machine that does more besides.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = app(standalone_mode=False)
     except FewstepError as error:

@@ -12,9 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# As the service does it, before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import torch
 from diffusers.utils import logging as diffusers_logging
 
