@@ -3,7 +3,7 @@
 ``python -m benchmarks.sampler``. The paper's U-Net has random weights, ``digits`` its own. The ceiling is what a
 256-channel 3x3 convolution on 32x32 pixels reaches here in the same precision, in FLOP/s; a network's share of it
 counts the FLOPs of its convolutions and matrix products, and nothing else that it does. On a GPU ``--no-capture`` takes
-the engine without compilation and CUDA graphs.
+the engine without CUDA graphs.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def measure(model: str, family: Path, options: argparse.Namespace) -> list[list[
         folder = family / f"{steps}-step"
         sampler = Sampler(folder, device=options.device)
         if not options.capture:
-            sampler.run_eagerly()
+            sampler.run_unrecorded()
         pipeline = DDIMPipeline.from_pretrained(folder).to(device)
         pipeline.set_progress_bar_config(disable=True)
         top = ceiling(sampler.precision, device, options.seconds)

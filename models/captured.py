@@ -1,4 +1,4 @@
-"""Walks on an NVIDIA GPU, compiled and recorded once for each batch size and number of steps, then replayed."""
+"""Walks on an NVIDIA GPU, recorded once for each batch size and number of steps, then replayed."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,8 @@ class CapturedWalks:
     """``Walker.pictures`` by CUDA graphs: one launch a batch instead of hundreds."""
 
     def __init__(self, walker: Walker) -> None:
-        """Compile the network; what is recorded is recorded at its first use."""
+        """Nothing is recorded before its first use."""
         self._walker = walker
-        walker.network.compile(dynamic=False)
         self._recorded: dict[tuple[int, int], _Recorded] = {}
 
     def __call__(self, noise: Tensor, labels: Sequence[int], num_steps: int) -> Pictures:
@@ -35,7 +34,7 @@ class _Recorded:
         self._pinned = torch.empty(noise.shape, pin_memory=True)
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # compiles and chooses kernels, which cannot be recorded
+        with torch.cuda.stream(side):  # kernels are chosen, which cannot be recorded
             for _ in range(3):
                 walker.walk(self._noise, self._shifts, num_steps)
         torch.cuda.current_stream().wait_stream(side)

@@ -95,7 +95,7 @@ class Sampler:
         self._walker = ready.walker
         self._run = CapturedWalks(ready.walker) if self.device.type == "cuda" else ready.walker.pictures
 
-    def run_eagerly(self) -> None:
+    def run_unrecorded(self) -> None:
         """Do without what is recorded on a GPU, to compare."""
         self._run = self._walker.pictures
 

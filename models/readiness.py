@@ -21,7 +21,8 @@ CPU_SIZES = (1, 2, 4, 8, 16)
 """Sizes that are tried on a CPU. Larger ones are hardly faster, and whoever comes next would wait longer."""
 SMALL_SIZES = (*CPU_SIZES, 32, 64)
 """Sizes for small networks, where each call costs more than what it computes."""
-CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64, 256)
+"""Sizes on a GPU, as many as torch compiles of one network."""
 MAX_MEAN_ERROR = 0.5
 """Of an image in bf16 against one in float32, in levels of 255."""
 CLOSE_LEVELS = 4
@@ -59,6 +60,8 @@ def make_ready(network: UNet2DModel, card: Card) -> Ready:
         walker = lower if precision == "bf16" else walker
     else:
         walker, precision = Walker(network, card, dtype=torch.float32), "fp32"
+    if device.type == "cuda":
+        walker.network.compile(dynamic=False)  # before sizes are compared, since it chooses kernels by size
     sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
     # A small network gains next to nothing by a second core, which whoever serves it can use.
     threads = 1 if small else torch.get_num_threads()
