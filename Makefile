@@ -23,9 +23,8 @@ check: $(INSTALLED) ## Lint, formatting, types
 	@$(BIN)/mypy
 
 bench: $(INSTALLED) ## Run every benchmark; each prints a table
-	@set -- benchmarks/*.py; \
-	if [ ! -e "$$1" ]; then echo "No benchmarks yet."; exit; fi; \
-	for benchmark; do echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit; done
+	@for benchmark in benchmarks/[a-z]*.py; do \
+		echo "$$benchmark"; $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit; done
 
 lock: ## Write requirements.lock anew from pyproject.toml, keeping pins that still fit (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }

@@ -4,13 +4,12 @@ from typing import Annotated
 
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 
 from app.problems import problem_response
 from app.service import Service
 from core import records
 from core.errors import Cancelled, NotFound
-from core.generation import Generation
 from core.records import Record, Status
 
 POLL_AFTER_S = 1
@@ -23,6 +22,8 @@ class PendingResponse(BaseModel):
     id: str
     status: Status
     queue_position: Annotated[int | None, Field(description="How many wait before it; null once it runs")]
+    n: Annotated[int, Field(description="Images that are asked for")]
+    images_done: Annotated[int, Field(description="Of them those in the result so far; grows by hundreds")]
     created: Annotated[float, Field(description="Seconds since the epoch")]
 
 
@@ -53,18 +54,29 @@ async def answer(request: Request, record: Record, service: Service) -> Response
     match record.status:
         case Status.SUCCEEDED:
             headers = {**(record.headers or {}), **_NOT_FOR_CACHES}
+            if record.generation.pieces:
+                document = records.pieces(service.redis, record.generation.id)
+                return StreamingResponse(document, headers=headers, media_type=record.generation.media_type)
             return Response(record.result, headers=headers, media_type=record.generation.media_type)
         case Status.FAILED:
             return problem_response(record.problem or {}, request)
         case Status.CANCELLED:
             raise Cancelled("the generation was cancelled")
         case Status.QUEUED | Status.RUNNING:
-            return await pending(record.generation, record.status, service)
+            return await pending(record, service)
 
 
-async def pending(generation: Generation, status: Status, service: Service) -> JSONResponse:
+async def pending(record: Record, service: Service) -> JSONResponse:
     """202: come back later."""
-    position = await records.queue_position(service.redis, generation.id) if status is Status.QUEUED else None
-    document = PendingResponse(id=generation.id, status=status, queue_position=position, created=generation.created)
+    generation = record.generation
+    waits = record.status is Status.QUEUED
+    document = PendingResponse(
+        id=generation.id,
+        status=record.status,
+        queue_position=await records.queue_position(service.redis, generation.id) if waits else None,
+        n=generation.n,
+        images_done=record.images,
+        created=generation.created,
+    )
     headers = {"Retry-After": str(POLL_AFTER_S), **_NOT_FOR_CACHES}
     return JSONResponse(document.model_dump(mode="json"), 202, headers)

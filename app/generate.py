@@ -12,14 +12,12 @@ from fastapi import APIRouter, Body, Header, Path, Request, Response
 from app import examples
 from app.answers import answer, find, pending, unknown
 from app.negotiation import choose_media_type, prefers_async
-from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
-from core import presence, records
+from core import records
 from core.card import Family, no_checkpoint, refuse_class
-from core.errors import DeadlinePassed, InvalidRequest, Unavailable
-from core.generation import MAX_SEED, GenerateRequest, Generation, served_steps
-from core.queues import Queue, Task
-from core.records import Status
+from core.errors import DeadlinePassed, InvalidRequest
+from core.generation import MAX_SEED, GenerateRequest, Generation, MediaType, served_steps, task_of
+from core.records import Record, Status
 
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads this status; it tells the metrics that the client left."""
@@ -43,24 +41,23 @@ async def generate(
 
     Image `i` has seed `seed + i` and is the same as from a request for that seed alone. The answer waits for the
     result up to a deadline of 60 seconds; nothing of it is kept then. With `Prefer: respond-async` the answer is
-    `202` at once, also while no worker is there, and the result waits at `Location` for an hour.
+    `202` at once, also while no worker is there, and the result waits at `Location` for an hour. Then a zip or a NumPy
+    array may have up to 10,000 images, and `Location` tells how many are done.
     """
     asynchronous = prefers_async(prefer or [])
     generation = _resolve(body, ",".join(accept or []), service, asynchronous=asynchronous)
     if asynchronous:
         await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
-        response = await pending(generation, Status.QUEUED, service)
+        response = await pending(Record(Status.QUEUED, generation), service)
         response.headers["Location"] = f"{router.prefix}/{generation.id}"
         response.headers["Preference-Applied"] = "respond-async"
         return response
-    if not await presence.workers(service.redis, Queue.SAMPLING):
-        raise Unavailable("no sampling worker is there", retry_after=RETRY_AFTER_S)
     return await _submit_and_wait(request, generation, service)
 
 
 @router.get("/{id}", summary="Status, then the result", response_class=Response, responses=examples.GET_RESPONSES)
 async def get_result(request: Request, service: ServiceDependency, id: RecordId) -> Response:
-    """`202` with the queue position until it has ended, then what `POST` would have answered.
+    """`202` with queue position and progress until it has ended, then what `POST` would have answered.
 
     The media type is the one negotiated by `POST`. Results are kept for an hour after the end.
     """
@@ -85,10 +82,12 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
     """
     settings = service.settings
     media_type = choose_media_type(accept, body.format)
-    if body.n > settings.max_images:
-        raise InvalidRequest(
-            f"n may be at most {settings.max_images}", field="n", allowed={"minimum": 1, "maximum": settings.max_images}
-        )
+    layout = body.layout or ("grid" if media_type.is_picture else "images")
+    in_pieces = asynchronous and layout == "images" and media_type in (MediaType.ZIP, MediaType.NPY)
+    most = max(settings.max_bulk_images, settings.max_images) if in_pieces else settings.max_images
+    if body.n > most:
+        bulk = f"; up to {settings.max_bulk_images} with `Prefer: respond-async` as zip or npy" if not in_pieces else ""
+        raise InvalidRequest(f"n may be at most {most}{bulk}", field="n", allowed={"minimum": 1, "maximum": most})
     seed = secrets.randbelow(MAX_SEED + 2 - body.n) if body.seed is None else body.seed
     if seed + body.n - 1 > MAX_SEED:
         raise InvalidRequest(
@@ -96,7 +95,6 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
             field="seed",
             allowed={"minimum": 0, "maximum": MAX_SEED + 1 - body.n},
         )
-    layout = body.layout or ("grid" if media_type.is_picture else "images")
     if media_type.is_picture and layout == "images" and body.n > 1:
         raise InvalidRequest(
             f"{media_type} is one picture; {body.n} images by themselves need application/json, application/zip or "
@@ -120,6 +118,8 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
         format=media_type.removeprefix("image/") if media_type.is_picture else body.format,
         layout=layout,
         media_type=media_type,
+        priority=body.priority or ("bulk" if asynchronous else "interactive"),
+        pieces=body.n > settings.max_images,
         created=created,
         deadline=None if asynchronous else created + settings.deadline_s,
         request_id=correlation_id.get() or "",
@@ -134,12 +134,12 @@ def _checkpoint(family: Family, steps: int) -> str:
     return served[steps]
 
 
-async def _submit(generation: Generation, service: Service, *, ttl_s: float) -> None:
+async def _submit(generation: Generation, service: Service, *, ttl_s: float, work_s: float = 0) -> None:
     """Record it, then tell the workers; if they cannot be told, take it back."""
-    await records.create(service.redis, generation, ttl_s=ttl_s)
+    await records.create(service.redis, generation, ttl_s=ttl_s, work_s=work_s)
     try:
         # Publishing blocks, so it has a thread for this moment.
-        await asyncio.to_thread(service.celery.send_task, Task.GENERATE, args=[generation.id])
+        await asyncio.to_thread(service.celery.send_task, task_of(generation), args=[generation.id])
     except Exception:
         await records.cancel(service.redis, generation.id, ttl_s=service.settings.result_ttl_s)
         raise
@@ -147,8 +147,9 @@ async def _submit(generation: Generation, service: Service, *, ttl_s: float) -> 
 
 async def _submit_and_wait(request: Request, generation: Generation, service: Service) -> Response:
     settings, redis = service.settings, service.redis
+    work_s = await service.capacity.admit(f"{generation.model}/{generation.checkpoint}", generation.n)
     with service.results.expect(generation.id) as done:
-        await _submit(generation, service, ttl_s=2 * settings.deadline_s)
+        await _submit(generation, service, ttl_s=2 * settings.deadline_s, work_s=work_s)
         left = asyncio.create_task(_disconnected(request))
         try:
             ended, _ = await asyncio.wait({done, left}, timeout=settings.deadline_s, return_when="FIRST_COMPLETED")

@@ -9,6 +9,7 @@ from celery import Celery
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
+from app.capacity import Capacity
 from app.catalog import Catalog
 from app.results import Results
 from core.broker import make_celery
@@ -25,6 +26,7 @@ class Service:
     redis: Redis
     results: Results
     celery: Celery
+    capacity: Capacity
 
 
 @asynccontextmanager
@@ -33,11 +35,12 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
     redis = connect_async(settings)
     async with redis, Results(redis) as results:
         celery = make_celery(settings)
-        yield Service(settings, Catalog(settings.checkpoints), redis, results, celery)
+        capacity = Capacity(redis, max_wait_s=settings.max_wait_s)
+        yield Service(settings, Catalog(settings.checkpoints), redis, results, celery, capacity)
         celery.close()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # were it not async, a thread would run it
     service: Service = request.app.state.service
     return service
 

@@ -43,7 +43,11 @@ def make_celery(settings: Settings) -> Celery:
         task_reject_on_worker_lost=True,
         task_create_missing_queues=True,
         task_default_queue=Queue.SAMPLING,
-        task_routes={Task.GENERATE: {"queue": Queue.SAMPLING}, Task.DISTILL: {"queue": Queue.DISTILLATION}},
+        task_routes={
+            Task.GENERATE: {"queue": Queue.SAMPLING},
+            Task.GENERATE_BULK: {"queue": Queue.SAMPLING},
+            Task.DISTILL: {"queue": Queue.DISTILLATION},
+        },
         worker_prefetch_multiplier=1,
         # A task whose connection broke still ends its record; the message that comes back finds it ended.
         worker_cancel_long_running_tasks_on_connection_loss=False,

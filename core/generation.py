@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.card import Family
+from core.queues import Task
 
 MAX_SEED = 2**32 - 1
 """Largest seed: torch's CPU generator knows no more bits, so beyond it different seeds would be the same image."""
@@ -14,6 +15,7 @@ DEFAULT_STEPS = 4
 
 ImageFormat = Literal["png", "webp", "jpeg"]
 Layout = Literal["grid", "images"]
+Priority = Literal["interactive", "bulk"]
 
 
 class MediaType(StrEnum):
@@ -44,7 +46,14 @@ class GenerateRequest(BaseModel):
     steps: Annotated[
         int, Field(ge=1, le=MAX_STEPS, description="Sampling steps; the family must have a student for them")
     ] = DEFAULT_STEPS
-    n: Annotated[int, Field(ge=1, description="Number of images, up to the limit of the service (256)")] = 1
+    n: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Number of images, up to the limit of the service (256; 10000 with `Prefer: respond-async` and "
+            "`Accept: application/zip` or `application/x-npy`)",
+        ),
+    ] = 1
     seed: Annotated[
         int | None,
         Field(
@@ -66,6 +75,13 @@ class GenerateRequest(BaseModel):
         Layout | None,
         Field(description="One picture of all images, or each by itself; a grid by default where one picture is asked"),
     ] = None
+    priority: Annotated[
+        Priority | None,
+        Field(
+            description="Interactive requests are sampled before bulk ones. By default a request that waits for its "
+            "answer is interactive, and one with `Prefer: respond-async` bulk"
+        ),
+    ] = None
 
 
 class Generation(BaseModel):
@@ -75,6 +91,7 @@ class Generation(BaseModel):
         id: 32 hexadecimal digits.
         checkpoint: Its name within the family.
         artifact: Key of its folder in the artifact store, where a job made it; None: it is below a folder of families.
+        pieces: Whether the result is stored in pieces as it grows, since there are too many images to hold at once.
         created: Seconds since the epoch, when the API accepted it.
         class_label: Class of all images, or None: the model has no classes, or each image is to have that of its seed.
         deadline: Seconds since the epoch after which nobody waits for the result; ``None`` for an asynchronous one.
@@ -94,6 +111,8 @@ class Generation(BaseModel):
     format: ImageFormat
     layout: Layout
     media_type: MediaType
+    priority: Priority = "interactive"
+    pieces: bool = False
     created: float
     deadline: float | None
     request_id: str
@@ -152,3 +171,8 @@ def fact_headers(generation: Generation, timings: Timings) -> dict[str, str]:
         "Fewstep-Seed": str(generation.seed),
         "Server-Timing": ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in timings),
     }
+
+
+def task_of(generation: Generation) -> Task:
+    """The task whose message announces it."""
+    return Task.GENERATE_BULK if generation.priority == "bulk" else Task.GENERATE

@@ -14,4 +14,5 @@ class Task(StrEnum):
     """A Celery task, sent by name so that the sender need not import the code that runs it."""
 
     GENERATE = "fewstep.generate"
+    GENERATE_BULK = "fewstep.generate_bulk"
     DISTILL = "fewstep.distill"

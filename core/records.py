@@ -1,15 +1,17 @@
 """The record of each generation in Redis: the truth that API and workers share.
 
 ``fewstep:generate:record:{id}`` is a hash: ``request`` (a `Generation` as JSON), ``status``, ``attempts``, ``worker``,
-and at the end ``result`` and ``headers``, or ``problem``. The sorted set ``fewstep:generate:queued`` orders what waits
-by age, the hash ``fewstep:generate:running`` says which worker has what. Every change of status is one atomic script,
-so a cancelled generation can neither start nor succeed. The end of each is published on
-``fewstep:generate:done:{id}``.
+``work`` (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result
+grows in pieces), and at the end ``result`` and ``headers``, or ``problem``. The list ``fewstep:generate:pieces:{id}``
+is a result in pieces. The sorted set ``fewstep:generate:queued`` orders what waits by age, the hash
+``fewstep:generate:running`` says which worker has what, ``fewstep:generate:load`` is the sum of the work of what has
+not ended. Every change of status is one atomic script, so a cancelled generation can neither start nor succeed. The end
+of each is published on ``fewstep:generate:done:{id}``.
 """
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,9 +25,10 @@ from core.generation import Generation
 QUEUED = "fewstep:generate:queued"
 RUNNING = "fewstep:generate:running"
 DONE = "fewstep:generate:done:"
+LOAD = "fewstep:generate:load"
 
 _MOVE = """
-local record, queued, running = KEYS[1], KEYS[2], KEYS[3]
+local record, queued, running, load, pieces = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, from, to, owner, worker, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local status = redis.call('HGET', record, 'status')
 if not status then
@@ -39,18 +42,37 @@ redis.call('ZREM', queued, id)
 redis.call('HDEL', running, id)
 redis.call('HSET', record, 'status', to)
 if to == 'queued' then
+  redis.call('DEL', pieces)
+  redis.call('HSET', record, 'images', 0)
   redis.call('ZADD', queued, redis.call('HGET', record, 'created'), id)
 elseif to == 'running' then
   redis.call('HSET', running, id, worker)
   redis.call('HSET', record, 'worker', worker)
   redis.call('HINCRBY', record, 'attempts', 1)
 else
+  if status == 'queued' or status == 'running' then
+    redis.call('DECRBY', load, redis.call('HGET', record, 'work') or 0)
+  end
+  if to ~= 'succeeded' then redis.call('DEL', pieces) end
+  redis.call('PEXPIRE', pieces, ttl_ms)
   redis.call('HDEL', record, 'result', 'headers', 'problem')
   for i = 7, #ARGV, 2 do redis.call('HSET', record, ARGV[i], ARGV[i + 1]) end
   redis.call('PEXPIRE', record, ttl_ms)
   redis.call('PUBLISH', 'fewstep:generate:done:' .. id, to)
 end
 return redis.call('HGET', record, 'request')
+"""
+_APPEND = """
+if redis.call('HGET', KEYS[1], 'status') ~= 'running' or redis.call('HGET', KEYS[1], 'worker') ~= ARGV[1] then
+  return 0
+end
+redis.call('RPUSH', KEYS[2], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+redis.call('HSET', KEYS[1], 'images', ARGV[3])
+return 1
+"""
+_SETTLE = """
+if redis.call('ZCARD', KEYS[1]) == 0 and redis.call('HLEN', KEYS[2]) == 0 then redis.call('DEL', KEYS[3]) end
 """
 
 
@@ -69,17 +91,25 @@ PENDING = (Status.QUEUED, Status.RUNNING)
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a generation; ``result`` and ``headers`` if it succeeded, ``problem`` if it failed."""
+    """What is known of a generation; ``result`` and ``headers`` if it succeeded, ``problem`` if it failed.
+
+    ``images`` counts those that are sampled already, where the result grows in pieces.
+    """
 
     status: Status
     generation: Generation
     result: bytes | str = b""
     headers: Mapping[str, str] | None = None
     problem: Mapping[str, Any] | None = None
+    images: int = 0
 
 
 def _key(record_id: str) -> str:
     return f"fewstep:generate:record:{record_id}"
+
+
+def _pieces(record_id: str) -> str:
+    return f"fewstep:generate:pieces:{record_id}"
 
 
 def _move(
@@ -95,25 +125,37 @@ def _move(
     """Keys and arguments of the script: from one of ``source`` to ``target``, if ``owner`` (where given) has it."""
     pairs = [part for pair in (fields or {}).items() for part in pair]
     arguments: list[str | bytes] = [record_id, " ".join(source), target, owner, worker, str(int(1000 * ttl_s)), *pairs]
-    return [_key(record_id), QUEUED, RUNNING], arguments
+    return [_key(record_id), QUEUED, RUNNING, LOAD, _pieces(record_id)], arguments
 
 
 # What the API does.
 
 
-async def create(redis: AsyncRedis, generation: Generation, *, ttl_s: float) -> None:
-    """Record a generation as queued; without an end it is forgotten after ``ttl_s``."""
+async def create(redis: AsyncRedis, generation: Generation, *, ttl_s: float, work_s: float = 0) -> None:
+    """Record a generation as queued; without an end it is forgotten after ``ttl_s``.
+
+    ``work_s`` is what it adds to the load until it ends.
+    """
+    work = round(1e6 * work_s)
     fields: dict[Any, Any] = {
         "status": Status.QUEUED.value,
         "request": generation.model_dump_json(),
         "created": repr(generation.created),
         "attempts": 0,
+        "work": work,
     }
     async with redis.pipeline() as pipe:
         pipe.hset(_key(generation.id), mapping=fields)
         pipe.pexpire(_key(generation.id), int(1000 * ttl_s))
         pipe.zadd(QUEUED, {generation.id: generation.created})
+        if work:
+            pipe.incrby(LOAD, work)
         await pipe.execute()
+
+
+async def load_s(redis: AsyncRedis) -> float:
+    """Seconds of one worker's time that all interactive generations still take, estimated."""
+    return int(await redis.get(LOAD) or 0) / 1e6
 
 
 async def read(redis: AsyncRedis, record_id: str) -> Record | None:
@@ -124,10 +166,20 @@ async def read(redis: AsyncRedis, record_id: str) -> Record | None:
     return Record(
         status=Status(text(fields[b"status"])),
         generation=Generation.model_validate_json(fields[b"request"]),
+        images=int(fields.get(b"images", 0)),
         result=fields.get(b"result", b""),
         headers=json.loads(fields.get(b"headers", b"null")),
         problem=json.loads(fields.get(b"problem", b"null")),
     )
+
+
+async def pieces(redis: AsyncRedis, record_id: str) -> AsyncIterator[bytes]:
+    """The pieces of a result, one at a time."""
+    index = 0
+    while (piece := await redis.lindex(_pieces(record_id), index)) is not None:
+        assert isinstance(piece, bytes)
+        yield piece
+        index += 1
 
 
 async def is_done(redis: AsyncRedis, record_id: str) -> bool:
@@ -150,7 +202,7 @@ async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float) -> bool:
 
 async def forget(redis: AsyncRedis, record_id: str) -> None:
     """Remove the record of an ended generation."""
-    await redis.unlink(_key(record_id))
+    await redis.unlink(_key(record_id), _pieces(record_id))
 
 
 # What a worker does.
@@ -163,9 +215,27 @@ def start(redis: Redis, record_id: str, worker: str) -> Generation | None:
     return None if request is None else Generation.model_validate_json(request)
 
 
-def is_running(redis: Redis, record_id: str) -> bool:
-    """Whether it is still to be done."""
-    return redis.hget(_key(record_id), "status") == Status.RUNNING.encode()
+def request(redis: Redis, record_id: str) -> Generation | None:
+    """What is asked, or ``None`` if there is no such record any more."""
+    document = redis.hget(_key(record_id), "request")
+    return None if document is None else Generation.model_validate_json(document)
+
+
+def owners(redis: Redis, record_ids: list[str]) -> list[str | None]:
+    """Which worker has each of them; ``None`` for one that is not to be done any more."""
+    found: list[Any] = redis.hmget(RUNNING, record_ids)
+    return [None if worker is None else text(worker) for worker in found]
+
+
+def append(redis: Redis, record_id: str, worker: str, piece: bytes, *, images: int, ttl_s: float) -> bool:
+    """Add to a result in pieces, and say how many images it has; returns whether it is still this worker's."""
+    arguments: list[str | bytes] = [worker, piece, str(images), str(int(1000 * ttl_s))]
+    return bool(redis.register_script(_APPEND)([_key(record_id), _pieces(record_id)], arguments))
+
+
+def settle(redis: Redis) -> None:
+    """Set the load to nothing where there is nothing, since the work of records that expired was never taken off."""
+    redis.register_script(_SETTLE)([QUEUED, RUNNING, LOAD], [])
 
 
 def succeed(

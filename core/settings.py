@@ -37,7 +37,11 @@ class Settings(BaseSettings):
     default_model: str = Field("digits", description="Family that a request without a model gets")
     device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
 
-    max_images: int = Field(256, ge=1, description="Most images in one request")
+    max_images: int = Field(256, ge=1, description="Most images in one request, asynchronous zip and npy apart")
+    max_bulk_images: int = Field(10_000, ge=1, description="Most images in an asynchronous request for a zip or npy")
+    max_wait_s: float = Field(
+        30, gt=0, description="Estimated wait of an interactive request from which on it is refused with 503"
+    )
     max_body_bytes: int = Field(65536, ge=1, description="Largest request body")
     deadline_s: float = Field(60, gt=0, description="Longest wait of a synchronous request, then 504")
     result_ttl_s: float = Field(3600, gt=0, description="How long the result of an asynchronous request is kept")
@@ -45,7 +49,21 @@ class Settings(BaseSettings):
         7 * 86400, gt=0, description="How long an asynchronous request waits for a worker before it is forgotten"
     )
 
-    sampler_threads: int = Field(4, ge=1, description="Requests that one sampling worker has in hand at once")
+    sampler_threads: int = Field(
+        48,
+        ge=1,
+        description="Requests that one sampling worker has in hand at once. Three full batches: one is sampled, one"
+        " waits for that, one is encoded and written; more on a GPU, whose batches are larger",
+    )
+    bulk_threads: int = Field(2, ge=1, description="Bulk requests that one sampling worker works on at once")
+    max_batch: int = Field(0, ge=0, description="Most images sampled together; 0 for as many as suit the device")
+    torch_threads: int = Field(0, ge=0, description="CPU threads that sample a batch; 0 for what suits the network")
+    cache_bytes: int = Field(
+        4 * 2**30, ge=0, description="Bytes of weights that a sampling worker keeps loaded; the longest unused go first"
+    )
+    prewarm: list[str] = Field(
+        [], description='Families that a worker loads before it is ready, besides the default model: \'["a", "b"]\''
+    )
     sampler_metrics_port: int = Field(9101, ge=0, le=65535, description="Metrics of a sampling worker; 0 for none")
     distiller_metrics_port: int = Field(9102, ge=0, le=65535, description="Metrics of a distillation worker; 0: none")
     heartbeat_s: float = Field(

@@ -58,7 +58,7 @@ def evaluate(
     from tqdm import tqdm
 
     from models.data import load_data
-    from models.engine import BATCH_SIZE, Sampler, pick_device
+    from models.engine import Sampler, pick_device
     from models.evaluation import default_count, pairs_of, save_evaluation
     from models.evaluation import evaluate as evaluate_samples
     from models.extractors import judge_extractor, refuse_distilled_through
@@ -88,13 +88,14 @@ def evaluate(
     results: list[tuple[Path, Evaluation]] = []
 
     def show() -> None:
-        bar.update(min(BATCH_SIZE, total - bar.n))
+        bar.update(min(sampler.max_batch, total - bar.n))
 
     with tqdm(total=total, unit="img", unit_scale=True, dynamic_ncols=True) as bar:
         for folder, num_steps in pairs:
             bar.set_description(f"{folder.name} in {num_steps}")
+            sampler = Sampler(folder, device=device)
             result = evaluate_samples(
-                Sampler(folder, device=device),
+                sampler,
                 num_steps=num_steps,
                 count=count,
                 first_seed=seed,

@@ -1,6 +1,7 @@
-"""DDIM (Song et al. 2021, eq. 12 with eta = 0): one step, and the sampler."""
+"""DDIM (Song et al. 2021, eq. 12 with eta = 0): one step, a walk of them, and the sampler."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,6 +29,59 @@ def ddim_step(
     return alpha_s * x_hat + sigma_s * eps_from_x(x_hat=x_hat, z_t=z_t, alpha_t=alpha_t, sigma_t=sigma_t)
 
 
+@dataclass(frozen=True)
+class Step:
+    """One step of a walk along the rows; what it needs is (1, 1, 1, 1) float32 on the device of the images.
+
+    Attributes:
+        row: The noisier row, that the network is conditioned on.
+        last: Whether it ends the walk.
+    """
+
+    row: int
+    alpha_t: Tensor
+    sigma_t: Tensor
+    alpha_s: Tensor
+    sigma_s: Tensor
+    last: bool
+
+
+def ddim_steps(schedule: Schedule, rows: Sequence[int]) -> list[Step]:
+    """The steps from the last of ascending ``rows`` to the first."""
+    table = torch.tensor(rows, device=schedule.alpha.device)
+    alpha, sigma = (values.split(1) for values in schedule.at(table))
+    return [
+        Step(rows[k], alpha[k], sigma[k], alpha[k - 1], sigma[k - 1], last=k == 1) for k in range(len(rows) - 1, 0, -1)
+    ]
+
+
+def ddim_walk(
+    predict_x: Callable[[Tensor, Step], Tensor], *, steps: Sequence[Step], noise: Tensor, last_step: LastStep
+) -> Tensor:
+    """Sample images by DDIM along ``steps``; the rest as of ``ddim_sample``.
+
+    Args:
+        predict_x: Maps ``z_t`` and the step to ``x_hat``.
+        steps: As of ``ddim_steps``.
+        noise: The images at the last row.
+        last_step: How the walk ends.
+    """
+    z_t = noise
+    for step in steps:
+        x_hat = predict_x(z_t, step).clamp(-1.0, 1.0)
+        if step.last and last_step == "x_hat":
+            return x_hat
+        z_t = ddim_step(
+            z_t=z_t,
+            x_hat=x_hat,
+            alpha_t=step.alpha_t,
+            sigma_t=step.sigma_t,
+            alpha_s=step.alpha_s,
+            sigma_s=step.sigma_s,
+        )
+    return z_t.clamp(-1.0, 1.0)
+
+
 def ddim_sample(
     denoise: Denoise, *, schedule: Schedule, rows: Sequence[int], noise: Tensor, last_step: LastStep = "row_0"
 ) -> Tensor:
@@ -44,13 +98,8 @@ def ddim_sample(
     Returns:
         (B, C, H, W) float32 in [-1, 1].
     """
-    z_t = noise
-    for t, s in zip(rows[:0:-1], rows[-2::-1], strict=True):
-        row = torch.full((len(z_t),), t, device=z_t.device)
-        x_hat = denoise(z_t, row).clamp(-1.0, 1.0)
-        if s == rows[0] and last_step == "x_hat":
-            return x_hat
-        alpha_t, sigma_t = schedule.at(row)
-        alpha_s, sigma_s = schedule.at(torch.full_like(row, s))
-        z_t = ddim_step(z_t=z_t, x_hat=x_hat, alpha_t=alpha_t, sigma_t=sigma_t, alpha_s=alpha_s, sigma_s=sigma_s)
-    return z_t.clamp(-1.0, 1.0)
+
+    def predict_x(z_t: Tensor, step: Step) -> Tensor:
+        return denoise(z_t, torch.full((len(z_t),), step.row, device=z_t.device))
+
+    return ddim_walk(predict_x, steps=ddim_steps(schedule, rows), noise=noise, last_step=last_step)

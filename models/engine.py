@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,11 @@ from torch import Tensor
 
 from core.card import Card, refuse_class
 from core.errors import InvalidRequest
-from models.checkpoint import load_denoiser
-from models.ddim import ddim_sample
-from models.images import Pictures, to_uint8
-from models.schedule import subgrid
-
-BATCH_SIZE = 8
-"""Every batch has this size: kernels round differently at different sizes, and an image must not depend on company."""
+from models.captured import CapturedWalks
+from models.checkpoint import load_checkpoint
+from models.images import Pictures
+from models.readiness import make_ready
+from models.sizes import cut
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -69,13 +66,17 @@ def class_labels(card: Card, seeds: Sequence[int], class_label: int | None = Non
 
 
 class Sampler:
-    """A checkpoint, verified and loaded.
+    """A checkpoint, verified, loaded and made ready for this device.
 
     Not safe for use by two threads at once.
 
     Attributes:
         card: The checkpoint's card.
         device: Where it samples.
+        precision: Of the network; see ``models.readiness``.
+        sizes: Batch sizes in which an image has the same pixels, ascending; every batch is padded to one of them.
+        threads: CPU threads that suit it where other work goes on beside; the pixels are the same with any number.
+        facts: What was measured while it was loaded.
     """
 
     def __init__(self, checkpoint: Path, *, device: str = "auto") -> None:
@@ -86,8 +87,22 @@ class Sampler:
             InvalidRequest: There is no such device.
         """
         self.device = pick_device(device)
-        self._denoise, self.card = load_denoiser(checkpoint, self.device)
-        self._denoise.network.requires_grad_(False)
+        network, self.card = load_checkpoint(checkpoint)
+        network.to(self.device).requires_grad_(False)
+        ready = make_ready(network, self.card)
+        self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts
+        self.num_bytes = ready.walker.network.num_bytes
+        self._walker = ready.walker
+        self._run = CapturedWalks(ready.walker) if self.device.type == "cuda" else ready.walker.pictures
+
+    def run_unrecorded(self) -> None:
+        """Do without what is recorded on a GPU, to compare."""
+        self._run = self._walker.pictures
+
+    @property
+    def max_batch(self) -> int:
+        """Most images that are sampled at once."""
+        return self.sizes[-1]
 
     def sample(
         self,
@@ -134,25 +149,15 @@ class Sampler:
         if noise.ndim != 4 or noise.shape[1:] != self.card.image_shape:
             wanted = ", ".join(map(str, self.card.image_shape))
             raise InvalidRequest(f"the noise has shape {tuple(noise.shape)}; it must be (N, {wanted})", field="noise")
-        try:
-            rows = subgrid(self.card.rows, num_steps or self.card.num_steps)
-        except ValueError as error:
-            raise InvalidRequest(str(error), field="steps") from error
         labels = labels or class_labels(self.card, range(len(noise)))
         batches: list[npt.NDArray[np.uint8]] = [np.zeros((0, *noise.shape[2:], noise.shape[1]), np.uint8)]
-        for start in range(0, len(noise), BATCH_SIZE):
+        start = 0
+        for count, size in cut(len(noise), self.sizes):
             between_batches()
-            batch = noise[start : start + BATCH_SIZE]
-            padded = torch.zeros(BATCH_SIZE, *noise.shape[1:])
-            padded[: len(batch)] = batch
-            padded_labels = torch.zeros(BATCH_SIZE, dtype=torch.int64)
-            padded_labels[: len(batch)] = torch.tensor(labels[start : start + BATCH_SIZE])
-            images = ddim_sample(
-                partial(self._denoise, labels=padded_labels.to(self.device)),
-                schedule=self._denoise.schedule,
-                rows=rows,
-                noise=padded.to(self.device),
-                last_step=self.card.last_step,
-            )
-            batches.append(to_uint8(images[: len(batch)]))
+            padded = torch.zeros(size, *noise.shape[1:])
+            padded[:count] = noise[start : start + count]
+            padded_labels = [*labels[start : start + count], *[0] * (size - count)]
+            pictures = self._run(padded, padded_labels, num_steps or self.card.num_steps)
+            batches.append(pictures[:count])
+            start += count
         return np.concatenate(batches)

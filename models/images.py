@@ -24,10 +24,14 @@ def to_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def to_uint8(images: Tensor) -> Pictures:
+def to_levels(images: Tensor) -> Tensor:
     """(B, C, H, W) float32 in [-1, 1] to (B, H, W, C) uint8, rounded to the nearest level as diffusers does."""
-    levels = ((images / 2 + 0.5) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    pictures: Pictures = levels.contiguous().cpu().numpy()
+    return ((images / 2 + 0.5) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def to_uint8(images: Tensor) -> Pictures:
+    """As ``to_levels``, as an array in host memory."""
+    pictures: Pictures = to_levels(images).cpu().numpy()
     return pictures
 
 

@@ -23,12 +23,14 @@ log = get_logger(__name__)
 
 def run_sampling(settings: Settings, name: str) -> int:
     """Sample until SIGTERM. Returns the exit code."""
+    # Before torch is imported: threads that spin while they wait slow each other down on a machine that does more.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # The other worker has no use for torch.
-    from worker.sampling import make_sampling_worker
+    from worker.sampling import sampling_worker
 
     serve_metrics(settings.sampler_metrics_port)
-    celery, heartbeat = make_sampling_worker(settings, name)
-    return consume(celery, Queue.SAMPLING, name, heartbeat, concurrency=settings.sampler_threads)
+    with sampling_worker(settings, name) as (celery, heartbeat):
+        return consume(celery, Queue.SAMPLING, name, heartbeat, concurrency=settings.sampler_threads)
 
 
 def run_distillation(settings: Settings, name: str) -> int:

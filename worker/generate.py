@@ -1,51 +1,22 @@
 """One generation from its record to its result; knows nothing of Celery."""
 
 import time
-from dataclasses import dataclass, field
-from threading import Lock
 
+import numpy as np
 import structlog
-from redis import Redis
 
 from core import records
-from core.artifacts import ArtifactStore
 from core.card import Family
-from core.errors import DeadlinePassed, FewstepError
-from core.generation import Generation, fact_headers, served_steps
+from core.errors import FewstepError
+from core.generation import Generation, Timings, fact_headers, served_steps
 from core.log import get_logger
-from core.settings import Settings
 from worker import metrics
-from worker.places import checkpoint_folder
+from worker.batcher import Job
+from worker.desk import Desk, Group, NotWanted
+from worker.pieces import PIECE_IMAGES, PiecewiseDocument
 from worker.render import render
-from worker.samplers import Samplers
-
-CHECK_EVERY_S = 0.05
-"""How often sampling looks whether it is still wanted, at most."""
 
 log = get_logger(__name__)
-
-
-class _NotWanted(Exception):  # noqa: N818
-    """The generation was cancelled while it was in hand."""
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What a sampling worker works with.
-
-    Attributes:
-        worker: Its name, new with each start.
-        device_lock: Held by whoever samples.
-        in_hand: Ids that this process is working on.
-    """
-
-    settings: Settings
-    redis: Redis
-    samplers: Samplers
-    artifacts: ArtifactStore
-    worker: str
-    device_lock: Lock = field(default_factory=Lock)
-    in_hand: set[str] = field(default_factory=set)
 
 
 def generate(record_id: str, desk: Desk) -> None:
@@ -53,8 +24,7 @@ def generate(record_id: str, desk: Desk) -> None:
 
     Does nothing if it is not to be done any more, or is in other hands.
     """
-    desk.in_hand.add(record_id)
-    try:
+    with desk.holding(record_id):
         generation = records.start(desk.redis, record_id, desk.worker)
         if generation is None:
             metrics.GENERATIONS.labels("dropped").inc()
@@ -63,15 +33,13 @@ def generate(record_id: str, desk: Desk) -> None:
         with structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id):
             outcome = _end(generation, desk)
             metrics.GENERATIONS.labels(outcome).inc()
-    finally:
-        desk.in_hand.discard(record_id)
 
 
 def _end(generation: Generation, desk: Desk) -> str:
     """Sample, and record how it ended. Returns the outcome."""
     try:
         return _sample(generation, desk)
-    except _NotWanted:
+    except NotWanted:
         log.info("cancelled while in hand")
         return "cancelled"
     except FewstepError as error:
@@ -86,36 +54,8 @@ def _end(generation: Generation, desk: Desk) -> str:
 
 
 def _sample(generation: Generation, desk: Desk) -> str:
-    checked = float("-inf")
-
-    def check() -> None:
-        nonlocal checked
-        if generation.deadline is not None and time.time() > generation.deadline:
-            raise DeadlinePassed("the deadline passed before the images were sampled")
-        if time.monotonic() - checked > CHECK_EVERY_S:
-            if not records.is_running(desk.redis, generation.id):
-                raise _NotWanted
-            checked = time.monotonic()
-
-    folder = checkpoint_folder(
-        desk.settings,
-        desk.artifacts,
-        family=generation.model,
-        checkpoint=generation.checkpoint,
-        artifact=generation.artifact,
-    )
-    sampler = desk.samplers.get(folder)
-    with desk.device_lock:
-        queue_s = max(time.time() - generation.created, 0)
-        metrics.QUEUE_SECONDS.observe(queue_s)
-        started = time.perf_counter()
-        images = sampler.sample(seeds=generation.seeds, class_label=generation.class_label, between_batches=check)
-        sample_s = time.perf_counter() - started
-    labels = (generation.model, str(generation.steps))
-    metrics.SAMPLING_SECONDS.labels(*labels).observe(sample_s)
-    metrics.IMAGES.labels(*labels).inc(generation.n)
-
-    document, timings = render(images, generation, queue_s=queue_s, sample_s=sample_s)
+    group = desk.group(generation)
+    document, timings = (_in_pieces if generation.pieces else _at_once)(generation, desk, group)
     metrics.ENCODING_SECONDS.labels(generation.format).observe(timings.encode)
     kept = records.succeed(
         desk.redis,
@@ -129,19 +69,67 @@ def _sample(generation: Generation, desk: Desk) -> str:
     return "succeeded" if kept else "cancelled"
 
 
+def _at_once(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, Timings]:
+    job = desk.submit(generation, group, generation.seeds)
+    images = np.stack(job.done.result())
+    queue_s = _note(generation, job, busy_s=job.busy_s)
+    return render(images, generation, queue_s=queue_s, sample_s=job.busy_s)
+
+
+def _in_pieces(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, Timings]:
+    """Write the result piece by piece, each while the next is sampled, so that no more than two are held at a time."""
+    document = PiecewiseDocument(generation, group.sampler.card.image_shape)
+    parts = [generation.seeds[start : start + PIECE_IMAGES] for start in range(0, generation.n, PIECE_IMAGES)]
+    job = first = desk.submit(generation, group, parts[0])
+    encode_s = busy_s = 0.0
+    for number, part in enumerate(parts):
+        images = np.stack(job.done.result())
+        busy_s += job.busy_s
+        if part is not parts[-1]:
+            job = desk.submit(generation, group, parts[number + 1])
+        started = time.perf_counter()
+        piece = document.add(part, images) + (document.end() if part is parts[-1] else b"")
+        encode_s += time.perf_counter() - started
+        done, ttl_s = number * PIECE_IMAGES + len(part), desk.settings.result_ttl_s
+        if not records.append(desk.redis, generation.id, desk.worker, piece, images=done, ttl_s=ttl_s):
+            job.end(NotWanted())
+            raise NotWanted
+    queue_s = _note(generation, first, busy_s=busy_s)
+    total = max(time.time() - generation.created, 0)
+    return b"", Timings(queue=queue_s, sample=busy_s, encode=encode_s, total=total)
+
+
+def _note(generation: Generation, first: Job, *, busy_s: float) -> float:
+    """Count what was sampled. Returns the seconds until it began."""
+    assert first.started is not None
+    queue_s = max(first.started - generation.created, 0)
+    labels = (generation.model, str(generation.steps))
+    metrics.QUEUE_SECONDS.observe(queue_s)
+    metrics.SAMPLING_SECONDS.labels(*labels).observe(busy_s)
+    metrics.IMAGES.labels(*labels).inc(generation.n)
+    return queue_s
+
+
 def warm_up(desk: Desk) -> None:
-    """Load what the default model serves and sample one image with each, so that the first request finds it ready.
+    """Load the default model and those to prewarm, and sample with each, so that the first request finds it ready.
 
     What is damaged is logged and left: requests for it get the reason, those for others are served.
     """
-    started = time.perf_counter()
-    try:
-        family = Family.read(desk.settings.checkpoints / desk.settings.default_model)
-        served = list(served_steps(family).values())
-        for checkpoint in served:
-            desk.samplers.get(family.path / checkpoint).sample(seeds=[0])
-    except FewstepError as error:
-        log.error("cannot warm up", detail=error.detail)
-    else:
-        seconds = round(time.perf_counter() - started, 3)
-        log.info("warm", model=family.name, checkpoints=served, seconds=seconds)
+    for name in dict.fromkeys([desk.settings.default_model, *desk.settings.prewarm]):
+        started = time.perf_counter()
+        try:
+            family = Family.read(desk.settings.checkpoints / name)
+            served = list(served_steps(family).values())
+            for checkpoint in served:
+                _warm(desk, Group(f"{name}/{checkpoint}", desk.samplers.get(family.path / checkpoint)))
+        except FewstepError as error:
+            log.error("cannot warm up", detail=error.detail)
+        else:
+            seconds = round(time.perf_counter() - started, 3)
+            log.info("warm", model=family.name, checkpoints=served, seconds=seconds)
+
+
+def _warm(desk: Desk, group: Group) -> None:
+    """A batch of every size, the largest twice, so that what it costs is known."""
+    for size in (*group.sampler.sizes, group.sampler.max_batch):
+        desk.sample_for_nobody(group, size)

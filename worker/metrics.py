@@ -1,6 +1,6 @@
 """What a worker measures; served on a port of its own, since each worker is one process."""
 
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from core.errors import FewstepError
 
@@ -25,6 +25,13 @@ IMAGES = Counter("fewstep_images_generated_total", "Images sampled", ["model", "
 GENERATIONS = Counter(
     "fewstep_generations_total", "Requests that this worker ended or dropped, by what became of them", ["outcome"]
 )
+
+WAITING = Gauge("fewstep_requests_waiting", "Requests that wait for the device of this worker")
+IN_HAND = Gauge("fewstep_requests_in_hand", "Requests that this worker works on, those that wait included")
+BATCH_IMAGES = Histogram(
+    "fewstep_batch_images", "Images that were sampled together", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+LOADED_BYTES = Gauge("fewstep_checkpoints_loaded_bytes", "Bytes of the checkpoints that are loaded")
 
 
 def serve_metrics(port: int) -> None:

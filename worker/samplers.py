@@ -1,25 +1,32 @@
 """The checkpoints that this process has loaded."""
 
+from collections import OrderedDict
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
 
 from core.card import CARD_NAME, CheckpointError
+from core.log import get_logger
 from models.engine import Sampler
+from worker import metrics
 
 Version = tuple[int, int, int]
+
+log = get_logger(__name__)
 
 
 class Samplers:
     """Loaded checkpoints by folder; each is loaded once, and again when its card on disk is another. Thread-safe.
 
-    Loading one does not hold up those who want another.
+    Loading one does not hold up those who want another. When their weights take more than ``max_bytes``, those that
+    were not asked for longest are forgotten; whoever still samples with one keeps it until then.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, max_bytes: int) -> None:
         self._device = device
+        self._max_bytes = max_bytes
         self._lock = Lock()
-        self._loaded: dict[Path, tuple[Version, Future[Sampler]]] = {}
+        self._loaded: OrderedDict[Path, tuple[Version, Future[Sampler]]] = OrderedDict()
 
     def get(self, checkpoint: Path) -> Sampler:
         """The sampler of a checkpoint folder.
@@ -34,6 +41,7 @@ class Samplers:
             if mine:
                 sampler = Future()
                 self._loaded[checkpoint] = (version, sampler)
+            self._loaded.move_to_end(checkpoint)
         assert sampler is not None
         if mine:
             self._load(checkpoint, sampler)
@@ -41,12 +49,33 @@ class Samplers:
 
     def _load(self, checkpoint: Path, sampler: Future[Sampler]) -> None:
         try:
-            sampler.set_result(Sampler(checkpoint, device=self._device))
+            loaded = Sampler(checkpoint, device=self._device)
         except BaseException as error:
             with self._lock:
-                if self._loaded[checkpoint][1] is sampler:
+                if self._loaded.get(checkpoint, (None, None))[1] is sampler:
                     del self._loaded[checkpoint]
             sampler.set_exception(error)
+            return
+        log.info("loaded", checkpoint=str(checkpoint), bytes=loaded.num_bytes, **loaded.facts)
+        sampler.set_result(loaded)
+        self._evict(sampler)
+
+    def _evict(self, newest: Future[Sampler]) -> None:
+        """Forget what is too much, all but what was just loaded."""
+        with self._lock:
+            there = {folder: sampler for folder, (_, sampler) in self._loaded.items() if _is_there(sampler)}
+            sizes = {folder: sampler.result().num_bytes for folder, sampler in there.items()}
+            total = sum(sizes.values())
+            for folder, size in sizes.items():
+                if total > self._max_bytes and there[folder] is not newest:
+                    del self._loaded[folder]
+                    total -= size
+                    log.info("forgotten", checkpoint=str(folder), bytes=size)
+            metrics.LOADED_BYTES.set(total)
+
+
+def _is_there(sampler: Future[Sampler]) -> bool:
+    return sampler.done() and sampler.exception() is None
 
 
 def _version(checkpoint: Path) -> Version:

@@ -1,43 +1,66 @@
 """The sampling worker: Celery's threads around `worker.generate`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from celery import Celery
 
-from core import presence
+from core import presence, records, throughput
 from core.broker import make_celery
 from core.connections import connect
 from core.queues import Queue, Task
 from core.settings import Settings
 from models.engine import pick_device
-from worker.generate import Desk, generate, warm_up
+from models.host import keep_memory
+from worker.desk import Desk
+from worker.generate import generate, warm_up
 from worker.heartbeat import Heartbeat
-from worker.places import open_artifacts
+from worker.lane import Lane
 from worker.request import ForgivingRequest
-from worker.samplers import Samplers
 from worker.sweep import sweep
 
 
-def make_sampling_worker(settings: Settings, name: str) -> tuple[Celery, Heartbeat]:
-    """The Celery application with its task, warmed up, and the heartbeat to start once it consumes."""
+@contextmanager
+def sampling_worker(settings: Settings, name: str) -> Iterator[tuple[Celery, Heartbeat]]:
+    """The Celery application with its tasks, warmed up, and the heartbeat to start once it consumes."""
+    keep_memory()
     celery = make_celery(settings)
-    desk = Desk(settings, connect(settings), Samplers(settings.device), open_artifacts(settings), name)
+    with (
+        Desk(settings, connect(settings), name) as desk,
+        Lane(lambda record_id: generate(record_id, desk), threads=settings.bulk_threads) as lane,
+    ):
 
-    @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
-    def generate_task(record_id: str) -> None:
-        generate(record_id, desk)
+        @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
+        def generate_task(record_id: str) -> None:
+            generate(record_id, desk)
 
-    warm_up(desk)
+        @celery.task(name=Task.GENERATE_BULK, Request=ForgivingRequest)
+        def bulk_task(record_id: str) -> None:
+            lane.add(record_id)
 
-    def chore() -> None:
-        sweep(desk.redis, celery, worker=name, in_hand=desk.in_hand, result_ttl_s=settings.result_ttl_s)
+        warm_up(desk)
 
-    device = pick_device(settings.device)
-    facts = {
-        "host": presence.host(),
-        "device": str(device),
-        "threads": settings.sampler_threads,
-        "torch": torch.__version__,
-    }
-    # Beats must fail rather than wait for Redis, so that the next one is not late.
-    beats = connect(settings, patient=False)
-    return celery, Heartbeat(beats, Queue.SAMPLING, name, facts, interval_s=settings.heartbeat_s, chore=chore)
+        def chore() -> None:
+            throughput.report(desk.redis, desk.costs.seconds)
+            records.settle(desk.redis)
+            in_hand = set(desk.in_hand)
+            sweep(
+                desk.redis,
+                celery,
+                worker=name,
+                in_hand=in_hand,
+                waiting=lane.waiting(),
+                result_ttl_s=settings.result_ttl_s,
+            )
+
+        device = pick_device(settings.device)
+        facts = {
+            "host": presence.host(),
+            "device": str(device),
+            "threads": settings.sampler_threads,
+            "torch": torch.__version__,
+        }
+        # Beats must fail rather than wait for Redis, so that the next one is not late.
+        beats = connect(settings, patient=False)
+        yield celery, Heartbeat(beats, Queue.SAMPLING, name, facts, interval_s=settings.heartbeat_s, chore=chore)

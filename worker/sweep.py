@@ -8,8 +8,9 @@ from redis import Redis
 from core import presence, records
 from core.broker import queue_length
 from core.errors import FewstepError
+from core.generation import task_of
 from core.log import get_logger
-from core.queues import Queue, Task
+from core.queues import Queue
 
 MAX_ATTEMPTS = 3
 """A generation that took so many workers with it is the cause, not the victim."""
@@ -19,18 +20,31 @@ LOST_AFTER_S = 30.0
 log = get_logger(__name__)
 
 
-def sweep(redis: Redis, celery: Celery, *, worker: str, in_hand: set[str], result_ttl_s: float) -> None:
-    """Queue again what has no owner; harmless at any time and from any number of workers at once."""
+def sweep(
+    redis: Redis, celery: Celery, *, worker: str, in_hand: set[str], waiting: set[str], result_ttl_s: float
+) -> None:
+    """Queue again what has no owner; harmless at any time and from any number of workers at once.
+
+    Args:
+        redis: Where the records are.
+        celery: What sends messages.
+        worker: The name of this one.
+        in_hand: What it works on.
+        waiting: Bulk requests that wait within it. Messages for what waits in others are sent again, and so an idle
+            worker comes by them.
+        result_ttl_s: How long a problem is kept.
+    """
     running = records.running(redis)
     dead = presence.dead(redis, set(running.values()) - {worker})
     for record_id, owner in running.items():
         if owner in dead or (owner == worker and record_id not in in_hand):
-            _rescue(redis, record_id, owner, lambda lost: _send(celery, lost), result_ttl_s=result_ttl_s)
-    lost = records.tidy(redis, records.waiting(redis, older_than_s=LOST_AFTER_S))
+            _rescue(redis, record_id, owner, lambda lost: _send(redis, celery, lost), result_ttl_s=result_ttl_s)
+    old = records.tidy(redis, records.waiting(redis, older_than_s=LOST_AFTER_S))
+    lost = [record_id for record_id in old if record_id not in waiting]
     if lost and not queue_length(celery, Queue.SAMPLING):
         log.warning("messages lost, sent again", count=len(lost))
         for record_id in lost:
-            _send(celery, record_id)
+            _send(redis, celery, record_id)
 
 
 def _rescue(redis: Redis, record_id: str, owner: str, send: Callable[[str], None], *, result_ttl_s: float) -> None:
@@ -43,5 +57,7 @@ def _rescue(redis: Redis, record_id: str, owner: str, send: Callable[[str], None
         send(record_id)
 
 
-def _send(celery: Celery, record_id: str) -> None:
-    celery.send_task(Task.GENERATE, args=[record_id])
+def _send(redis: Redis, celery: Celery, record_id: str) -> None:
+    generation = records.request(redis, record_id)
+    if generation is not None:
+        celery.send_task(task_of(generation), args=[record_id])

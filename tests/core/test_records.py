@@ -71,7 +71,7 @@ async def test_a_cancelled_one_neither_starts_nor_ends(api: AsyncRedis, worker: 
     for record_id in (waiting, running):
         assert await records.cancel(api, record_id, ttl_s=100)
         assert records.start(worker, record_id, "w1") is None
-        assert not records.is_running(worker, record_id)
+        assert records.owners(worker, [record_id]) != ["w1"]
         assert not succeed(worker, record_id)
         assert not records.fail(worker, record_id, "w1", problem=PROBLEM, ttl_s=100)
         assert not records.put_back(worker, record_id, "w1")

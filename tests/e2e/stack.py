@@ -9,6 +9,7 @@ import httpx
 from tests.processes import Process, RedisServer, free_port, wait_until
 
 MAX_IMAGES = 5000
+MAX_WAIT_S = 30
 HEARTBEAT_S = 2.0
 HASTY_DEADLINE_S = 1.0
 
@@ -34,6 +35,7 @@ class Stack:
             "FEWSTEP_CHECKPOINTS": str(self.checkpoints),
             "FEWSTEP_LOG_FORMAT": "json",
             "FEWSTEP_MAX_IMAGES": str(MAX_IMAGES),
+            "FEWSTEP_MAX_WAIT_S": str(MAX_WAIT_S),
             "FEWSTEP_HEARTBEAT_S": str(HEARTBEAT_S),
             "FEWSTEP_SAMPLER_METRICS_PORT": str(self.ports["sampler"]),
             "FEWSTEP_DISTILLER_METRICS_PORT": str(self.ports["distiller"]),

@@ -82,7 +82,7 @@ def test_several_wrong_values_are_all_named(api: httpx.Client) -> None:
 def test_an_unknown_field_lists_the_known(api: httpx.Client) -> None:
     document = problem(api.post("/generate", json={"step": 4}), 422)
     assert document["field"] == "step"
-    assert document["allowed"] == ["model", "steps", "n", "seed", "class_label", "format", "layout"]
+    assert document["allowed"] == ["model", "steps", "n", "seed", "class_label", "format", "layout", "priority"]
 
 
 def test_too_many_images(api: httpx.Client) -> None:

@@ -18,6 +18,7 @@ from safetensors import safe_open
 
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.classifier_card import read_classifier_card
+from models.checkpoint import load_checkpoint
 from models.cli import main
 from models.engine import Sampler, noise_for
 from models.unet import UNetConfig, build_unet
@@ -271,10 +272,10 @@ def test_import_of_a_student_takes_its_own_weights_and_rows(tmp_path: Path, here
     card = read_card(out)
     assert card.rows == tuple(range(0, 1025, 128))
     assert card.prediction_type == "epsilon"
-    sampler = Sampler(out)
+    network, _ = load_checkpoint(out)
     with safe_open(GOLDEN, "pt") as file:
         head = file.get_tensor("student.head.weight")
-    assert torch.equal(sampler._denoise.network.get_parameter("conv_in.weight"), head.half().float())
+    assert torch.equal(network.get_parameter("conv_in.weight"), head.half().float())
 
 
 def test_an_imported_base_model_is_distilled_and_sampled(tmp_path: Path, here: Here) -> None:

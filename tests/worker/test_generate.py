@@ -1,7 +1,8 @@
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,19 @@ from core.settings import Settings
 from models.engine import Sampler
 from tests.generations import make_generation
 from worker import metrics
-from worker.generate import Desk, generate, warm_up
-from worker.samplers import Samplers
+from worker.batcher import Job
+from worker.desk import Desk, Group
+from worker.generate import generate, warm_up
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def desk(redis_settings: Settings, tiny_family: Path) -> Desk:
-    settings = redis_settings.model_copy(update={"checkpoints": tiny_family.parent, "default_model": "tiny"})
-    return Desk(settings, connect(settings), Samplers("cpu"), "w1")
+def desk(redis_settings: Settings, tiny_family: Path) -> Iterator[Desk]:
+    update = {"checkpoints": tiny_family.parent, "default_model": "tiny", "device": "cpu"}
+    settings = redis_settings.model_copy(update=update)
+    with Desk(settings, connect(settings), "w1") as desk:
+        yield desk
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ async def test_the_result_is_stored_with_its_facts(api: AsyncRedis, desk: Desk, 
     assert record.result.endswith(expected.tobytes())
     assert record.headers is not None
     assert record.headers["Fewstep-Seed"] == "7"
-    assert desk.in_hand == set()
+    assert not desk.in_hand
 
 
 async def test_a_message_that_comes_again_does_nothing(api: AsyncRedis, desk: Desk) -> None:
@@ -80,20 +84,54 @@ async def test_past_its_deadline_it_fails_before_it_is_sampled(api: AsyncRedis, 
     assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
 
 
+@contextmanager
+def busy(desk: Desk) -> Iterator[None]:
+    """The device works on something else meanwhile."""
+    begun, free = threading.Event(), threading.Event()
+
+    class Sticky:
+        def sample_noise(self, *_: object, **__: object) -> list[int]:
+            begun.set()
+            free.wait(30)
+            return [0]
+
+    sampler = Sampler(desk.settings.checkpoints / "tiny" / "1-step", device="cpu")
+    sampler.sample_noise = Sticky().sample_noise  # type: ignore[method-assign,assignment]
+    desk._device.submit(Job(Group("other", sampler), [(0, 0)], max_batch=1))
+    begun.wait(30)
+    try:
+        yield
+    finally:
+        free.set()
+
+
 async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, desk: Desk) -> None:
     generation = make_generation()
     await records.create(api, generation, ttl_s=100)
     cancelled, images = outcomes("cancelled"), metrics.IMAGES.labels("tiny", "4")._value.get()
-    with desk.device_lock:
+    with busy(desk):
         thread = threading.Thread(target=generate, args=(generation.id, desk))
         thread.start()
         while (await read(api, generation)).status is not Status.RUNNING:
             time.sleep(0.01)
         await records.cancel(api, generation.id, ttl_s=100)
-    thread.join()
-    assert outcomes("cancelled") == cancelled + 1
+        thread.join(30)
+        assert outcomes("cancelled") == cancelled + 1
     assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
     assert (await read(api, generation)).status is Status.CANCELLED
+
+
+async def test_its_deadline_passes_while_it_waits_for_the_device(api: AsyncRedis, desk: Desk) -> None:
+    generation = make_generation(deadline=time.time() + 0.3)
+    await records.create(api, generation, ttl_s=100)
+    with busy(desk):
+        thread = threading.Thread(target=generate, args=(generation.id, desk))
+        thread.start()
+        time.sleep(0.4)
+    thread.join(30)
+    record = await read(api, generation)
+    assert record.problem is not None
+    assert record.problem["status"] == 504
 
 
 async def test_a_checkpoint_that_this_worker_lacks(api: AsyncRedis, desk: Desk) -> None:
@@ -109,13 +147,13 @@ async def test_an_unforeseen_error_ends_the_record_and_tells_nothing_of_itself(
     def out_of_memory(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory, which is hard to bring about")
 
-    monkeypatch.setattr(Sampler, "sample", out_of_memory)
+    monkeypatch.setattr(Sampler, "sample_noise", out_of_memory)
     record = await run(api, desk)
     assert record.status is Status.FAILED
     assert record.problem is not None
     assert record.problem["status"] == 500
     assert "log" in record.problem["detail"]
-    assert desk.in_hand == set()
+    assert not desk.in_hand
 
 
 async def test_many_threads_do_not_mix_up_images(api: AsyncRedis, desk: Desk, tiny_family: Path) -> None:
@@ -141,4 +179,5 @@ def test_warming_up_is_no_traffic_and_survives_damage(desk: Desk, tmp_path: Path
     root = Path(shutil.copytree(desk.settings.checkpoints, tmp_path / "checkpoints"))
     (root / "tiny" / "4-step" / "card.json").write_text("{}")
     damaged = desk.settings.model_copy(update={"checkpoints": root})
-    warm_up(Desk(damaged, desk.redis, desk.samplers, "w1"))
+    with Desk(damaged, desk.redis, "w1") as other:
+        warm_up(other)

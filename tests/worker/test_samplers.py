@@ -1,11 +1,15 @@
 import os
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import worker.samplers
 from core.card import CARD_NAME, CheckpointError
+from models.engine import Sampler
+from worker import metrics
 from worker.samplers import Samplers
 
 
@@ -15,14 +19,14 @@ def checkpoint(tiny_family: Path, tmp_path: Path) -> Path:
 
 
 def test_loaded_once_for_all_threads(checkpoint: Path) -> None:
-    samplers = Samplers("cpu")
+    samplers = Samplers("cpu", max_bytes=2**30)
     with ThreadPoolExecutor(8) as threads:
         loaded = list(threads.map(lambda _: samplers.get(checkpoint), range(8)))
     assert len({id(sampler) for sampler in loaded}) == 1
 
 
 def test_loaded_again_when_the_card_changed(checkpoint: Path) -> None:
-    samplers = Samplers("cpu")
+    samplers = Samplers("cpu", max_bytes=2**30)
     first = samplers.get(checkpoint)
     assert samplers.get(checkpoint) is first
     os.utime(checkpoint / CARD_NAME, (1, 1))
@@ -30,7 +34,7 @@ def test_loaded_again_when_the_card_changed(checkpoint: Path) -> None:
 
 
 def test_a_missing_or_damaged_one_is_tried_again(checkpoint: Path, tmp_path: Path) -> None:
-    samplers = Samplers("cpu")
+    samplers = Samplers("cpu", max_bytes=2**30)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         samplers.get(tmp_path / "2-step")
     weights = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
@@ -40,3 +44,41 @@ def test_a_missing_or_damaged_one_is_tried_again(checkpoint: Path, tmp_path: Pat
         samplers.get(checkpoint)
     weights.write_bytes(whole)
     assert samplers.get(checkpoint).card.num_steps == 1
+
+
+def test_the_longest_unused_go_when_it_is_too_much(tiny_family: Path) -> None:
+    size = Samplers("cpu", max_bytes=0).get(tiny_family / "1-step").num_bytes
+    samplers = Samplers("cpu", max_bytes=2 * size)
+    first, second = samplers.get(tiny_family / "1-step"), samplers.get(tiny_family / "2-step")
+    assert samplers.get(tiny_family / "1-step") is first
+    samplers.get(tiny_family / "4-step")
+    assert metrics.LOADED_BYTES._value.get() == 2 * size
+    assert samplers.get(tiny_family / "1-step") is first
+    assert samplers.get(tiny_family / "2-step") is not second
+
+
+def test_one_that_is_larger_than_all_that_may_be_kept_still_serves(tiny_family: Path) -> None:
+    samplers = Samplers("cpu", max_bytes=0)
+    assert samplers.get(tiny_family / "1-step").sample(seeds=[1]).shape == (1, 8, 8, 3)
+
+
+def test_loading_one_does_not_hold_up_another(
+    tiny_family: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading, go = threading.Event(), threading.Event()
+
+    def slow(folder: Path, *, device: str) -> Sampler:
+        if folder == checkpoint:
+            loading.set()
+            go.wait(30)
+        return Sampler(folder, device=device)
+
+    monkeypatch.setattr(worker.samplers, "Sampler", slow)
+    samplers = Samplers("cpu", max_bytes=2**30)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(samplers.get, checkpoint)
+        loading.wait(30)
+        assert samplers.get(tiny_family / "2-step").card.num_steps == 2
+        assert not waiting.done()
+        go.set()
+        assert waiting.result(30).card.num_steps == 1

@@ -5,13 +5,12 @@ from celery import Celery
 from redis.asyncio import Redis as AsyncRedis
 
 from core import presence, records
-from core.broker import make_celery
+from core.broker import make_celery, queue_length
 from core.connections import connect, connect_async
 from core.queues import Queue
 from core.records import Status
 from core.settings import Settings
 from tests.generations import create, status
-from worker import sweep as sweeping
 from worker.sweep import MAX_ATTEMPTS, sweep
 
 pytestmark = pytest.mark.anyio
@@ -31,8 +30,8 @@ def celery(redis_settings: Settings) -> Celery:
 def swept(settings: Settings, celery: Celery, in_hand: set[str]) -> int:
     """Sweep as worker w1. Returns the messages that wait then."""
     with connect(settings) as redis:
-        sweep(redis, celery, worker="w1", in_hand=in_hand, result_ttl_s=100)
-    return sweeping._queue_length(celery)
+        sweep(redis, celery, worker="w1", in_hand=in_hand, waiting=set(), result_ttl_s=100)
+    return queue_length(celery, Queue.SAMPLING)
 
 
 async def test_what_a_dead_worker_left_is_queued_again(

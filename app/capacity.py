@@ -1,0 +1,50 @@
+"""How long a request would wait, and whether to let it."""
+
+import time
+
+from redis.asyncio import Redis
+
+from core import presence, records, throughput
+from core.errors import Unavailable
+from core.queues import Queue
+
+MAX_AGE_S = 0.2
+"""What is known of workers may be so old, so that most requests need not ask."""
+OVERHEAD_S = 0.003
+"""What a request takes of a worker beside sampling, where nothing is measured."""
+UNKNOWN_COST_S = 0.01
+"""Of an image of a checkpoint that was never sampled."""
+NO_WORKER_RETRY_S = 5
+
+
+class Capacity:
+    """Workers and what images cost them, as last read from Redis."""
+
+    def __init__(self, redis: Redis, *, max_wait_s: float) -> None:
+        self._redis = redis
+        self._max_wait_s = max_wait_s
+        self._read_at = float("-inf")
+        self._workers = 0
+        self._costs: dict[str, float] = {}
+
+    async def admit(self, checkpoint: str, images: int) -> float:
+        """Seconds of a worker's time that images of ``family/checkpoint`` will take.
+
+        Raises:
+            Unavailable: No worker is there, or what was accepted before keeps them busy for longer than the limit.
+        """
+        if time.monotonic() - self._read_at > MAX_AGE_S:
+            self._workers = len(await presence.workers(self._redis, Queue.SAMPLING))
+            self._costs = await throughput.costs(self._redis)
+            self._read_at = time.monotonic()
+        if not self._workers:
+            raise Unavailable("no sampling worker is there", retry_after=NO_WORKER_RETRY_S)
+        wait_s = await records.load_s(self._redis) / self._workers
+        if wait_s > self._max_wait_s:
+            raise Unavailable(
+                f"the estimated wait is {wait_s:.0f} seconds, over the limit of {self._max_wait_s:g}; "
+                "`Prefer: respond-async` has none",
+                # Nothing else coming in, this is when the wait will be back at the limit.
+                retry_after=max(wait_s - self._max_wait_s, 1),
+            )
+        return OVERHEAD_S + images * self._costs.get(checkpoint, UNKNOWN_COST_S)

@@ -1,0 +1,83 @@
+"""The same network behind LitServe and behind plain FastAPI with a thread, against ours.
+
+``python -m benchmarks.peers``; needs the extra ``bench``. All sample with our engine, in the same precision, at most as
+many images at a time, and answer the same PNGs, which are checked. LitServe batches dynamically and waits up to 5 ms
+for a batch to fill. Each is alone on the machine while it is measured, but for the load generator.
+"""
+
+import argparse
+import base64
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.shared.common import free_port, machine, process, quiet, save_paper_network, service, table
+from benchmarks.shared.load import Plan, bodies, run
+from core.card import SHIPPED_CHECKPOINTS
+from models.engine import Sampler
+from models.images import encode
+
+HEAD = ("model", "server", "clients", "images/s", "p50, ms", "p95, ms", "p99, ms")
+SERVERS = ("fewstep", "litserve", "fastapi")
+
+
+@contextmanager
+def running(server: str, model: str, steps: int, folder: Path, checkpoints: Path) -> Iterator[tuple[int, str]]:
+    """One of the servers; gives port and path."""
+    if server == "fewstep":
+        with service(folder, checkpoints, default_model=model) as port:
+            yield port, "/generate"
+        return
+    port = free_port()
+    checkpoint = str(checkpoints / model / f"{steps}-step")
+    module = (f"benchmarks.shared.{server}_server", checkpoint, str(port))
+    with process(*module, log=folder / f"{server}.log", environment={}, ready="/health", port=port):
+        yield port, "/predict"
+
+
+def main() -> None:
+    """Measure every server with both models and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=6, help="of each load")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--models", nargs="+", default=["paper", "digits"], choices=("paper", "digits"))
+    parser.add_argument("--servers", nargs="+", default=SERVERS, choices=SERVERS)
+    options = parser.parse_args()
+    quiet()
+    print(machine(), "\n")
+    rows: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoints = folder / "checkpoints"
+        checkpoints.mkdir()
+        (checkpoints / "digits").symlink_to(SHIPPED_CHECKPOINTS / "digits")
+        for model in options.models:
+            if model == "paper":
+                save_paper_network(checkpoints / "paper", [1])
+            rows += measure(model, 1 if model == "paper" else 4, folder, checkpoints, options)
+    print(table(HEAD, rows))
+
+
+def measure(
+    model: str, steps: int, folder: Path, checkpoints: Path, options: argparse.Namespace
+) -> Sequence[list[object]]:
+    """Rows of the table."""
+    seeds = range(64)
+    images = Sampler(checkpoints / model / f"{steps}-step").sample(seeds=seeds)
+    pictures = [base64.b64encode(encode(image, "png")).decode() for image in images]
+    rows: list[list[object]] = []
+    for server in options.servers:
+        with running(server, model, steps, folder, checkpoints) as (port, path):
+            facts = {"model": model, "steps": steps} if server == "fewstep" else {}
+            run(Plan(port, path, bodies(seeds, **facts), pictures, options.seconds / 2, 16))
+            for clients in options.clients:
+                report = run(Plan(port, path, bodies(seeds, **facts), pictures, options.seconds, clients))
+                rows.append([model, server, clients, report.throughput, *report.milliseconds])
+        print(f"{model}: {server} done", file=sys.stderr)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Images a second of the sampler against diffusers' own pipeline and against the machine's convolution ceiling.
+
+``python -m benchmarks.sampler``. The paper's U-Net has random weights, ``digits`` its own. The ceiling is what a
+256-channel 3x3 convolution on 32x32 pixels reaches here in the same precision, in FLOP/s; a network's share of it
+counts the FLOPs of its convolutions and matrix products, and nothing else that it does. On a GPU ``--no-capture`` takes
+the engine without CUDA graphs.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.shared.common import (
+    machine,
+    quiet,
+    save_paper_network,
+    table,
+)
+from core.card import SHIPPED_CHECKPOINTS
+from models.engine import Sampler, noise_for, pick_device
+from models.host import keep_memory
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+HEAD = ("model", "steps", "batch", "images/s", "TFLOP/s", "of the ceiling", "diffusers float32, images/s", "ratio")
+
+
+def seconds(call: Callable[[], object], at_least: float) -> float:
+    """Median seconds of a call, after one that is not counted."""
+    call()
+    taken: list[float] = []
+    while sum(taken) < at_least or len(taken) < 2:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)[len(taken) // 2]
+
+
+@torch.inference_mode()
+def ceiling(precision: str, device: torch.device, at_least: float) -> float:
+    """FLOP/s of the convolution, in the faster of both memory layouts."""
+    best = 0.0
+    for layout in (torch.channels_last, torch.contiguous_format):
+        conv = nn.Conv2d(256, 256, 3, padding=1, device=device, dtype=DTYPES[precision])
+        conv.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's stubs
+        x = torch.randn(16, 256, 32, 32, device=device, dtype=DTYPES[precision]).to(memory_format=layout)
+        best = max(best, 2 * 9 * 256 * 256 * 16 * 32 * 32 / seconds(partial(conv, x), at_least))
+    return best
+
+
+def flops(folder: Path) -> int:
+    """FLOPs of one call of a checkpoint's network for one image."""
+    network = UNet2DModel.from_pretrained(folder / "unet").eval()
+    size = network.config.sample_size
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, network.config.in_channels, size, size), torch.tensor([1024]))
+    return int(counter.get_total_flops())
+
+
+def sample_by_diffusers(pipeline: DDIMPipeline, steps: int, batch: int) -> None:
+    """The call that a card names."""
+    generators = [torch.Generator().manual_seed(seed) for seed in range(batch)]
+    pipeline(num_inference_steps=steps, batch_size=batch, generator=generators, use_clipped_model_output=True)
+
+
+def measure(model: str, family: Path, options: argparse.Namespace) -> list[list[object]]:
+    """Rows of the table."""
+    device = pick_device(options.device)
+    rows: list[list[object]] = []
+    work = flops(family / f"{options.steps[0]}-step")
+    print(f"{model}: {work / 1e9:.2f} GFLOP an image and step. Ceiling in TFLOP/s: ", end="")
+    for steps in options.steps:
+        folder = family / f"{steps}-step"
+        sampler = Sampler(folder, device=options.device)
+        if not options.capture:
+            sampler.run_unrecorded()
+        pipeline = DDIMPipeline.from_pretrained(folder).to(device)
+        pipeline.set_progress_bar_config(disable=True)
+        top = ceiling(sampler.precision, device, options.seconds)
+        print(f"{top / 1e12:.2f} in {sampler.precision}", end="; ", flush=True)
+        for batch in options.batches:
+            noise = noise_for(range(batch), sampler.card.image_shape)
+            ours = batch / seconds(partial(sampler.sample_noise, noise), options.seconds)
+            theirs = batch / seconds(partial(sample_by_diffusers, pipeline, steps, batch), options.seconds)
+            rate = ours * steps * work
+            name = f"{model}, {sampler.precision}"
+            rows.append([name, steps, batch, ours, rate / 1e12, rate / top, theirs, ours / theirs])
+    print()
+    return rows
+
+
+def main() -> None:
+    """Measure both models and print the table."""
+    cuda = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8])
+    batches = [1, 2, 4, 8, 16, 64, 256, 1024] if cuda else [1, 2, 4, 8, 16, 64]
+    parser.add_argument("--batches", type=int, nargs="+", default=batches)
+    parser.add_argument("--models", nargs="+", default=["paper", "digits"], choices=("paper", "digits"))
+    parser.add_argument("--seconds", type=float, default=0.2, help="least time of each figure, of at least two calls")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True, help="CUDA graphs, on a GPU")
+    options = parser.parse_args()
+    keep_memory()
+    quiet()
+    print(machine(), "\n")
+    rows: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for model in options.models:
+            family = SHIPPED_CHECKPOINTS / "digits"
+            if model == "paper":
+                family = Path(folder) / "paper"
+                save_paper_network(family, options.steps)
+            rows += measure(model, family, options)
+    print("\n" + table(HEAD, rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""``python -m benchmarks.shared.fastapi_server CHECKPOINT PORT``: FastAPI that samples each request by itself."""
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+from benchmarks.shared.common import quiet
+from models.engine import Sampler
+from models.host import keep_memory
+from models.images import encode
+
+
+def main() -> None:
+    """Serve until SIGTERM; requests run in threads, and a lock keeps the sampler to one at a time."""
+    quiet()
+    keep_memory()
+    sampler, lock, app = Sampler(Path(sys.argv[1])), threading.Lock(), FastAPI()
+
+    @app.get("/health")
+    def health() -> str:
+        return "ok"
+
+    @app.post("/predict")
+    def predict(body: dict[str, Any]) -> Response:
+        with lock:
+            (image,) = sampler.sample(seeds=[body["seed"]])
+        return Response(encode(image, "png"), media_type="image/png")
+
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""A network walking one grid of rows: everything that is the same for every batch, made once."""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import Tensor
+
+from core.card import Card
+from core.errors import InvalidRequest
+from models.ddim import Step, ddim_steps, ddim_walk
+from models.images import Pictures, to_uint8
+from models.lean import LeanUNet, PlainUNet, Shifts, is_lean
+from models.prediction import x_from_prediction
+from models.schedule import build_schedule, subgrid
+
+
+class Walker:
+    """A checkpoint's network in one precision, and its grids.
+
+    Attributes:
+        network: The lean network.
+        device: Where it is.
+    """
+
+    def __init__(self, network: UNet2DModel, card: Card, *, dtype: torch.dtype) -> None:
+        """Take over a network, which is not to be used any more."""
+        self._card = card
+        self.device = next(network.parameters()).device
+        self.network = LeanUNet(network, dtype=dtype) if is_lean(network) else PlainUNet(network)
+        self._schedule = build_schedule(card.schedule).to(self.device)
+        self._grids: dict[int, list[Step]] = {}
+        self._common: dict[int, list[Shifts]] = {}
+
+    def steps(self, num_steps: int) -> list[Step]:
+        """The walk in so many steps.
+
+        Raises:
+            InvalidRequest: They do not divide those of the checkpoint.
+        """
+        if num_steps not in self._grids:
+            try:
+                rows = subgrid(self._card.rows, num_steps)
+            except ValueError as error:
+                raise InvalidRequest(str(error), field="steps") from error
+            self._grids[num_steps] = ddim_steps(self._schedule, rows)
+        return self._grids[num_steps]
+
+    def shifts(self, labels: Sequence[int], num_steps: int) -> list[Shifts]:
+        """What row and class add in each step for a batch of images."""
+        rows = [step.row for step in self.steps(num_steps)]
+        if self._card.num_classes is not None:
+            return [self.network.shifts(row, labels) for row in rows]
+        if num_steps not in self._common:
+            self._common[num_steps] = [self.network.shifts(row, None) for row in rows]
+        return self._common[num_steps]
+
+    def walk(self, noise: Tensor, shifts: Sequence[Shifts], num_steps: int) -> Tensor:
+        """Images (B, C, H, W) float32 in [-1, 1] of noise (B, C, H, W) float32."""
+        added = iter(shifts)
+
+        def predict_x(z_t: Tensor, step: Step) -> Tensor:
+            prediction = self.network(z_t, next(added))
+            return x_from_prediction(
+                prediction,
+                z_t=z_t,
+                alpha_t=step.alpha_t,
+                sigma_t=step.sigma_t,
+                prediction_type=self._card.prediction_type,
+            )
+
+        steps = self.steps(num_steps)
+        noise = noise.contiguous(memory_format=torch.channels_last)
+        return ddim_walk(predict_x, steps=steps, noise=noise, last_step=self._card.last_step)
+
+    def pictures(self, noise: Tensor, labels: Sequence[int], num_steps: int) -> Pictures:
+        """Images (B, H, W, C) uint8 of noise on any device and a class for each image."""
+        return to_uint8(self.walk(noise.to(self.device), self.shifts(labels, num_steps), num_steps))

@@ -1,0 +1,75 @@
+"""The network as it samples against diffusers' own."""
+
+import copy
+
+import pytest
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+
+from models.lean import LeanUNet, PlainUNet, is_lean
+from models.unet import UNetConfig, build_unet
+
+TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
+CLASSES = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(0,), num_classes=4)
+SIZES = (1, 2, 4, 8, 16)
+
+
+def network(config: UNetConfig) -> UNet2DModel:
+    torch.manual_seed(0)
+    return build_unet(config).eval().requires_grad_(False)
+
+
+def altered(**changes: object) -> UNet2DModel:
+    torch.manual_seed(0)
+    config = {key: value for key, value in network(TINY).config.items() if not key.startswith("_")}
+    return UNet2DModel.from_config({**config, **changes}).eval()
+
+
+def noise(config: UNetConfig, count: int) -> torch.Tensor:
+    return torch.randn((count, *config.image_shape), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("config", [TINY, CLASSES])
+@torch.inference_mode()
+def test_it_predicts_what_diffusers_predicts(config: UNetConfig) -> None:
+    plain = network(config)
+    labels = None if config.num_classes is None else torch.tensor([3, 0, 1])
+    expected = plain(noise(config, 3), torch.full((3,), 640), labels).sample
+    lean = LeanUNet(copy.deepcopy(plain), dtype=torch.float32)
+    shifts = lean.shifts(640, None if labels is None else labels.tolist())
+    torch.testing.assert_close(lean(noise(config, 3), shifts), expected, atol=2e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_several_heads_and_their_order() -> None:
+    plain = altered(attention_head_dim=8)
+    assert is_lean(plain)
+    expected = plain(noise(TINY, 2), torch.full((2,), 3)).sample
+    lean = LeanUNet(plain, dtype=torch.float32)
+    torch.testing.assert_close(lean(noise(TINY, 2), lean.shifts(3, None)), expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("config", [TINY, CLASSES])
+@torch.inference_mode()
+def test_on_this_machine_an_image_is_the_same_in_every_batch_size(config: UNetConfig, dtype: torch.dtype) -> None:
+    lean = LeanUNet(network(config), dtype=dtype)
+    images = noise(config, 16)
+    labels = None if config.num_classes is None else [index % 4 for index in range(16)]
+
+    def in_batches(size: int) -> torch.Tensor:
+        starts = range(0, 16, size)
+        shifts = [lean.shifts(1024, labels and labels[start : start + size]) for start in starts]
+        return torch.cat([lean(images[s : s + size], shift) for s, shift in zip(starts, shifts, strict=True)])
+
+    expected = in_batches(8)
+    assert [size for size in SIZES if torch.equal(in_batches(size), expected)] == list(SIZES)
+
+
+@torch.inference_mode()
+def test_a_network_of_another_kind_runs_as_it_is() -> None:
+    other = altered(resnet_time_scale_shift="scale_shift")
+    assert not is_lean(other)
+    plain = PlainUNet(other)
+    expected = other(noise(TINY, 2), torch.full((2,), 5)).sample
+    torch.testing.assert_close(plain(noise(TINY, 2), plain.shifts(5, None)), expected)

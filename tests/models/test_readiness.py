@@ -1,0 +1,78 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.card import Card, read_card
+from models import readiness
+from models.checkpoint import load_checkpoint
+from models.lean import LeanUNet
+from models.readiness import make_ready
+from models.sizes import cut
+from models.walker import Walker
+
+
+@pytest.fixture
+def card(tiny_family: Path) -> Card:
+    return read_card(tiny_family / "2-step")
+
+
+def test_a_small_network_stays_in_float32_and_every_size_it_names_is_exact(tiny_family: Path) -> None:
+    network, card = load_checkpoint(tiny_family / "2-step")
+    ready = make_ready(network.requires_grad_(False), card)
+    assert ready.precision == "fp32"
+    assert readiness.REFERENCE_SIZE in ready.sizes
+    noise = torch.randn(23, *card.image_shape)
+    with torch.inference_mode():
+        alone = [ready.walker.pictures(noise[i : i + 1].repeat(8, 1, 1, 1), [0] * 8, 2)[0] for i in range(23)]
+        start = 0
+        for count, size in cut(23, ready.sizes):
+            batch = torch.cat([noise[start : start + count], torch.zeros(size - count, *card.image_shape)])
+            pictures = ready.walker.pictures(batch, [0] * size, 2)[:count]
+            np.testing.assert_array_equal(pictures, alone[start : start + count])
+            start += count
+
+
+def test_bf16_is_taken_where_its_images_agree_and_only_there(
+    tiny_family: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "_tries_bf16", lambda *_: True)
+    network, card = load_checkpoint(tiny_family / "1-step")
+    network.requires_grad_(False)
+    ready = make_ready(copy.deepcopy(network), card)
+    assert ready.precision == "bf16"
+    assert ready.facts["bf16_mean_error"] <= 0.5
+    assert isinstance(ready.walker.network, LeanUNet)
+    assert ready.walker.network.dtype is torch.bfloat16
+    monkeypatch.setattr(readiness, "CLOSE_LEVELS", 0)
+    refused = make_ready(network, card)
+    assert refused.precision == "fp32"
+    assert refused.facts["bf16_close_share"] < 0.999
+
+
+def test_a_size_that_rounds_differently_is_left_out(card: Card, tiny_family: Path) -> None:
+    walker = Walker(load_checkpoint(tiny_family / "2-step")[0].requires_grad_(False), card, dtype=torch.float32)
+    forward = walker.network.forward
+
+    def off_by_a_bit(z_t: torch.Tensor, shifts: object) -> torch.Tensor:
+        return forward(z_t, shifts) + (1e-6 if len(z_t) == 2 else 0)  # type: ignore[arg-type]
+
+    walker.network.forward = off_by_a_bit  # type: ignore[method-assign]
+    with torch.inference_mode():
+        assert readiness._equal_sizes(walker, card, readiness.CPU_SIZES) == (1, 4, 8, 16)
+
+
+def test_the_number_of_threads_changes_no_pixel(tiny_family: Path, card: Card) -> None:
+    walker = Walker(load_checkpoint(tiny_family / "2-step")[0].requires_grad_(False), card, dtype=torch.float32)
+    threads = torch.get_num_threads()
+    images = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            with torch.inference_mode():
+                images.append(walker.walk(readiness._noise(card, 8), walker.shifts([0] * 8, 2), 2))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(image, images[0]) for image in images)

@@ -1,0 +1,27 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from core.generation import MediaType
+from models.images import Pictures
+from tests.generations import make_generation
+from worker.pieces import PiecewiseDocument
+from worker.render import render
+
+IMAGES: Pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 6, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("media_type", [MediaType.NPY, MediaType.ZIP])
+def test_the_pieces_are_the_document(media_type: MediaType) -> None:
+    generation = make_generation(n=7, seed=40, media_type=media_type)
+    document = PiecewiseDocument(generation, (3, 8, 6))
+    pieces = [document.add(range(40 + at, min(40 + at + 3, 47)), IMAGES[at : at + 3]) for at in (0, 3, 6)]
+    whole = b"".join([*pieces, document.end()])
+    if media_type is MediaType.NPY:
+        assert whole == render(IMAGES, generation, queue_s=0, sample_s=0)[0]
+    else:
+        archive = zipfile.ZipFile(io.BytesIO(whole))
+        assert archive.testzip() is None
+        assert archive.namelist() == [f"{seed}.png" for seed in range(40, 47)]

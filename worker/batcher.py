@@ -1,0 +1,132 @@
+"""Which images are sampled together, and what follows when that fails. Knows nothing of torch, threads or Redis."""
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import DeadlinePassed
+
+Group = Hashable
+"""What images must have in common to be sampled together."""
+Run = Callable[[Any, Sequence[Any]], Sequence[Any]]
+"""Maps a group and some of its inputs to an outcome for each input; may raise."""
+
+
+@dataclass(eq=False)
+class Job:
+    """Inputs of one request.
+
+    Attributes:
+        group: What it can be sampled together with.
+        inputs: One for each image.
+        max_batch: Most images of its group at once.
+        deadline: Seconds since the epoch after which nobody wants it.
+        bulk: Whether all others go before it.
+        done: The outcomes in the order of the inputs, or the error. Whoever ends it first is right: a job that is done
+            is not worked on, so setting an exception cancels it.
+        started: Seconds since the epoch when its first image was taken, or None.
+        busy_s: Seconds that batches with images of it took.
+    """
+
+    group: Group
+    inputs: Sequence[Any]
+    max_batch: int
+    deadline: float | None = None
+    bulk: bool = False
+    done: Future[list[Any]] = field(default_factory=Future)
+    started: float | None = None
+    busy_s: float = 0.0
+    taken: int = 0
+    outcomes: dict[int, Any] = field(default_factory=dict)
+
+    def end(self, error: Exception) -> None:
+        """Give up; does nothing if it has ended."""
+        with suppress(InvalidStateError):
+            self.done.set_exception(error)
+
+
+Piece = tuple[Job, int]
+"""One image: its job and its index there."""
+
+
+class Schedule:
+    """Jobs that wait, and the order in which their images are taken.
+
+    Jobs take turns: the first in line decides the group, and others of the group fill the batch in the order of their
+    turns. A job that has images left goes to the end of the line, so that one of many images holds nobody up for longer
+    than a batch. Not thread-safe.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._line: list[Job] = []
+        self._clock = clock
+
+    def add(self, job: Job) -> None:
+        """Let a job wait for its turn."""
+        self._line.append(job)
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def next_batch(self) -> list[Piece]:
+        """Take the images to sample next, all of one group; empty if there are none."""
+        now = self._clock()
+        for job in self._line:
+            if job.deadline is not None and now > job.deadline:
+                job.end(DeadlinePassed("the deadline passed before the images were sampled"))
+        # Stable, so that turns hold among equals.
+        self._line = sorted((job for job in self._line if not job.done.done()), key=lambda job: job.bulk)
+        if not self._line:
+            return []
+        group, room = self._line[0].group, self._line[0].max_batch
+        batch: list[Piece] = []
+        again: list[Job] = []
+        waiting: list[Job] = []
+        for job in self._line:
+            if job.group != group or not room:
+                waiting.append(job)
+                continue
+            count = min(room, len(job.inputs) - job.taken)
+            batch += [(job, index) for index in range(job.taken, job.taken + count)]
+            room -= count
+            job.taken += count
+            job.started = job.started or now
+            if job.taken < len(job.inputs):
+                again.append(job)
+        self._line = waiting + again
+        return batch
+
+
+def run_batch(batch: Sequence[Piece], run: Run) -> None:
+    """Sample a batch and hand each job what is its own.
+
+    A batch that fails is halved and tried again, down to single images: what is too large then fits, and an image that
+    fails by itself ends its own job and no other.
+    """
+    batch = [(job, index) for job, index in batch if not job.done.done()]
+    if not batch:
+        return
+    jobs = {job: None for job, _ in batch}
+    started = time.perf_counter()
+    try:
+        outcomes = run(batch[0][0].group, [job.inputs[index] for job, index in batch])
+    except Exception as error:
+        if len(batch) == 1:
+            batch[0][0].end(error)
+            return
+        half = len(batch) // 2
+        run_batch(batch[:half], run)
+        run_batch(batch[half:], run)
+        return
+    seconds = time.perf_counter() - started
+    for job in jobs:
+        job.busy_s += seconds
+    for (job, index), outcome in zip(batch, outcomes, strict=True):
+        job.outcomes[index] = outcome
+    for job in jobs:
+        if len(job.outcomes) == len(job.inputs):
+            with suppress(InvalidStateError):
+                job.done.set_result([job.outcomes[index] for index in range(len(job.inputs))])

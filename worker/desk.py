@@ -1,0 +1,140 @@
+"""What a sampling worker works with, and how images get from a request to its device and back."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
+
+import torch
+from redis import Redis
+from redis.exceptions import RedisError
+
+from core import records
+from core.generation import Generation
+from core.log import get_logger
+from core.settings import Settings
+from models.engine import Sampler, class_labels, noise_for
+from models.images import Pictures
+from worker import metrics
+from worker.batcher import Job
+from worker.costs import Costs
+from worker.device import Device, run_logged
+from worker.places import checkpoint_folder, open_artifacts
+from worker.samplers import Samplers
+
+LOOK_EVERY_S = 0.1
+"""How often a worker looks whether what it has in hand is still wanted."""
+
+log = get_logger(__name__)
+
+
+class NotWanted(Exception):  # noqa: N818
+    """The generation was cancelled while it was in hand."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images of one checkpoint, and so of one number of steps, are sampled together.
+
+    Attributes:
+        name: ``family/checkpoint``.
+        sampler: The checkpoint, loaded; another one after its folder was replaced.
+    """
+
+    name: str
+    sampler: Sampler
+
+
+class Desk:
+    """A context manager: while it is entered, what is submitted is sampled.
+
+    Attributes:
+        worker: The worker's name, new with each start.
+        in_hand: What this process is working on: each id with the job that is being sampled for it, if there is one.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, worker: str) -> None:
+        self.settings = settings
+        self.redis = redis
+        self.worker = worker
+        self.samplers = Samplers(settings.device, max_bytes=settings.cache_bytes)
+        self.costs = Costs()
+        self._artifacts = open_artifacts(settings)
+        self.in_hand: dict[str, Job | None] = {}
+        self._device = Device(run_logged(self._run))
+        self._left = Event()
+        self._watch = Thread(target=self._look, name="watch", daemon=True)
+
+    def __enter__(self) -> "Desk":
+        self._device.__enter__()
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._device.__exit__()
+        self._left.set()
+        self._watch.join()
+
+    def group(self, generation: Generation) -> Group:
+        """What a generation is sampled with; errors as of ``Samplers.get``."""
+        folder = checkpoint_folder(
+            self.settings,
+            self._artifacts,
+            family=generation.model,
+            checkpoint=generation.checkpoint,
+            artifact=generation.artifact,
+        )
+        return Group(f"{generation.model}/{generation.checkpoint}", self.samplers.get(folder))
+
+    @contextmanager
+    def holding(self, record_id: str) -> Iterator[None]:
+        """This process works on it meanwhile."""
+        self.in_hand[record_id] = None
+        metrics.IN_HAND.set(len(self.in_hand))
+        try:
+            yield
+        finally:
+            del self.in_hand[record_id]
+            metrics.IN_HAND.set(len(self.in_hand))
+
+    def submit(self, generation: Generation, group: Group, seeds: Sequence[int]) -> Job:
+        """Let images of a generation take their turn; ``job.done`` has a picture a seed, or ends with ``NotWanted``."""
+        card = group.sampler.card
+        job = Job(
+            group,
+            list(zip(seeds, class_labels(card, seeds, generation.class_label), strict=True)),
+            max_batch=min(self.settings.max_batch or group.sampler.max_batch, group.sampler.max_batch),
+            deadline=generation.deadline,
+            bulk=generation.priority == "bulk",
+        )
+        self.in_hand[generation.id] = job
+        self._device.submit(job)
+        return job
+
+    def sample_for_nobody(self, group: Group, count: int) -> None:
+        """Sample a batch as for a request, and wait for it."""
+        job = Job(group, [(seed, 0) for seed in range(count)], max_batch=count)
+        self._device.submit(job)
+        job.done.result()
+
+    def _run(self, group: Group, inputs: Sequence[tuple[int, int]]) -> list[Pictures]:
+        torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
+        seeds, labels = zip(*inputs, strict=True)
+        with self.costs.measure(group.name, len(inputs), group.sampler.max_batch):
+            noise = noise_for(seeds, group.sampler.card.image_shape)
+            return list(group.sampler.sample_noise(noise, labels=labels))
+
+    def _look(self) -> None:
+        while not self._left.wait(LOOK_EVERY_S):
+            sampled: dict[str, Any] = {record_id: job for record_id, job in list(self.in_hand.items()) if job}
+            if not sampled:
+                continue
+            try:
+                owners = records.owners(self.redis, list(sampled))
+            except (RedisError, OSError) as error:
+                log.warning("cannot look what is still wanted", error=str(error))
+                continue
+            for job, owner in zip(sampled.values(), owners, strict=True):
+                if owner != self.worker:
+                    job.end(NotWanted())

@@ -1,0 +1,68 @@
+"""The thread that owns the device: it samples at once what has come, and what comes meanwhile goes together next."""
+
+from collections.abc import Sequence
+from threading import Condition, Thread
+from typing import Any
+
+from core.errors import FewstepError
+from core.log import get_logger
+from worker import metrics
+from worker.batcher import Job, Run, Schedule, run_batch
+
+log = get_logger(__name__)
+
+
+class Device:
+    """Takes jobs from any thread; a context manager that starts the thread and ends it when it has no more work."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._schedule = Schedule()
+        self._changed = Condition()
+        self._closing = False
+        self._thread = Thread(target=self._work, name="device", daemon=True)
+
+    def __enter__(self) -> "Device":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def submit(self, job: Job) -> None:
+        """Let a job take its turn."""
+        with self._changed:
+            if self._closing:
+                raise FewstepError("this worker is stopping")
+            self._schedule.add(job)
+            self._changed.notify()
+            metrics.WAITING.set(len(self._schedule))
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not len(self._schedule) and not self._closing:
+                    self._changed.wait()
+                if not len(self._schedule):
+                    return
+                batch = self._schedule.next_batch()
+                metrics.WAITING.set(len(self._schedule))
+            if batch:
+                metrics.BATCH_IMAGES.observe(len(batch))
+                run_batch(batch, self._run)
+
+
+def run_logged(run: Run) -> Run:
+    """``run`` that logs what it raises, since a batch that fails is tried again in parts."""
+
+    def logged(group: Any, inputs: Sequence[Any]) -> Sequence[Any]:  # noqa: ANN401
+        try:
+            return run(group, inputs)
+        except Exception as error:
+            log.warning("batch failed", images=len(inputs), error=f"{type(error).__name__}: {error}")
+            raise
+
+    return logged
