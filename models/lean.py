@@ -196,7 +196,7 @@ def _packs(device: torch.device) -> bool:
 def group_norm(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     """Group normalisation of (B, C, H, W) that lies with the channels of a pixel side by side.
 
-    On CPUs torch's kernel for this layout is up to five times slower on small maps with narrow groups, and sums in
+    On CPUs torch's kernel for this layout is five times slower on small maps with narrow groups, and sums in
     another order for a single image.
     """
     if x.device.type != "cpu":
