@@ -30,7 +30,7 @@ def checkpoint_folder(
         if (root / family / checkpoint / CARD_NAME).is_file():
             return root / family / checkpoint
     roots = ", ".join(str(root) for root in settings.families)
-    raise CheckpointError(f"there is no checkpoint {family}/{checkpoint} on this worker, in {roots}")
+    raise CheckpointError(f"{family}/{checkpoint}: there is no such checkpoint on this worker, in {roots}")
 
 
 def classifier_folder(settings: Settings, reference: ClassifierRef) -> Path:
