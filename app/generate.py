@@ -46,7 +46,8 @@ async def generate(
     `202` at once, also while no worker is there, and the result waits at `Location` for an hour.
     """
     asynchronous = prefers_async(prefer or [])
-    generation = _resolve(body, ",".join(accept or []), service, asynchronous=asynchronous)
+    # In a thread, since the catalogue may read the disk and asks Redis what jobs have changed.
+    generation = await asyncio.to_thread(_resolve, body, ",".join(accept or []), service, asynchronous=asynchronous)
     if asynchronous:
         await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
         response = await pending(generation, Status.QUEUED, service)
@@ -113,6 +114,7 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
         id=uuid.uuid4().hex,
         model=family.name,
         checkpoint=checkpoint,
+        artifact=family.artifacts.get(checkpoint),
         steps=body.steps,
         n=body.n,
         seed=seed,

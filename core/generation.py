@@ -74,6 +74,8 @@ class Generation(BaseModel):
     Attributes:
         id: 32 hexadecimal digits.
         checkpoint: Folder name within the family.
+        artifact: Key of its folder in the artifact store, for a checkpoint that a job made; None for one of a family
+            on disk.
         created: Seconds since the epoch, when the API accepted it.
         class_label: Class of all images, or None: the model has no classes, or each image is to have that of its seed.
         deadline: Seconds since the epoch after which nobody waits for the result; ``None`` for an asynchronous one.
@@ -85,6 +87,7 @@ class Generation(BaseModel):
     id: str
     model: str
     checkpoint: str
+    artifact: str | None = None
     steps: int
     n: int
     seed: int

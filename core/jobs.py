@@ -310,6 +310,11 @@ class JobStore:
         found: list[Any] = self.redis.zrange(_ALL, 0, -1, desc=True)
         return [text(job_id) for job_id in found]
 
+    def page(self, *, before: float, count: int) -> list[tuple[str, float]]:
+        """Jobs older than ``before`` (seconds since the epoch by Redis's clock), newest first, each with its time."""
+        found: Any = self.redis.zrevrangebyscore(_ALL, f"({before!r}", "-inf", start=0, num=count, withscores=True)
+        return [(text(job_id), float(created)) for job_id, created in found]
+
     def state(self, job_id: str) -> JobState | None:
         """Where a job stands; None if there is none."""
         found = self.redis.hget(_record(job_id), "state")
