@@ -165,7 +165,7 @@ def retry_job(response: Response, service: ServiceDependency, id: JobId) -> JobR
     """Queue a failed or cancelled job again; it goes on from its last saved state."""
     outcome, fence = service.jobs.retry(id, max_active=service.settings.max_active_jobs)
     match outcome:
-        case "queued":
+        case "queued" if fence:
             _send(service, id, fence=fence)
             return _accepted(response, find(id, service))
         case "full":

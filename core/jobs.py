@@ -339,7 +339,7 @@ class JobStore:
         """Queue a failed or cancelled job again, to go on from its last state.
 
         Returns:
-            ``queued`` and its fence, ``full``, ``none`` (no such job) or the state that forbids it.
+            ``queued`` and its fence, from 1; ``full``, ``none`` (no such job) or the state that forbids it, and 0.
         """
         outcome, fence = self._run(_RETRY, job_id, [job_id, max_active])
         return text(outcome), int(fence)

@@ -120,9 +120,7 @@ def test_a_slice_tells_how_far_it_is(store: JobStore) -> None:
 def test_only_one_has_a_slice(store: JobStore) -> None:
     job = create(store)
     with ThreadPoolExecutor(8) as threads:
-        taken = list(
-            threads.map(lambda i: store.acquire(job.id, 0, f"w{i}", lease_s=60, ttl_s=TTL_S), range(8))
-        )
+        taken = list(threads.map(lambda i: store.acquire(job.id, 0, f"w{i}", lease_s=60, ttl_s=TTL_S), range(8)))
     assert [fence for fence in taken if fence is not None] == [1]
     assert store.acquire(job.id, 1, "w9", lease_s=60, ttl_s=TTL_S) is None  # in other hands
     assert store.release(job.id, 1)
