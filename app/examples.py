@@ -6,6 +6,7 @@ from app.answers import PendingResponse
 from app.problems import PROBLEM
 from core.errors import (
     Cancelled,
+    Conflict,
     DeadlinePassed,
     FewstepError,
     InvalidRequest,
@@ -86,7 +87,8 @@ _BINARY = {
 }
 
 
-def _headers(descriptions: dict[str, str]) -> dict[str, Any]:
+def headers(descriptions: dict[str, str]) -> dict[str, Any]:
+    """The documentation of headers by name."""
     return {name: {"description": text, "schema": {"type": "string"}} for name, text in descriptions.items()}
 
 
@@ -108,12 +110,12 @@ _ACCEPTED: dict[str, Any] = {
     "description": "Accepted, or not ended yet",
     "model": PendingResponse,
     "content": {"application/json": {"example": _PENDING}},
-    "headers": _headers({"Retry-After": "Seconds after which to ask again"}),
+    "headers": headers({"Retry-After": "Seconds after which to ask again"}),
 }
 _OK: dict[str, Any] = {
     "model": GenerateResponse,
     "description": "The images, in the media type that `Accept` prefers",
-    "headers": _headers(_RESULT_HEADERS),
+    "headers": headers(_RESULT_HEADERS),
     "content": {
         MediaType.JSON.value: {"example": _RESULT},
         **{
@@ -127,7 +129,7 @@ POST_RESPONSES: Responses = {
     200: _OK,
     202: {
         **_ACCEPTED,
-        "headers": _headers(
+        "headers": headers(
             {
                 "Location": "Where to poll for the result",
                 "Retry-After": "Seconds after which to ask",
@@ -169,3 +171,17 @@ CARD_RESPONSES: Responses = problem(
     ),
     "/models/digits/3-step",
 )
+DOWNLOAD_RESPONSES: Responses = {
+    200: {
+        "description": "A zip of one folder",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    **CARD_RESPONSES,
+}
+ROLLBACK_RESPONSES: Responses = {
+    **problem(
+        NotFound("there is no model 'cats'; there are digits", field="family", allowed=["digits"]),
+        "/models/cats/4/rollback",
+    ),
+    **problem(Conflict("nothing is promoted in digits at 4 steps", field="steps"), "/models/digits/4/rollback"),
+}

@@ -1,15 +1,21 @@
-"""``/models``: which families and checkpoints there are."""
+"""``/models``: which families and checkpoints there are, to see and to take away, and the way back from a promotion."""
 
+import re
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
 
-from app.examples import CARD_RESPONSES
-from app.service import ServiceDependency
-from core.card import Card, Family
-from core.errors import NotFound
+from app.downloads import zip_stream
+from app.examples import CARD_RESPONSES, DOWNLOAD_RESPONSES, ROLLBACK_RESPONSES
+from app.service import Service, ServiceDependency
+from core import serving
+from core.card import Card, Family, no_such_checkpoint
+from core.errors import Conflict
 from core.generation import served_steps
+from core.serving import Promotion, Serving
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -23,6 +29,10 @@ class FamilyResponse(BaseModel):
     parameters: Annotated[int, Field(description="Weights of its largest network")]
     image_shape: Annotated[tuple[int, int, int], Field(description="Channels, height, width")]
     checkpoints: dict[str, Card]
+    promotions: Annotated[
+        dict[int, list[Promotion]],
+        Field(description="Checkpoints of jobs that took a place in it, by steps; of each list the last is in force"),
+    ]
 
 
 class FamiliesResponse(BaseModel):
@@ -31,7 +41,7 @@ class FamiliesResponse(BaseModel):
     models: list[FamilyResponse]
 
 
-def _describe(family: Family, default_model: str) -> FamilyResponse:
+def _describe(family: Family, default_model: str, now: Serving) -> FamilyResponse:
     cards = list(family.cards.values())
     return FamilyResponse(
         name=family.name,
@@ -40,24 +50,57 @@ def _describe(family: Family, default_model: str) -> FamilyResponse:
         parameters=max(card.parameters for card in cards),
         image_shape=cards[0].image_shape,
         checkpoints=family.cards,
+        promotions={steps: list(found) for (name, steps), found in now.promoted.items() if name == family.name},
     )
 
 
 @router.get("", summary="All model families")
 def list_models(service: ServiceDependency) -> FamiliesResponse:
-    """Families, the steps they serve, their image shape, and the card of each checkpoint."""
-    families = service.catalog.families().values()
-    return FamiliesResponse(models=[_describe(family, service.settings.default_model) for family in families])
+    """Families, the steps they serve, their image shape, the card of each checkpoint, and what jobs have promoted."""
+    families, now = service.catalog.families().values(), service.catalog.serving()
+    return FamiliesResponse(models=[_describe(family, service.settings.default_model, now) for family in families])
 
 
 @router.get("/{family}/{checkpoint}", summary="The card of a checkpoint", responses=CARD_RESPONSES)
 def get_card(service: ServiceDependency, family: str, checkpoint: str) -> Card:
     """How a checkpoint was made, what it expects and how good it is."""
-    cards = service.catalog.find(family).cards
-    if checkpoint not in cards:
-        allowed = list(cards)
-        listed = ", ".join(allowed)
-        raise NotFound(
-            f"{family} has no checkpoint {checkpoint!r}; it has {listed}", field="checkpoint", allowed=allowed
-        )
-    return cards[checkpoint]
+    return _find(service, family, checkpoint).cards[checkpoint]
+
+
+@router.get(
+    "/{family}/{checkpoint}/download",
+    summary="A checkpoint as a zip",
+    response_class=Response,
+    responses=DOWNLOAD_RESPONSES,
+)
+def download(service: ServiceDependency, family: str, checkpoint: str) -> StreamingResponse:
+    """The folder of a checkpoint, which plain diffusers opens once it is unpacked."""
+    folder = _folder(service, _find(service, family, checkpoint), checkpoint)
+    top = re.sub(r"[^A-Za-z0-9._-]", "_", f"{family}-{checkpoint}")
+    headers = {"Content-Disposition": f'attachment; filename="{top}.zip"'}
+    return StreamingResponse(zip_stream(folder, top=top), headers=headers, media_type="application/zip")
+
+
+@router.post("/{family}/{steps}/rollback", summary="Undo the last promotion", responses=ROLLBACK_RESPONSES)
+def rollback(service: ServiceDependency, family: str, steps: int) -> Promotion:
+    """Let the checkpoint serve again that did before the last promotion at this number of steps.
+
+    Requests that were accepted before are still sampled from what they named. Answers with the promotion undone.
+    """
+    service.catalog.find(family, field="family")
+    undone = serving.rollback(service.jobs.redis, family, steps)
+    if undone is None:
+        raise Conflict(f"nothing is promoted in {family} at {steps} steps", field="steps")
+    return undone
+
+
+def _find(service: Service, name: str, checkpoint: str) -> Family:
+    family = service.catalog.find(name)
+    if checkpoint not in family.cards:
+        raise no_such_checkpoint(family, checkpoint)
+    return family
+
+
+def _folder(service: Service, family: Family, checkpoint: str) -> Path:
+    artifact = family.artifacts.get(checkpoint)
+    return service.artifacts.folder(artifact) if artifact else family.path / checkpoint

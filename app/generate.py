@@ -45,7 +45,8 @@ async def generate(
     array may have up to 10,000 images, and `Location` tells how many are done.
     """
     asynchronous = prefers_async(prefer or [])
-    generation = _resolve(body, ",".join(accept or []), service, asynchronous=asynchronous)
+    # In a thread, since the catalogue may read the disk and asks Redis what jobs have changed.
+    generation = await asyncio.to_thread(_resolve, body, ",".join(accept or []), service, asynchronous=asynchronous)
     if asynchronous:
         await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
         response = await pending(Record(Status.QUEUED, generation), service)
@@ -111,6 +112,7 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
         id=uuid.uuid4().hex,
         model=family.name,
         checkpoint=checkpoint,
+        artifact=family.artifacts.get(checkpoint),
         steps=body.steps,
         n=body.n,
         seed=seed,

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 
-from app import families, generate, health, metrics, problems
+from app import classifiers, datasets, distill_jobs, families, generate, health, metrics, problems
 from app.body import BodyGuard
 from app.examples import ANY_OTHER_ERROR
 from app.observe import Observe
@@ -36,7 +36,7 @@ def create_app() -> FastAPI:
         responses=ANY_OTHER_ERROR,
         redoc_url=None,
     )
-    for module in (generate, families, health, metrics):
+    for module in (generate, families, distill_jobs, classifiers, datasets, health, metrics):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.

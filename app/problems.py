@@ -1,7 +1,7 @@
 """Every error answer: RFC 9457 problem+json, made in one place."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,11 +10,11 @@ import redis.exceptions
 from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from core.errors import FewstepError, InvalidRequest, MalformedRequest, Unavailable
-from core.generation import GenerateRequest
 from core.log import get_logger
 
 PROBLEM = "application/problem+json"
@@ -87,20 +87,40 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     if details[0]["type"] == "json_invalid":
         reason = details[0]["ctx"]["error"]
         return _ours(request, MalformedRequest(f"the body is not JSON: {reason} at character {details[0]['loc'][-1]}"))
-    errors = [_explain(detail) for detail in details]
+    fields = _fields_of_body(request)
+    errors = [_explain(detail, fields) for detail in details]
     first = errors[0]
     members = {key: value for key, value in first.items() if key == "allowed"}
     summary = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
     return _ours(request, InvalidRequest(summary, field=first["field"], errors=errors, **members))
 
 
-def _explain(detail: Mapping[str, Any]) -> dict[str, Any]:
+def _fields_of_body(request: Request) -> dict[str, Any]:
+    """Schema of each field of the body that the endpoint takes, of fields within fields under ``outer.inner``."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    if body is None:
+        return {}
+    schema = TypeAdapter(body.field_info.annotation).json_schema()
+    return dict(_flat(schema.get("properties", {}), schema.get("$defs", {})))
+
+
+def _flat(fields: Mapping[str, Any], definitions: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in fields.items():
+        yield outer + name, field
+        for option in (field, *field.get("anyOf", ())):
+            inner = definitions.get(option.get("$ref", "").rpartition("/")[2], {})
+            yield from _flat(inner.get("properties", {}), definitions, f"{outer}{name}.")
+
+
+def _explain(detail: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """One error of pydantic's as ``{field, detail, allowed}``; the schema says what is allowed."""
-    fields = GenerateRequest.model_json_schema()["properties"]
     location = [str(part) for part in detail["loc"]]
     name = ".".join(location[1:]) or location[0]
     if detail["type"] == "extra_forbidden":
-        return {"field": name, "detail": "there is no such field", "allowed": list(fields)}
+        outer = name.rpartition(".")[0]
+        prefix = f"{outer}." if outer else ""
+        siblings = [field.removeprefix(prefix) for field in fields if field.rpartition(".")[0] == outer]
+        return {"field": name, "detail": "there is no such field", "allowed": siblings}
     explained = {"field": name, "detail": detail["msg"][0].lower() + detail["msg"][1:]}
     if location[0] == "body" and name in fields:
         explained["allowed"] = {key: fields[name][key] for key in fields[name] if key not in ("description", "title")}

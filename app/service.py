@@ -12,14 +12,20 @@ from redis.asyncio import Redis
 from app.capacity import Capacity
 from app.catalog import Catalog
 from app.results import Results
+from core.artifacts import ArtifactStore
 from core.broker import make_celery
-from core.connections import connect_async
+from core.connections import connect, connect_async
+from core.jobs import JobStore
 from core.settings import Settings
 
 
 @dataclass(frozen=True)
 class Service:
-    """One for each process."""
+    """One for each process.
+
+    Attributes:
+        jobs: On a connection for threads: endpoints that use it are no coroutines.
+    """
 
     settings: Settings
     catalog: Catalog
@@ -27,6 +33,8 @@ class Service:
     results: Results
     celery: Celery
     capacity: Capacity
+    jobs: JobStore
+    artifacts: ArtifactStore
 
 
 @asynccontextmanager
@@ -34,10 +42,19 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything connected; Redis need not be there yet."""
     redis = connect_async(settings)
     async with redis, Results(redis) as results:
-        celery = make_celery(settings)
-        capacity = Capacity(redis, max_wait_s=settings.max_wait_s)
-        yield Service(settings, Catalog(settings.checkpoints), redis, results, celery, capacity)
-        celery.close()
+        with connect(settings, patient=False) as blocking:
+            celery = make_celery(settings)
+            yield Service(
+                settings,
+                Catalog(settings.families, blocking),
+                redis,
+                results,
+                celery,
+                Capacity(redis, max_wait_s=settings.max_wait_s),
+                JobStore(blocking),
+                ArtifactStore(settings.artifacts, cache=settings.var / "artifact-cache"),
+            )
+            celery.close()
 
 
 async def _service(request: Request) -> Service:  # were it not async, a thread would run it

@@ -89,10 +89,13 @@ class ArtifactStore:
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
-        with partial.open("wb") as file:
-            for chunk in self.read(key):
-                file.write(chunk)
-        partial.replace(target)
+        try:
+            with partial.open("wb") as file:
+                for chunk in self.read(key):
+                    file.write(chunk)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def read(self, key: str) -> Iterator[bytes]:
         """The content of a file, piece by piece.

@@ -196,10 +196,17 @@ def no_checkpoint(family: Family, num_steps: int, allowed: list[int]) -> Invalid
     )
 
 
-def no_family(name: str, allowed: list[str]) -> NotFound:
+def no_family(name: str, allowed: list[str], *, field: str = "model") -> NotFound:
     """The error for a family that does not exist."""
     listed = ", ".join(allowed) or "none"
-    return NotFound(f"there is no model {name!r}; there are {listed}", field="model", allowed=allowed)
+    return NotFound(f"there is no model {name!r}; there are {listed}", field=field, allowed=allowed)
+
+
+def no_such_checkpoint(family: Family, name: str, *, field: str = "checkpoint") -> NotFound:
+    """The error for a checkpoint that a family does not have."""
+    allowed = list(family.cards)
+    listed = ", ".join(allowed)
+    return NotFound(f"{family.name} has no checkpoint {name!r}; it has {listed}", field=field, allowed=allowed)
 
 
 def find_family(root: Path, name: str) -> Family:

@@ -68,6 +68,20 @@ class NotAcceptable(FewstepError):  # noqa: N818
     title = "Not acceptable"
 
 
+class Conflict(FewstepError):  # noqa: N818
+    """The request is sound, but not in the state that things are in."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Conflict"
+
+
+class TooMany(FewstepError):  # noqa: N818
+    """As much as may be asked for at once has been asked for already."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Too many"
+
+
 class Cancelled(FewstepError):  # noqa: N818
     """The generation was cancelled; its result, if it ever had one, is gone."""
 

@@ -103,10 +103,10 @@ class Generation(BaseModel):
     id: str
     model: str
     checkpoint: str
+    artifact: str | None = None
     steps: int
     n: int
     seed: int
-    artifact: str | None = None
     class_label: int | None = None
     format: ImageFormat
     layout: Layout

@@ -309,6 +309,11 @@ class JobStore:
         found: list[Any] = self.redis.zrange(_ALL, 0, -1, desc=True)
         return [text(job_id) for job_id in found]
 
+    def page(self, *, before: float, count: int) -> list[tuple[str, float]]:
+        """Jobs older than ``before`` (seconds since the epoch by Redis's clock), newest first, each with its time."""
+        found: Any = self.redis.zrevrangebyscore(_ALL, f"({before!r}", "-inf", start=0, num=count, withscores=True)
+        return [(text(job_id), float(created)) for job_id, created in found]
+
     def state(self, job_id: str) -> JobState | None:
         """Where a job stands; None if there is none."""
         found = self.redis.hget(_record(job_id), "state")
@@ -333,7 +338,7 @@ class JobStore:
         """Queue a failed or cancelled job again, to go on from its last state.
 
         Returns:
-            ``queued`` and its fence, ``full``, ``none`` (no such job) or the state that forbids it.
+            ``queued`` and its fence, from 1; ``full``, ``none`` (no such job) or the state that forbids it, and 0.
         """
         outcome, fence = self._run(_RETRY, job_id, [job_id, max_active])
         return text(outcome), int(fence)

@@ -1,0 +1,219 @@
+"""From what a client asks of ``/distill-jobs`` to a job that can be done, or the error that says why it cannot."""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+
+from asgi_correlation_id import correlation_id
+
+from app import memory
+from app.classifiers import read_classifiers
+from app.judges import pick_judge
+from app.service import Service
+from core import datasets
+from core.card import Card, CheckpointError, Family, no_such_checkpoint
+from core.classifier_card import ClassifierCard
+from core.datasets import DatasetFacts
+from core.distillation import SYNTHETIC, CheckpointRef, ClassifierRef, DistillJob, DistillRequest, plan_steps
+from core.errors import Conflict, InvalidRequest, NotFound
+from core.settings import Settings
+
+OF_CFD = ("classifier", "temperature", "dataset_weight", "entropy_share")
+
+
+def resolve(request: DistillRequest, service: Service) -> DistillJob:
+    """The request with everything decided.
+
+    Raises:
+        FewstepError: It cannot be done; the error names the field and what is allowed.
+    """
+    family, checkpoint = _teacher(request, service)
+    card = family.cards[checkpoint]
+    steps = _steps(request, card)
+    _refuse_sizes(request, steps, service.settings)
+    _refuse_memory(request, family, checkpoint, service)
+    classifiers, known = read_classifiers(service.settings), datasets.read(service.jobs.redis)
+    data = _data(request, card, known)
+    classifier = _classifier(request, family.name, card, classifiers, known[data] if data != SYNTHETIC else None)
+    chosen = classifiers[classifier.name] if classifier else None
+    judge = pick_judge(request, card, classifier=chosen, classifiers=classifiers, datasets=known)
+    job_id = uuid.uuid4().hex
+    return DistillJob(
+        id=job_id,
+        name=_name(request, service) or f"{family.name}-{job_id[:8]}",
+        request=request,
+        teacher=CheckpointRef(
+            family=family.name, checkpoint=checkpoint, artifact=family.artifacts.get(checkpoint), sha256=card.sha256
+        ),
+        steps=steps,
+        classifier=classifier,
+        data=data,
+        judge=judge,
+        created=time.time(),
+        request_id=correlation_id.get() or "",
+    )
+
+
+def _teacher(request: DistillRequest, service: Service) -> tuple[Family, str]:
+    name, _, checkpoint = request.teacher.partition("/")
+    family = service.catalog.find(name, field="teacher")
+    if not checkpoint:
+        raise InvalidRequest(
+            f"{name} is a family; name one of its checkpoints",
+            field="teacher",
+            allowed=[f"{name}/{one}" for one in family.cards],
+        )
+    if checkpoint not in family.cards:
+        raise no_such_checkpoint(family, checkpoint, field="teacher")
+    return family, checkpoint
+
+
+def _steps(request: DistillRequest, card: Card) -> tuple[int, ...]:
+    given, convert = request.from_steps, card.prediction_type == "epsilon"
+    if card.num_steps % given:
+        divisors = [steps for steps in range(1, card.num_steps + 1) if card.num_steps % steps == 0]
+        raise InvalidRequest(
+            f"the teacher has {card.num_steps} steps, and {given} is no divisor of that",
+            field="from_steps",
+            allowed=divisors,
+        )
+    steps = plan_steps(given, request.to_steps, convert=convert)
+    if steps is None:
+        halved = [
+            half
+            for half in (given >> power for power in range(12))
+            if half and plan_steps(given, half, convert=convert)
+        ]
+        raise InvalidRequest(
+            f"halving {given} steps again and again does not give {request.to_steps}", field="to_steps", allowed=halved
+        )
+    return steps
+
+
+def _refuse_sizes(request: DistillRequest, steps: tuple[int, ...], settings: Settings) -> None:
+    # Rounds of two steps and one are twice as long.
+    iterations = settings.max_job_iterations // (2 if steps[-1] <= 2 else 1)
+    if request.iterations > iterations:
+        raise InvalidRequest(
+            f"iterations may be at most {iterations}", field="iterations", allowed={"minimum": 1, "maximum": iterations}
+        )
+    samples = settings.max_job_samples
+    if request.evaluate and request.evaluate.samples > samples:
+        raise InvalidRequest(
+            f"students may be judged by at most {samples} samples",
+            field="evaluate.samples",
+            allowed={"minimum": 4, "maximum": samples},
+        )
+
+
+def _refuse_memory(request: DistillRequest, family: Family, checkpoint: str, service: Service) -> None:
+    card, limit = family.cards[checkpoint], service.settings.max_job_memory_bytes
+    each = memory.image_bytes(_unet(family, checkpoint, service), card.image_shape)
+    least = memory.weight_bytes(card.parameters)
+    size = least + each * request.batch_size
+    if size <= limit:
+        return
+    words = f"takes about {memory.in_words(size)} of memory, and a job may take {memory.in_words(limit)}"
+    most = (limit - least) // each
+    if most < 1:
+        raise InvalidRequest(f"a network of {card.parameters} weights {words}", field="teacher")
+    raise InvalidRequest(
+        f"a batch of {request.batch_size} {words}", field="batch_size", allowed={"minimum": 1, "maximum": most}
+    )
+
+
+def _unet(family: Family, checkpoint: str, service: Service) -> dict[str, object]:
+    """The configuration of a checkpoint's network."""
+    part, artifact = "unet/config.json", family.artifacts.get(checkpoint)
+    try:
+        if artifact:
+            content = b"".join(service.artifacts.read(f"{artifact}/{part}"))
+        else:
+            content = (family.path / checkpoint / part).read_bytes()
+        return dict(json.loads(content))
+    except (OSError, NotFound, ValueError) as error:
+        raise CheckpointError(f"{family.name}/{checkpoint}: no readable {part} ({error})", field="teacher") from error
+
+
+def _data(request: DistillRequest, card: Card, known: Mapping[str, DatasetFacts]) -> str:
+    """Name of the data to train on."""
+    if request.data is None:
+        same = [name for name, facts in known.items() if card.data_fingerprint == facts.fingerprint is not None]
+        return next((name for name in same if _misfit(known[name], card) is None), SYNTHETIC)
+    if request.data == SYNTHETIC:
+        return SYNTHETIC
+    fitting = [SYNTHETIC, *(name for name, facts in known.items() if _misfit(facts, card) is None)]
+    if request.data not in known:
+        raise InvalidRequest(
+            f"there is no data set {request.data!r}; there are {', '.join([SYNTHETIC, *known])}",
+            field="data",
+            allowed=fitting,
+        )
+    if misfit := _misfit(known[request.data], card):
+        raise InvalidRequest(f"{request.data}: {misfit}", field="data", allowed=fitting)
+    return request.data
+
+
+def _misfit(facts: DatasetFacts, card: Card) -> str | None:
+    """Why a data set is not for a teacher, if it is not."""
+    if facts.error:
+        return facts.error
+    if facts.image_shape != card.image_shape:
+        return f"its images are of {_shape(facts.image_shape)}, the teacher makes {_shape(card.image_shape)}"
+    if card.num_classes is not None and facts.num_classes != card.num_classes:
+        return f"it has {facts.num_classes or 'no'} classes, the teacher {card.num_classes}"
+    return None
+
+
+def _classifier(
+    request: DistillRequest,
+    family: str,
+    card: Card,
+    classifiers: Mapping[str, ClassifierCard],
+    data: DatasetFacts | None,
+) -> ClassifierRef | None:
+    """What is distilled through; ``data`` is None for synthetic ones."""
+    if request.method == "pd":
+        for field in OF_CFD:
+            if getattr(request, field) is not None:
+                raise InvalidRequest(f"pd has no use for {field}; it belongs to cfd", field=field)
+        return None
+    name = request.classifier or f"{family}/classifier"
+    fitting = [name for name, one in classifiers.items() if one.image_shape == card.image_shape]
+    if name not in classifiers:
+        listed = ", ".join(classifiers) or "none"
+        asked = "" if request.classifier else "cfd distils through a classifier; name one: "
+        raise InvalidRequest(
+            f"{asked}there is no classifier {name!r}; there are {listed}", field="classifier", allowed=fitting
+        )
+    chosen = classifiers[name]
+    if chosen.image_shape != card.image_shape:
+        raise InvalidRequest(
+            f"{name} takes images of {_shape(chosen.image_shape)}, the teacher makes {_shape(card.image_shape)}",
+            field="classifier",
+            allowed=fitting,
+        )
+    fingerprint = data.fingerprint if data else card.data_fingerprint
+    if request.dataset_weight and chosen.data_fingerprint != fingerprint:
+        raise InvalidRequest(
+            f"with a dataset_weight above 0 the classifier must know the classes of the data; {name} was trained on "
+            f"other data ({chosen.data})",
+            field="dataset_weight",
+            allowed={"maximum": 0},
+        )
+    return ClassifierRef(name=name, sha256=chosen.sha256)
+
+
+def _name(request: DistillRequest, service: Service) -> str | None:
+    """The name that was asked for. That no other job has it is for the store to see, in one step with taking it."""
+    name = request.name
+    if name and (
+        name in service.catalog.families() or any((root / name).exists() for root in service.settings.families)
+    ):
+        raise Conflict(f"there is a family {name!r} already", field="name")
+    return name
+
+
+def _shape(shape: tuple[int, int, int] | None) -> str:
+    return "unknown shape" if shape is None else "x".join(map(str, shape))

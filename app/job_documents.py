@@ -1,0 +1,136 @@
+"""What a distillation job looks like over HTTP."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from core.distillation import CheckpointRef, ClassifierRef, DistillRequest, Judge, RoundResult
+from core.jobs import ENDED, JobRecord, JobState
+
+PATH = "/distill-jobs"
+
+
+class Round(BaseModel):
+    """A finished round."""
+
+    k: Annotated[int, Field(description="From 1")]
+    steps: Annotated[int, Field(description="Of its student")]
+    checkpoint: Annotated[str, Field(description="As which it serves once the job has succeeded")]
+    samples: Annotated[str, Field(description="Path of a picture of samples")]
+    metrics: Annotated[dict[str, Any] | None, Field(description="As `fewstep evaluate` has them; null: not judged")]
+    promote: Annotated[bool, Field(description="Whether it takes its place in the teacher's family with success")]
+    rival: Annotated[str | None, Field(description="The checkpoint that it was compared with there")]
+    rival_frechet_distance: float | None
+
+
+class JobSummary(BaseModel):
+    """A job as the list shows it."""
+
+    id: str
+    name: Annotated[str, Field(description="Family that the students serve as")]
+    state: JobState
+    teacher: CheckpointRef
+    steps: Annotated[tuple[int, ...], Field(description="Of the student of each round")]
+    round: Annotated[int, Field(description="The round under way, or the last one, from 1")]
+    rounds: Annotated[int, Field(description="Number of rounds")]
+    iteration: Annotated[int, Field(description="Iterations of that round that are done")]
+    iterations: Annotated[int, Field(description="Iterations of that round")]
+    loss: Annotated[float | None, Field(description="The last one told of")]
+    iterations_per_second: float | None
+    eta_s: Annotated[float | None, Field(description="Seconds of training until all rounds are done; null: unknown")]
+    attempts: Annotated[int, Field(description="Slices of training begun")]
+    created: Annotated[float, Field(description="Seconds since the epoch, as all times")]
+    started: float | None
+    updated: float
+    ended: float | None
+    error: Annotated[dict[str, Any] | None, Field(description="The problem of a failed job")]
+    links: dict[str, str]
+
+
+class JobResponse(JobSummary):
+    """All that is known of a job."""
+
+    request: Annotated[DistillRequest, Field(description="As it was sent, with defaults")]
+    classifier: ClassifierRef | None
+    data: Annotated[str, Field(description="What it trains on")]
+    judge: Annotated[Judge | None, Field(description="What the students are judged by; null: they are not")]
+    history: Annotated[list[tuple[int, float]], Field(description="Iteration over all rounds, and loss")]
+    finished: Annotated[list[Round], Field(description="Rounds that are done")]
+
+
+class JobsResponse(BaseModel):
+    """A page of jobs."""
+
+    jobs: list[JobSummary]
+    next: Annotated[str | None, Field(description="Path of the page after this one; null: it is the last")]
+
+
+def summary_of(record: JobRecord) -> JobSummary:
+    """A job in short."""
+    return JobSummary.model_validate(_facts(record))
+
+
+def document_of(record: JobRecord) -> JobResponse:
+    """A job in full."""
+    job = record.job
+    return JobResponse.model_validate(
+        {
+            **_facts(record),
+            "request": job.request,
+            "classifier": job.classifier,
+            "data": job.data,
+            "judge": job.judge,
+            "history": record.history,
+            "finished": [_round(job.id, k, one) for k, one in enumerate(record.rounds, 1)],
+        }
+    )
+
+
+def _facts(record: JobRecord) -> dict[str, Any]:
+    job = record.job
+    index = min(record.round, len(job.steps) - 1)
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": record.state,
+        "teacher": job.teacher,
+        "steps": job.steps,
+        "round": index + 1,
+        "rounds": len(job.steps),
+        "iteration": record.iteration if index == record.round else job.iterations_of(index),
+        "iterations": job.iterations_of(index),
+        "loss": record.loss,
+        "iterations_per_second": record.rate,
+        "eta_s": _eta_s(record),
+        "attempts": record.attempts,
+        "created": job.created,
+        "started": record.started,
+        "updated": record.updated,
+        "ended": record.ended,
+        "error": record.error,
+        "links": dict(_links(record)),
+    }
+
+
+def _eta_s(record: JobRecord) -> float | None:
+    if record.state in ENDED or not record.rate:
+        return None
+    left = sum(record.job.iterations_of(index) for index in range(record.round, len(record.job.steps)))
+    return max(0, left - record.iteration) / record.rate
+
+
+def _links(record: JobRecord) -> Iterator[tuple[str, str]]:
+    """What can be done next."""
+    path = f"{PATH}/{record.job.id}"
+    yield "self", path
+    yield "events", f"{path}/events"
+    if record.state not in ENDED:
+        yield "cancel", f"{path}/cancel"
+    if record.state in (JobState.FAILED, JobState.CANCELLED):
+        yield "retry", f"{path}/retry"
+
+
+def _round(job_id: str, k: int, result: RoundResult) -> dict[str, Any]:
+    facts = result.model_dump(exclude={"artifact"})
+    return {**facts, "k": k, "samples": f"{PATH}/{job_id}/rounds/{k}/samples.png"}

@@ -1,0 +1,134 @@
+"""An API over real Redis, without workers, with families, classifiers and data sets to distil."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from core import datasets, serving
+from core.datasets import DatasetFacts
+from core.jobs import JobStore
+from tests.processes import Process, RedisServer, free_port, wait_until
+
+FINGERPRINT = 64 * "f"
+"""Of the data set ``pictures``, which the teacher, its classifier and its judge know."""
+SHAPE = (3, 8, 8)
+MAX_ACTIVE_JOBS = 30
+DATASETS = [
+    DatasetFacts(name="pictures", image_shape=SHAPE, images=9, num_classes=None, fingerprint=FINGERPRINT),
+    DatasetFacts(name="labelled", image_shape=SHAPE, images=9, num_classes=3, fingerprint=64 * "e"),
+    DatasetFacts(name="broken", error="the archive is damaged"),
+]
+
+
+class Api:
+    """Two API processes on one Redis, and what belongs to them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.redis_server = RedisServer(folder)
+        self.redis = Redis.from_url(self.redis_server.url)
+        self.jobs = JobStore(self.redis)
+        environment = {
+            "FEWSTEP_REDIS_URL": self.redis_server.url,
+            "FEWSTEP_VAR": str(folder),
+            "FEWSTEP_CHECKPOINTS": str(folder / "checkpoints"),
+            "FEWSTEP_LOG_FORMAT": "json",
+            "FEWSTEP_MAX_ACTIVE_JOBS": str(MAX_ACTIVE_JOBS),
+        }
+        ports = [free_port(), free_port()]
+        self._processes = [
+            Process("app", environment=environment | {"FEWSTEP_PORT": str(port)}, log=folder / f"api-{port}.log")
+            for port in ports
+        ]
+        self.client, self.other = (httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) for port in ports)
+        for client in (self.client, self.other):
+            wait_until(lambda client=client: self._answers(client), what="API answering")
+
+    def artifact(self, key: str) -> Path:
+        """Where the artifact of a key is."""
+        return self.folder / "artifacts" / key
+
+    def clear(self) -> None:
+        """Forget all jobs; the version goes on, as it does in a Redis that loses nothing."""
+        self.redis.flushall()
+        self.redis.set(serving.VERSION, time.time_ns())
+        datasets.tell(self.redis, DATASETS)
+
+    def close(self) -> None:
+        """End everything, Redis last."""
+        for client in (self.client, self.other):
+            client.close()
+        for process in self._processes:
+            process.stop()
+        self.redis.close()
+        self.redis_server.stop()
+
+    def _answers(self, client: httpx.Client) -> bool:
+        assert all(process.alive for process in self._processes), self._processes[0].log.read_text()
+        try:
+            return client.get("/livez").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="session")
+def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, conditional_family: Path) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("api")
+    checkpoints, teachers = folder / "checkpoints", folder / "teachers"
+    shutil.copytree(tiny_family, checkpoints / "digits")
+    judge = {"extractor_sha256": 64 * "2", "data": "pictures", "data_fingerprint": FINGERPRINT, "num_steps": 8}
+    _change(checkpoints / "digits" / "teacher", data_fingerprint=FINGERPRINT, metrics={"evaluations": [judge]})
+    shutil.copytree(conditional_family, checkpoints / "classes")
+    for name, changes in {"noise": {"prediction_type": "epsilon"}, "huge": {"parameters": 10**10}}.items():
+        shutil.copytree(tiny_family / "8-step", teachers / name / "8-step")
+        _change(teachers / name / "8-step", **changes)
+    shutil.copytree(tiny_family, teachers / "digits")  # hidden by the first one
+    _write_classifier(checkpoints / "digits" / "classifier", sha256=64 * "1")
+    _write_classifier(checkpoints / "digits" / "judge", sha256=64 * "2", architecture="densenet-small")
+    _write_classifier(folder / "classifiers" / "twin", sha256=64 * "3", architecture="densenet-small")
+    _write_classifier(folder / "classifiers" / "grey", sha256=64 * "4", image_shape=(1, 8, 8))
+    _write_classifier(folder / "classifiers" / "stranger", sha256=64 * "5", data_fingerprint=64 * "0")
+    (folder / "classifiers" / "damaged").mkdir()
+    (folder / "classifiers" / "damaged" / "classifier.json").write_text("{")
+    running = Api(folder)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def api(_running: Api) -> Api:
+    """The API, without any job."""
+    _running.clear()
+    return _running
+
+
+def _change(checkpoint: Path, **changes: Any) -> None:  # noqa: ANN401
+    card = checkpoint / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+
+
+def _write_classifier(folder: Path, **changes: Any) -> None:  # noqa: ANN401
+    """The card of a classifier; the API reads no more of it."""
+    facts = {
+        "fewstep_version": "0",
+        "architecture": "resnet-small",
+        "image_shape": SHAPE,
+        "num_classes": 3,
+        "num_features": 4,
+        "parameters": 10,
+        "accuracy": 0.9,
+        "test_images": 9,
+        "data": "pictures",
+        "data_fingerprint": FINGERPRINT,
+    }
+    folder.mkdir(parents=True)
+    (folder / "classifier.json").write_text(json.dumps(facts | changes))

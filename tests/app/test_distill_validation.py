@@ -1,0 +1,147 @@
+"""What is asked of ``/distill-jobs`` and cannot be done is refused before anything is queued."""
+
+from typing import Any
+
+import pytest
+
+from tests.app.conftest import MAX_ACTIVE_JOBS, Api
+from tests.jobs import make_job
+from tests.problems import problem
+
+PATH = "/distill-jobs"
+TEACHER = "digits/teacher"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "allowed"),
+    [
+        # Of the schema.
+        ({"teacher": None}, 422, "teacher", {"type": "string"}),
+        ({"method": "gan"}, 422, "method", {"enum": ["cfd", "pd"]}),
+        ({"from_steps": 0}, 422, "from_steps", {"minimum": 1}),
+        ({"to_steps": "1"}, 422, "to_steps", {"maximum": 512}),
+        ({"iterations": 0}, 422, "iterations", {"minimum": 1}),
+        ({"batch_size": 0}, 422, "batch_size", {"minimum": 1}),
+        ({"learning_rate": 0}, 422, "learning_rate", {"exclusiveMinimum": 0}),
+        ({"temperature": 0}, 422, "temperature", {}),
+        ({"entropy_share": 2}, 422, "entropy_share", {}),
+        ({"seed": -1}, 422, "seed", {"minimum": 0}),
+        ({"name": "Mine!"}, 422, "name", {}),
+        ({"name": "../mine"}, 422, "name", {}),
+        ({"promote": "often"}, 422, "promote", {"default": "never"}),
+        ({"evaluate": {"samples": 3}}, 422, "evaluate.samples", {"minimum": 4}),
+        ({"evaluate": {"images": 3}}, 422, "evaluate.images", ["samples"]),
+        ({"steps": 4}, 422, "steps", None),
+        # Of the teacher.
+        ({"teacher": "cats/teacher"}, 404, "teacher", ["classes", "digits", "huge", "noise"]),
+        ({"teacher": "digits/cats"}, 404, "teacher", ["teacher", "8-step", "4-step", "2-step", "1-step"]),
+        ({"teacher": "digits/../digits/teacher"}, 404, "teacher", None),
+        (
+            {"teacher": "classes"},
+            422,
+            "teacher",
+            ["classes/2-step", "classes/1-step"],
+        ),
+        ({"from_steps": 3}, 422, "from_steps", [2**power for power in range(11)]),
+        ({"teacher": "digits/4-step"}, 422, "from_steps", [1, 2, 4]),
+        ({"to_steps": 3}, 422, "to_steps", [4, 2, 1]),
+        ({"to_steps": 8}, 422, "to_steps", [4, 2, 1]),
+        ({"to_steps": 16}, 422, "to_steps", [4, 2, 1]),
+        ({"from_steps": 1}, 422, "to_steps", []),
+        ({"teacher": "noise/8-step", "to_steps": 16, "method": "pd"}, 422, "to_steps", [8, 4, 2, 1]),
+        # Of the method.
+        ({"method": "pd", "classifier": "digits/classifier"}, 422, "classifier", None),
+        ({"method": "pd", "temperature": 0.9}, 422, "temperature", None),
+        ({"method": "pd", "dataset_weight": 0}, 422, "dataset_weight", None),
+        ({"method": "pd", "entropy_share": 0.5}, 422, "entropy_share", None),
+        ({"classifier": "cats"}, 422, "classifier", ["digits/classifier", "digits/judge", "stranger", "twin"]),
+        ({"classifier": "damaged"}, 422, "classifier", None),
+        ({"classifier": "grey"}, 422, "classifier", ["digits/classifier", "digits/judge", "stranger", "twin"]),
+        ({"teacher": "noise/8-step"}, 422, "classifier", ["digits/classifier", "digits/judge", "stranger", "twin"]),
+        ({"classifier": "stranger", "dataset_weight": 0.1}, 422, "dataset_weight", {"maximum": 0}),
+        (
+            {"classifier": "stranger", "dataset_weight": 0.1, "data": "synthetic"},
+            422,
+            "dataset_weight",
+            {"maximum": 0},
+        ),
+        ({"dataset_weight": 0.1, "data": "labelled"}, 422, "dataset_weight", {"maximum": 0}),
+        # Of the data.
+        ({"data": "cats"}, 422, "data", ["synthetic", "labelled", "pictures"]),
+        ({"data": "broken"}, 422, "data", ["synthetic", "labelled", "pictures"]),
+        ({"data": "digits"}, 422, "data", ["synthetic", "labelled", "pictures"]),
+        (
+            {"teacher": "classes/2-step", "from_steps": 2, "method": "pd", "data": "pictures"},
+            422,
+            "data",
+            ["synthetic", "labelled"],
+        ),
+        # Of sizes.
+        ({"iterations": 50_001}, 422, "iterations", {"minimum": 1, "maximum": 50_000}),
+        ({"to_steps": 4, "iterations": 100_001}, 422, "iterations", {"minimum": 1, "maximum": 100_000}),
+        ({"evaluate": {"samples": 50_001}}, 422, "evaluate.samples", {"minimum": 4, "maximum": 50_000}),
+        ({"batch_size": 10**9}, 422, "batch_size", {"minimum": 1}),
+        ({"batch_size": 10**30}, 422, "batch_size", {"minimum": 1}),
+        ({"teacher": "huge/8-step", "method": "pd"}, 422, "teacher", None),
+        # Of promotion.
+        ({"promote": "if_better", "evaluate": None}, 422, "promote", ["never", "always"]),
+        ({"promote": "if_better", "teacher": "digits/8-step"}, 422, "promote", ["never", "always"]),
+        ({"promote": "if_better", "classifier": "digits/judge"}, 422, "classifier", None),
+        ({"promote": "if_better", "classifier": "twin"}, 422, "classifier", None),
+        # Of names.
+        ({"name": "digits"}, 409, "name", None),
+        ({"name": "noise"}, 409, "name", None),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_refused(
+    api: Api, body: dict[str, Any], status: int, field: str, allowed: object
+) -> None:
+    document = problem(api.client.post(PATH, json={"teacher": TEACHER} | body), status)
+    assert document["field"] == field, document
+    assert document["detail"]
+    if isinstance(allowed, dict):
+        assert allowed.items() <= document["allowed"].items()
+    elif allowed is not None:
+        assert document["allowed"] == allowed
+    assert api.jobs.ids() == []
+    assert api.redis.llen("fewstep:distillation") == 0
+
+
+def test_the_estimated_memory_is_said(api: Api) -> None:
+    document = problem(api.client.post(PATH, json={"teacher": TEACHER, "batch_size": 10**6}), 422)
+    assert "GiB" in document["detail"]
+    most = document["allowed"]["maximum"]
+    assert api.client.post(PATH, json={"teacher": TEACHER, "batch_size": most}).status_code == 202
+    problem(api.client.post(PATH, json={"teacher": TEACHER, "batch_size": most + 1}), 422)
+
+
+def test_a_judge_whose_data_are_gone_judges_nobody(api: Api) -> None:
+    api.redis.hdel("fewstep:datasets", "pictures")
+    assert problem(api.client.post(PATH, json={"teacher": TEACHER, "promote": "if_better"}), 422)["field"] == "promote"
+    assert api.client.post(PATH, json={"teacher": TEACHER}).json()["judge"] is None
+
+
+def test_a_name_belongs_to_one_job(api: Api) -> None:
+    assert api.client.post(PATH, json={"teacher": TEACHER, "name": "mine"}).status_code == 202
+    assert problem(api.client.post(PATH, json={"teacher": TEACHER, "name": "mine"}), 409)["field"] == "name"
+    assert len(api.jobs.ids()) == 1
+
+
+def test_too_many_jobs(api: Api) -> None:
+    for _ in range(MAX_ACTIVE_JOBS):
+        api.jobs.create(make_job(), max_active=MAX_ACTIVE_JOBS)
+    response = api.client.post(PATH, json={"teacher": TEACHER})
+    assert problem(response, 429)["allowed"] == {"maximum": MAX_ACTIVE_JOBS}
+    assert int(response.headers["retry-after"]) > 0
+
+
+def test_a_request_without_a_body(api: Api) -> None:
+    problem(api.client.post(PATH), 422)
+
+
+@pytest.mark.parametrize("key", ["", "a b", 201 * "k", "é".encode("latin-1")])
+def test_a_key_that_is_none(api: Api, key: str | bytes) -> None:
+    response = api.client.post(PATH, json={"teacher": TEACHER}, headers={"Idempotency-Key": key})
+    assert problem(response, 422)["field"] == "Idempotency-Key"
+    assert api.jobs.ids() == []

@@ -1,0 +1,291 @@
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from core import serving
+from core.connections import connect
+from core.distillation import DistillJob
+from core.jobs import MAX_ATTEMPTS, JobState, JobStore
+from core.settings import Settings
+from tests.jobs import made_by, make_job, promotion_of, round_of
+
+TTL_S = 100
+
+
+@pytest.fixture
+def store(redis_settings: Settings) -> Iterator[JobStore]:
+    with connect(redis_settings) as redis:
+        yield JobStore(redis)
+
+
+def create(store: JobStore, **changes: object) -> DistillJob:
+    job = make_job(**changes)
+    assert store.create(job, max_active=100) == ("created", job.id)
+    return job
+
+
+def acquire(store: JobStore, job: DistillJob, fence: int = 0, *, lease_s: float = 60) -> int:
+    taken = store.acquire(job.id, fence, "w1", lease_s=lease_s, ttl_s=TTL_S)
+    assert taken is not None
+    return taken
+
+
+def succeed(store: JobStore, job: DistillJob, *, promote: dict[str, int] | None = None) -> None:
+    """Let it end well, with its students in force at ``family/steps``."""
+    promotions = {where: promotion_of(job, steps) for where, steps in (promote or {}).items()}
+    fence = acquire(store, job)
+    assert store.end(job.id, fence, JobState.SUCCEEDED, ttl_s=TTL_S, made=made_by(job), promotions=promotions)
+
+
+def fail(store: JobStore, job: DistillJob) -> None:
+    assert store.end(job.id, acquire(store, job), JobState.FAILED, ttl_s=TTL_S, problem={"detail": "no"})
+
+
+def kinds(store: JobStore, job: DistillJob) -> list[tuple[str, str]]:
+    return [(event.kind, event.data) for event in store.events(job.id)]
+
+
+def test_a_new_job_waits(store: JobStore) -> None:
+    job = create(store)
+    record = store.read(job.id)
+    assert record is not None
+    assert record.job == job
+    assert (record.state, record.fence, record.attempts, record.started) == (JobState.QUEUED, 0, 0, None)
+    assert store.ids() == [job.id]
+    assert [one.job for one in store.active()] == [job]
+    assert store.named(job.name) == job.id
+    assert kinds(store, job) == [("state", '{"state":"queued"}')]
+    assert store.read("nobody") is None
+    assert store.state("nobody") is None
+
+
+def test_twenty_at_once_with_one_key_are_one_job(store: JobStore) -> None:
+    jobs = [make_job() for _ in range(20)]
+
+    def attempt(job: DistillJob) -> tuple[str, str]:
+        return store.create(job, max_active=100, key="k", fingerprint="f", ttl_s=TTL_S)
+
+    with ThreadPoolExecutor(20) as threads:
+        outcomes = list(threads.map(attempt, jobs))
+    assert sorted(outcome for outcome, _ in outcomes) == ["created"] + 19 * ["same"]
+    assert store.ids() == [outcomes[0][1]]
+    assert {found for _, found in outcomes} == set(store.ids())
+    assert store.known("k") == ("f", store.ids()[0])
+    assert store.create(make_job(), max_active=100, key="k", fingerprint="g", ttl_s=1) == ("other", store.ids()[0])
+
+
+def test_a_key_is_forgotten(store: JobStore) -> None:
+    store.create(make_job(), max_active=100, key="k", fingerprint="f", ttl_s=0.05)
+    time.sleep(0.1)
+    assert store.known("k") is None
+
+
+def test_a_name_and_the_number_of_jobs_are_limited(store: JobStore) -> None:
+    job = create(store)
+    assert store.create(make_job(name=job.name), max_active=100) == ("name", job.name)
+    assert store.create(make_job(), max_active=1)[0] == "full"
+    assert store.ids() == [job.id]
+    fail(store, job)
+    assert store.create(make_job(), max_active=1)[0] == "created"
+    assert store.retry(job.id, max_active=1) == ("full", 0)
+
+
+def test_pages_are_in_the_order_of_age(store: JobStore) -> None:
+    jobs = [create(store) for _ in range(5)]
+    newest = [job.id for job in reversed(jobs)]
+    assert store.ids() == newest
+    page = store.page(before=float("inf"), count=2)
+    assert [job_id for job_id, _ in page] == newest[:2]
+    assert [job_id for job_id, _ in store.page(before=page[-1][1], count=9)] == newest[2:]
+
+
+def test_a_slice_tells_how_far_it_is(store: JobStore) -> None:
+    job = create(store)
+    fence = acquire(store, job)
+    assert fence == 1
+    progress = {"round": 1, "iteration": 7, "loss": 0.5, "rate": 2.0, "history": [(7, 0.5)], "failures": 0}
+    rounds = [round_of(job, 2).model_dump()]
+    told = store.tell(job.id, fence, lease_s=60, kind="progress", data={"iteration": 7}, rounds=rounds, **progress)
+    assert told is JobState.RUNNING
+    record = store.read(job.id)
+    assert record is not None
+    assert (record.round, record.iteration, record.loss, record.rate) == (1, 7, 0.5, 2.0)
+    assert (record.history, record.rounds, record.worker) == ([[7, 0.5]], [round_of(job, 2)], "w1")
+    assert record.lease > time.time()
+    assert kinds(store, job)[-1] == ("progress", '{"iteration": 7}')
+
+
+def test_only_one_has_a_slice(store: JobStore) -> None:
+    job = create(store)
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda i: store.acquire(job.id, 0, f"w{i}", lease_s=60, ttl_s=TTL_S), range(8)))
+    assert [fence for fence in taken if fence is not None] == [1]
+    assert store.acquire(job.id, 1, "w9", lease_s=60, ttl_s=TTL_S) is None  # in other hands
+    assert store.release(job.id, 1)
+    assert store.acquire(job.id, 0, "w9", lease_s=60, ttl_s=TTL_S) is None  # a message that comes twice
+    assert store.acquire(job.id, 1, "w9", lease_s=60, ttl_s=TTL_S) == 2
+
+
+def test_who_has_lost_its_slice_changes_nothing(store: JobStore) -> None:
+    job = create(store)
+    stale = acquire(store, job, lease_s=0.05)
+    time.sleep(0.1)
+    fence = acquire(store, job, stale)
+    before = store.read(job.id), kinds(store, job)
+    assert store.tell(job.id, stale, lease_s=60, kind="progress", iteration=99) is None
+    assert not store.release(job.id, stale)
+    assert not store.end(job.id, stale, JobState.SUCCEEDED, ttl_s=TTL_S, made=made_by(job))
+    assert not store.end(job.id, stale, JobState.FAILED, ttl_s=TTL_S, problem={})
+    assert (store.read(job.id), kinds(store, job)) == before
+    assert serving.read(store.redis) == serving.Serving()
+    assert store.tell(job.id, fence, lease_s=60) is JobState.RUNNING
+
+
+def test_success_serves_in_the_same_step(store: JobStore) -> None:
+    job = create(store)
+    succeed(store, job, promote={"digits/2": 2})
+    record = store.read(job.id)
+    assert record is not None
+    assert (record.state, record.lease, record.error) == (JobState.SUCCEEDED, 0, None)
+    assert record.ended is not None
+    assert store.active() == []
+    now = serving.read(store.redis)
+    assert now.version == 1
+    assert set(now.made) == {(job.name, "2-step"), (job.name, "1-step")}
+    assert now.promoted == {("digits", 2): [promotion_of(job, 2)]}
+    assert 0 < store.redis.ttl(f"fewstep:jobs:events:{job.id}") <= TTL_S
+
+
+def test_promotions_stack(store: JobStore) -> None:
+    first, second = create(store), create(store)
+    succeed(store, first, promote={"digits/2": 2})
+    succeed(store, second, promote={"digits/2": 2, "digits/1": 1})
+    assert serving.read(store.redis).promoted == {
+        ("digits", 2): [promotion_of(first, 2), promotion_of(second, 2)],
+        ("digits", 1): [promotion_of(second, 1)],
+    }
+
+
+def test_cancelling_in_each_state(store: JobStore) -> None:
+    waiting, idle, busy, done = (create(store) for _ in range(4))
+    assert store.cancel(waiting.id, ttl_s=TTL_S) is JobState.CANCELLED
+    assert store.acquire(waiting.id, 0, "w1", lease_s=60, ttl_s=TTL_S) is None
+
+    store.release(idle.id, acquire(store, idle))  # between two slices
+    assert store.cancel(idle.id, ttl_s=TTL_S) is JobState.CANCELLED
+
+    fence = acquire(store, busy)
+    assert store.cancel(busy.id, ttl_s=TTL_S) is JobState.CANCELLING
+    assert store.cancel(busy.id, ttl_s=TTL_S) is JobState.CANCELLING
+    assert store.tell(busy.id, fence, lease_s=60, iteration=8) is JobState.CANCELLING
+    assert not store.end(busy.id, fence, JobState.SUCCEEDED, ttl_s=TTL_S, made=made_by(busy))
+    assert store.end(busy.id, fence, JobState.CANCELLED, ttl_s=TTL_S)
+    assert [state for kind, state in kinds(store, busy)][-2:] == ['{"state":"cancelling"}', '{"state":"cancelled"}']
+
+    succeed(store, done)
+    assert store.cancel(done.id, ttl_s=TTL_S) is JobState.SUCCEEDED
+    assert store.cancel("nobody", ttl_s=TTL_S) is None
+
+
+def test_a_cancelled_job_whose_worker_died_ends_with_the_next_message(store: JobStore) -> None:
+    job = create(store)
+    fence = acquire(store, job, lease_s=0.05)
+    assert store.cancel(job.id, ttl_s=TTL_S) is JobState.CANCELLING
+    time.sleep(0.1)
+    assert store.acquire(job.id, fence, "w2", lease_s=60, ttl_s=TTL_S) is None
+    assert store.state(job.id) is JobState.CANCELLED
+
+
+def test_a_failed_job_is_taken_up_again(store: JobStore) -> None:
+    job = create(store)
+    fail(store, job)
+    record = store.read(job.id)
+    assert record is not None
+    assert (record.state, record.error) == (JobState.FAILED, {"detail": "no"})
+    assert store.retry(job.id, max_active=9) == ("queued", 2)
+    record = store.read(job.id)
+    assert record is not None
+    assert (record.state, record.error, record.ended) == (JobState.QUEUED, None, None)
+    assert store.redis.ttl(f"fewstep:jobs:events:{job.id}") == -1
+    assert store.acquire(job.id, 1, "w1", lease_s=60, ttl_s=TTL_S) is None  # a message from before
+    assert acquire(store, job, 2) == 3
+    assert store.retry(job.id, max_active=9) == ("running", 0)
+    assert store.retry("nobody", max_active=9) == ("none", 0)
+
+
+def test_what_is_deleted_is_gone_with_its_name(store: JobStore) -> None:
+    job, other = create(store), create(store, name="mine-x")
+    assert store.delete(job.id, job.name) == ("queued", "")
+    succeed(store, job)
+    succeed(store, other)
+    assert store.delete(job.id, job.name) == ("deleted", "")
+    assert store.delete(job.id, job.name) == ("none", "")
+    assert store.read(job.id) is None
+    assert store.events(job.id) == []
+    assert store.ids() == [other.id]
+    assert store.named(job.name) is None
+    now = serving.read(store.redis)
+    assert now.version == 3
+    assert {family for family, _ in now.made} == {"mine-x"}
+
+
+def test_what_serves_is_not_deleted_and_what_it_replaced_can_be(store: JobStore) -> None:
+    first, second = create(store), create(store)
+    succeed(store, first, promote={"digits/2": 2})
+    assert store.delete(first.id, first.name) == ("serves", "digits/2")
+    succeed(store, second, promote={"digits/2": 2})
+    assert store.delete(second.id, second.name) == ("serves", "digits/2")
+    assert store.delete(first.id, first.name) == ("deleted", "")
+    assert serving.read(store.redis).promoted == {("digits", 2): [promotion_of(second, 2)]}
+    assert serving.rollback(store.redis, "digits", 2) == promotion_of(second, 2)
+    assert store.delete(second.id, second.name) == ("deleted", "")
+    assert serving.read(store.redis) == serving.Serving(version=5)
+
+
+def test_a_job_is_freed_when_its_worker_is_lost(store: JobStore) -> None:
+    job = create(store)
+    fence = acquire(store, job)
+    assert store.abandon(job.id, "w2", "") is None  # not its job
+    assert store.abandon(job.id, "w1", "killed by signal 9") == fence
+    assert store.abandon(job.id, "w1", "again") is None
+    assert kinds(store, job)[-1] == ("lost", '{"detail":"killed by signal 9"}')
+    assert acquire(store, job, fence) == 2
+
+
+def test_a_job_that_kills_its_workers_is_given_up_with_its_last_words(store: JobStore) -> None:
+    job = create(store)
+    for attempt in range(MAX_ATTEMPTS):
+        acquire(store, job, attempt)
+        assert store.abandon(job.id, "w1", f"killed by signal 9 in attempt {attempt + 1}") == attempt + 1
+    assert store.acquire(job.id, MAX_ATTEMPTS, "w1", lease_s=60, ttl_s=TTL_S) is None
+    record = store.read(job.id)
+    assert record is not None
+    assert (record.state, record.attempts) == (JobState.FAILED, MAX_ATTEMPTS)
+    assert record.error is not None
+    assert record.error["detail"].endswith("killed by signal 9 in attempt 3")
+    assert store.active() == []
+    assert store.retry(job.id, max_active=9)[0] == "queued"
+    assert acquire(store, job, MAX_ATTEMPTS + 1) == MAX_ATTEMPTS + 2
+
+
+def test_progress_forgives_what_went_before(store: JobStore) -> None:
+    job = create(store)
+    for attempt in range(2 * MAX_ATTEMPTS):
+        fence = acquire(store, job, attempt)
+        assert store.tell(job.id, fence, lease_s=60, failures=0) is JobState.RUNNING
+        assert store.abandon(job.id, "w1", "killed") == fence
+    assert store.state(job.id) is JobState.RUNNING
+
+
+def test_events_are_read_from_where_one_is(store: JobStore) -> None:
+    job = create(store)
+    fence = acquire(store, job)
+    for iteration in range(5):
+        store.tell(job.id, fence, lease_s=60, kind="progress", data={"iteration": iteration})
+    events = store.events(job.id)
+    assert [event.kind for event in events] == 2 * ["state"] + 5 * ["progress"]
+    assert store.events(job.id, after=events[3].id) == events[4:]
+    assert store.events(job.id, after=events[-1].id) == []
+    assert store.events(job.id, count=2) == events[:2]
