@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_many_streams_leave_room_for_other_requests(api: Api, job: DistillJob) -
 
 def test_streams_do_not_keep_a_process_from_ending(api: Api, job: DistillJob) -> None:
     process, client = api.start()
-    with client, client.stream("GET", f"/distill-jobs/{job.id}/events") as response:
+    with closing(client), client.stream("GET", f"/distill-jobs/{job.id}/events") as response:
         lines = response.iter_lines()
         assert next(lines)
         assert process.stop(timeout_s=30) in (0, -signal.SIGTERM)  # well before answers are cut off
