@@ -1,6 +1,7 @@
 """What happens to a job, told as it happens: server-sent events."""
 
 import re
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -16,6 +17,9 @@ from core.log import get_logger
 POLL_S = 0.5
 HEARTBEAT_S = 10.0
 FROM_THE_START = "0"
+
+stopping = threading.Event()
+"""Set when this process is to end, and streams with it; their clients come again to another."""
 
 log = get_logger(__name__)
 
@@ -39,10 +43,11 @@ def parse_event_id(given: str | None) -> str:
 async def follow(jobs: JobStore, job_id: str, *, after: str) -> AsyncIterator[ServerSentEvent]:
     """Events after ``after`` until the job has ended and all is told; comments where nothing happens for long.
 
-    Holds neither a connection nor a thread while it waits. Ends when Redis is lost, upon which a client comes again.
+    Holds neither a connection nor a thread while it waits. Ends also when Redis is lost or the process is to stop,
+    upon which a client comes again.
     """
     spoken = time.monotonic()
-    while True:
+    while not stopping.is_set():
         try:
             has_ended, events = await to_thread.run_sync(_look, jobs, job_id, after)
         except RedisError as error:

@@ -42,14 +42,19 @@ class Api:
             "FEWSTEP_LOG_FORMAT": "json",
             "FEWSTEP_MAX_ACTIVE_JOBS": str(MAX_ACTIVE_JOBS),
         }
-        ports = [free_port(), free_port()]
-        self._processes = [
-            Process("app", environment=environment | {"FEWSTEP_PORT": str(port)}, log=folder / f"api-{port}.log")
-            for port in ports
-        ]
-        self.client, self.other = (httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) for port in ports)
-        for client in (self.client, self.other):
-            wait_until(lambda client=client: self._answers(client), what="API answering")
+        self._environment = environment
+        self._processes: list[Process] = []
+        self.client, self.other = self.start()[1], self.start()[1]
+
+    def start(self) -> tuple[Process, httpx.Client]:
+        """One more API process, and a client of it."""
+        port = free_port()
+        environment = self._environment | {"FEWSTEP_PORT": str(port)}
+        process = Process("app", environment=environment, log=self.folder / f"api-{port}.log")
+        self._processes.append(process)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        wait_until(lambda: _answers(process, client), what="API answering")
+        return process, client
 
     def artifact(self, key: str) -> Path:
         """Where the artifact of a key is."""
@@ -70,12 +75,13 @@ class Api:
         self.redis.close()
         self.redis_server.stop()
 
-    def _answers(self, client: httpx.Client) -> bool:
-        assert all(process.alive for process in self._processes), self._processes[0].log.read_text()
-        try:
-            return client.get("/livez").status_code == 200
-        except httpx.TransportError:
-            return False
+
+def _answers(process: Process, client: httpx.Client) -> bool:
+    assert process.alive, process.log.read_text()
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +92,10 @@ def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, condit
     judge = {"extractor_sha256": 64 * "2", "data": "pictures", "data_fingerprint": FINGERPRINT, "num_steps": 8}
     _change(checkpoints / "digits" / "teacher", data_fingerprint=FINGERPRINT, metrics={"evaluations": [judge]})
     shutil.copytree(conditional_family, checkpoints / "classes")
-    for name, changes in {"noise": {"prediction_type": "epsilon"}, "huge": {"parameters": 10**10}}.items():
+    for name in ("noise", "huge"):
         shutil.copytree(tiny_family / "8-step", teachers / name / "8-step")
-        _change(teachers / name / "8-step", **changes)
+    _change(teachers / "noise" / "8-step", prediction_type="epsilon")
+    _change(teachers / "huge" / "8-step", parameters=10**10)
     shutil.copytree(tiny_family, teachers / "digits")  # hidden by the first one
     _write_classifier(checkpoints / "digits" / "classifier", sha256=64 * "1")
     _write_classifier(checkpoints / "digits" / "judge", sha256=64 * "2", architecture="densenet-small")

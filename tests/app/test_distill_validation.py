@@ -140,8 +140,8 @@ def test_a_request_without_a_body(api: Api) -> None:
     problem(api.client.post(PATH), 422)
 
 
-@pytest.mark.parametrize("key", ["", "a b", 201 * "k", "é".encode("latin-1")])
-def test_a_key_that_is_none(api: Api, key: str | bytes) -> None:
-    response = api.client.post(PATH, json={"teacher": TEACHER}, headers={"Idempotency-Key": key})
+@pytest.mark.parametrize("key", [b"", b"a b", 201 * b"k", b"\xe9"])
+def test_a_key_that_is_none(api: Api, key: bytes) -> None:
+    response = api.client.post(PATH, json={"teacher": TEACHER}, headers={b"Idempotency-Key": key})
     assert problem(response, 422)["field"] == "Idempotency-Key"
     assert api.jobs.ids() == []

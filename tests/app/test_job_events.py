@@ -1,8 +1,10 @@
 """What happens to a job, over server-sent events."""
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -102,6 +104,15 @@ def test_many_streams_leave_room_for_other_requests(api: Api, job: DistillJob) -
         assert api.client.get(f"/distill-jobs/{job.id}").status_code == 200
         api.jobs.end(job.id, 1, JobState.SUCCEEDED, ttl_s=TTL_S)
         assert all(stream.result()[-1]["data"] == '{"state":"succeeded"}' for stream in streams)
+
+
+def test_streams_do_not_keep_a_process_from_ending(api: Api, job: DistillJob) -> None:
+    process, client = api.start()
+    with closing(client), client.stream("GET", f"/distill-jobs/{job.id}/events") as response:
+        lines = response.iter_lines()
+        assert next(lines)
+        assert process.stop(timeout_s=30) in (0, -signal.SIGTERM)  # well before answers are cut off
+        assert list(lines)  # the end of the stream, not of the connection
 
 
 def test_silence_is_filled(api: Api, job: DistillJob) -> None:
