@@ -17,9 +17,7 @@ LOOK_EVERY_S = 0.05
 TELL_EVERY_S = 1.0
 MOST_POINTS = 120
 """Points of the loss that are kept; when there are more, every second one goes."""
-YIELD_S = 0.01
-MOST_YIELD_S = 1.0
-"""How long an iteration waits for sampling on the same device, at most: training slows but never starves."""
+YIELD_S = 0.005
 
 
 class SliceOver(StopTraining):
@@ -53,6 +51,7 @@ class Watch:
         self._is_draining = is_draining
         self._started: float | None = None
         self._looked = self._told = time.monotonic()
+        self._iteration_began = time.monotonic()
         self._told_at = 0  # iteration; 0 before the first of a round
         self._shares_device = shares_device(store, settings)
 
@@ -91,7 +90,8 @@ class Watch:
         """The callback of a round's iterations."""
         index = self._record.job.steps.index(this.num_steps)
         self._told_at = 0
-        self._started = self._started or time.monotonic()  # loading does not count
+        self._iteration_began = time.monotonic()
+        self._started = self._started or self._iteration_began  # loading does not count
 
         def on_progress(progress: Progress) -> None:
             self.at = (index, progress.iteration)
@@ -121,9 +121,12 @@ class Watch:
         self.tell("progress", event, round=index, iteration=progress.iteration, **told)
 
     def _let_sampling_go_first(self) -> None:
-        waited = time.monotonic()
-        while self._shares_device and time.monotonic() - waited < MOST_YIELD_S and is_sampling(self._store):
+        """Wait while there is sampling on the same device, for as long as the iteration took at most: not to starve."""
+        ended = time.monotonic()
+        patience = ended - self._iteration_began
+        while self._shares_device and time.monotonic() - ended < patience and is_sampling(self._store):
             time.sleep(YIELD_S)
+        self._iteration_began = time.monotonic()
 
 
 def shares_device(store: JobStore, settings: Settings) -> bool:

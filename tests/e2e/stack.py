@@ -40,6 +40,8 @@ class Stack:
             "FEWSTEP_SAMPLER_METRICS_PORT": str(self.ports["sampler"]),
             "FEWSTEP_DISTILLER_METRICS_PORT": str(self.ports["distiller"]),
             "FEWSTEP_DEVICE": "cpu",
+            "FEWSTEP_VAR": str(self.folder / "var"),
+            "FEWSTEP_SLICE_S": "2",
         }
         match name:
             case "sampler":

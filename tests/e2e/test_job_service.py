@@ -1,0 +1,204 @@
+"""From ``POST /distill-jobs`` to students that ``/generate`` serves, through API, queue and workers."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from core.card import SHIPPED_CHECKPOINTS, read_card
+from core.datasets import DIGITS as KNOWN
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.data import load_data
+from models.engine import Sampler
+from models.evaluation import evaluate, save_evaluation
+from models.extractors import judge_extractor
+from models.reference import load_reference
+from tests.e2e.stack import Stack, is_ready
+from tests.e2e.yard import draw_pictures
+from tests.processes import wait_until
+
+DIGITS = SHIPPED_CHECKPOINTS / "digits"
+SAMPLES = 200
+REQUEST: dict[str, Any] = {
+    "teacher": "digits/8-step",
+    "to_steps": 2,
+    "iterations": 40,
+    "batch_size": 16,
+    "learning_rate": 2e-4,
+    "evaluate": {"samples": SAMPLES},
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The service with a copy of the shipped family whose student of 4 steps has forgotten everything."""
+    folder = tmp_path_factory.mktemp("service")
+    family = folder / "checkpoints" / "digits"
+    shutil.copytree(DIGITS, family)
+    forget(family / "4-step")
+    judge_checkpoint(family / "8-step", family / "judge")
+    stack = Stack(folder, folder / "checkpoints")
+    stack.start("distiller")
+    wait_until(lambda: is_ready(stack.api), timeout_s=120, what="ready")
+    yield stack
+    stack.close()
+
+
+def forget(folder: Path) -> None:
+    """Put random weights in place of a checkpoint's."""
+    network, card = load_checkpoint(folder)
+    shutil.rmtree(folder)
+    for weights in network.parameters():
+        torch.nn.init.normal_(weights, std=0.02)
+    save_checkpoint(folder, network, rows=card.rows, method="base")
+
+
+def judge_checkpoint(folder: Path, judge: Path) -> None:
+    """Write figures into its card, which name the judge."""
+    train = load_data("digits")
+    extractor = judge_extractor(judge, image_shape=(1, 16, 16), device=torch.device("cpu"))
+    reference = load_reference("digits", train, size=None, extractor=extractor)
+    sampler = Sampler(folder, device="cpu")
+    figures = evaluate(sampler, num_steps=8, count=50, extractor=extractor, train=train, reference=reference)
+    save_evaluation(folder, figures)
+
+
+class Stream:
+    """Requests one after the other from a thread, until told to stop."""
+
+    def __init__(self, api: httpx.Client, body: dict[str, Any]) -> None:
+        self.answers: list[tuple[int, str]] = []
+        self._api, self._body = api, body
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Stream":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def serving(self) -> str:
+        """Which checkpoint made the last answer."""
+        return self.answers[-1][1] if self.answers else ""
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            answer = self._api.post("/generate", json=self._body, headers={"Accept": "image/png"})
+            self.answers.append((answer.status_code, answer.headers.get("fewstep-checkpoint", "")))
+
+
+def ended(api: httpx.Client, location: str, state: str = "succeeded") -> dict[str, Any]:
+    """The job once it has ended, as said."""
+    wait_until(lambda: "retry-after" not in api.get(location).headers, timeout_s=240, what="the end of the job")
+    job: dict[str, Any] = api.get(location).json()
+    assert job["state"] == state, job
+    return job
+
+
+def test_a_job_delivers_students_and_the_better_one_takes_its_place_without_a_failure(stack: Stack) -> None:
+    api = stack.api
+    with Stream(api, {"model": "digits", "steps": 4, "seed": 1}) as stream:
+        accepted = api.post("/distill-jobs", json={**REQUEST, "name": "mine", "promote": "if_better"})
+        assert accepted.status_code == 202, accepted.text
+        job = ended(api, accepted.headers["location"])
+        wait_until(lambda: stream.serving == "4-step.mine", what="the promoted student")
+        # Served at once, by the very next request, as a family of its own too.
+        assert api.post("/generate", json={"model": "mine", "steps": 2}).status_code == 200
+
+        better, worse = job["finished"]
+        assert better["steps"] == 4
+        assert better["metrics"]["frechet_distance"] < better["rival_frechet_distance"]
+        assert worse["steps"] == 2
+        assert worse["metrics"]["frechet_distance"] > worse["rival_frechet_distance"], "40 iterations are too few"
+        (digits,) = [family for family in api.get("/models").json()["models"] if family["name"] == "digits"]
+        assert digits["steps"] == {"1": "1-step", "2": "2-step", "4": "4-step.mine", "8": "8-step"}
+        assert digits["checkpoints"]["4-step.mine"]["parent"] == "digits/8-step"
+        picture = api.get(better["samples"])
+        assert picture.headers["content-type"] == "image/png"
+
+        assert api.delete(accepted.headers["location"]).status_code == 409
+        undone = api.post("/models/digits/4/rollback")
+        assert undone.status_code == 200, undone.text
+        wait_until(lambda: stream.serving == "4-step", what="the former student")
+    assert {status for status, _ in stream.answers} == {200}
+    assert {checkpoint for _, checkpoint in stream.answers} == {"4-step", "4-step.mine"}
+    assert api.delete(accepted.headers["location"]).status_code == 204
+    assert api.post("/generate", json={"model": "mine", "steps": 2}).status_code == 404
+
+
+def test_events_tell_the_whole_story_again_and_from_where_one_left_off(stack: Stack) -> None:
+    accepted = stack.api.post("/distill-jobs", json={**REQUEST, "to_steps": 4, "iterations": 10, "evaluate": None})
+    path = accepted.headers["location"]
+    told = events(stack.api, path)
+    assert told[0]["event"] == "state"
+    assert json.loads(told[-1]["data"]) == {"state": "succeeded"}
+    assert {"progress", "saved", "round"} <= {event["event"] for event in told}
+    assert events(stack.api, path) == told
+    assert events(stack.api, path, after=told[2]["id"]) == told[3:]
+
+
+def events(api: httpx.Client, path: str, *, after: str | None = None) -> list[dict[str, str]]:
+    """All events of a job until its stream ends."""
+    headers = {} if after is None else {"Last-Event-ID": after}
+    found: list[dict[str, str]] = []
+    with api.stream("GET", f"{path}/events", headers=headers, timeout=120) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        block: dict[str, str] = {}
+        for line in response.iter_lines():
+            name, _, value = line.partition(": ")
+            if name in ("id", "event", "data"):
+                block[name] = value
+            elif not line and block:
+                found.append(block)
+                block = {}
+    return found
+
+
+def test_a_student_is_the_teacher_of_the_next_job_and_needs_no_data(stack: Stack) -> None:
+    api = stack.api
+    first = {**REQUEST, "to_steps": 4, "iterations": 5, "evaluate": None, "name": "first"}
+    ended(api, api.post("/distill-jobs", json=first).headers["location"])
+    second = {**first, "teacher": "first/4-step", "from_steps": 4, "to_steps": 2, "name": "second", "method": "pd"}
+    job = ended(api, api.post("/distill-jobs", json={**second, "data": "synthetic"}).headers["location"])
+    assert job["finished"][0]["checkpoint"] == "second/2-step"
+    card = api.get("/models/second/2-step").json()
+    assert card["parent"] == "first/4-step"
+    assert card["hyper_parameters"]["synthetic_teacher_sha256"] == api.get("/models/first/4-step").json()["sha256"]
+
+
+def test_data_and_classifiers_that_are_brought_are_listed(stack: Stack) -> None:
+    datasets = stack.folder / "var" / "datasets"
+    datasets.mkdir(parents=True, exist_ok=True)
+    draw_pictures(datasets / "squares")
+    shutil.copytree(DIGITS / "classifier", stack.folder / "var" / "classifiers" / "mine")
+
+    def listed() -> dict[str, Any]:
+        return {one["name"]: one for one in stack.api.get("/datasets").json()["datasets"]}
+
+    wait_until(lambda: "squares" in listed(), what="the data set")
+    assert listed()["squares"]["image_shape"] == [3, 8, 8]
+    assert listed()["squares"]["images"] == 64
+    assert {"digits/classifier", "digits/judge", "mine"} <= set(stack.api.get("/classifiers").json()["classifiers"])
+    refused = stack.api.post("/distill-jobs", json={**REQUEST, "data": "squares"})
+    assert refused.status_code == 422
+    assert refused.json()["field"] == "data"
+
+
+def test_what_is_known_of_digits_without_a_worker_is_true() -> None:
+    found = load_data("digits")
+    assert (KNOWN.image_shape, KNOWN.images, KNOWN.fingerprint) == (
+        found.image_shape,
+        len(found.images),
+        found.fingerprint,
+    )
+    assert read_card(DIGITS / "8-step").data_fingerprint == KNOWN.fingerprint
