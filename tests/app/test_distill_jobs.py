@@ -318,3 +318,15 @@ def test_classifiers_and_data_sets_are_listed(api: Api) -> None:
     assert [one["name"] for one in document["datasets"]] == ["digits", "broken", "labelled", "pictures"]
     assert document["datasets"][1]["error"] == "the archive is damaged"
     assert "teacher" in document["synthetic"]
+
+
+def test_the_examples_of_the_docs_are_true(api: Api) -> None:
+    document = api.client.get("/openapi.json").json()
+    content = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]
+    assert content["examples"]
+    for example in content["examples"].values():
+        response = api.client.post(PATH, json=example["value"])
+        assert response.status_code == 202, response.text
+    answers = document["paths"][f"{PATH}/{{id}}"]["get"]["responses"]
+    assert answers["200"]["content"]["application/json"]["example"].keys() == response.json().keys()
+    assert "application/problem+json" in answers["404"]["content"]
