@@ -105,20 +105,20 @@ def test_twenty_at_once_with_one_key_are_one_job(api: Api) -> None:
 
 
 def test_a_key_stands_for_one_request(api: Api) -> None:
-    key = {"Idempotency-Key": "k"}
-    first = api.client.post(PATH, json={"teacher": TEACHER}, headers=key)
+    key, asked = {"Idempotency-Key": "k"}, {"teacher": TEACHER, "data": "pictures"}
+    first = api.client.post(PATH, json=asked, headers=key)
     # The same with the defaults spelled out; and whatever has become of what it was made from.
     api.redis.delete("fewstep:datasets")
-    again = api.other.post(PATH, json={"method": "cfd", "teacher": TEACHER, "seed": 0}, headers=key)
+    again = api.other.post(PATH, json=asked | {"method": "cfd", "seed": 0}, headers=key)
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
-    other = api.client.post(PATH, json={"teacher": TEACHER, "seed": 1}, headers=key)
+    other = api.client.post(PATH, json=asked | {"seed": 1}, headers=key)
     assert problem(other, 422)["field"] == "Idempotency-Key"
     assert len(api.jobs.ids()) == 1
 
     api.client.post(f"{PATH}/{first.json()['id']}/cancel")
-    assert api.client.post(PATH, json={"teacher": TEACHER}, headers=key).json()["state"] == "cancelled"
+    assert api.client.post(PATH, json=asked, headers=key).json()["state"] == "cancelled"
     api.client.delete(f"{PATH}/{first.json()['id']}")
-    gone = api.client.post(PATH, json={"teacher": TEACHER}, headers=key)
+    gone = api.client.post(PATH, json=asked, headers=key)
     assert problem(gone, 409)["field"] == "Idempotency-Key"
 
 
@@ -318,3 +318,15 @@ def test_classifiers_and_data_sets_are_listed(api: Api) -> None:
     assert [one["name"] for one in document["datasets"]] == ["digits", "broken", "labelled", "pictures"]
     assert document["datasets"][1]["error"] == "the archive is damaged"
     assert "teacher" in document["synthetic"]
+
+
+def test_the_examples_of_the_docs_are_true(api: Api) -> None:
+    document = api.client.get("/openapi.json").json()
+    content = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]
+    assert content["examples"]
+    for example in content["examples"].values():
+        response = api.client.post(PATH, json=example["value"])
+        assert response.status_code == 202, response.text
+    answers = document["paths"][f"{PATH}/{{id}}"]["get"]["responses"]
+    assert answers["200"]["content"]["application/json"]["example"].keys() <= response.json().keys()
+    assert "application/problem+json" in answers["404"]["content"]

@@ -5,25 +5,14 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.e2e.stack import HASTY_DEADLINE_S, MAX_IMAGES, Stack
+from tests.problems import problem
 
 JSON = {"Content-Type": "application/json"}
-
-
-def problem(response: httpx.Response, status: int) -> dict[str, Any]:
-    """The problem document of an answer, checked for what each must have."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    document: dict[str, Any] = response.json()
-    assert {"type", "title", "status", "detail", "instance", "request_id"} <= set(document)
-    assert document["status"] == status
-    assert document["request_id"] == response.headers["x-request-id"]
-    return document
 
 
 def test_unknown_model_lists_the_models(api: httpx.Client) -> None:
