@@ -33,6 +33,8 @@ def main() -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=int(settings.deadline_s),
+            # Longer than clients and proxies keep an idle connection: who closes last never meets a request on its way.
+            timeout_keep_alive=75,
         )
     )
     with suppress(KeyboardInterrupt):

@@ -202,7 +202,7 @@ def _classifier(
             field="dataset_weight",
             allowed={"maximum": 0},
         )
-    return ClassifierRef(name=name, sha256=chosen.sha256)
+    return ClassifierRef(name=name, sha256=chosen.sha256, knows_data=chosen.data_fingerprint == fingerprint)
 
 
 def _name(request: DistillRequest, service: Service) -> str | None:

@@ -40,7 +40,7 @@ def pick_judge(
         return None
     candidates = list(_named(teacher, classifiers, datasets, samples=request.evaluate.samples))
     for judge in candidates:
-        if not _is_partial(classifiers[judge.classifier.name], classifier):
+        if not _is_partial(classifiers[judge.classifier.name], teacher, classifier):
             return judge
     if needed and candidates:
         raise InvalidRequest(
@@ -75,5 +75,7 @@ def _named(
             )
 
 
-def _is_partial(judge: ClassifierCard, classifier: ClassifierCard | None) -> bool:
-    return classifier is not None and classifier.architecture == judge.architecture  # the same weights included
+def _is_partial(judge: ClassifierCard, teacher: Card, classifier: ClassifierCard | None) -> bool:
+    """Whether the students, or their teacher, are distilled through the judge or one built alike."""
+    through = teacher.hyper_parameters.get("classifier_architecture")
+    return judge.architecture in (through, classifier.architecture if classifier else None)

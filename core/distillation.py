@@ -106,12 +106,17 @@ class CheckpointRef(BaseModel):
 
 
 class ClassifierRef(BaseModel):
-    """A classifier as it was when it was named: below one of the folders of families or of classifiers."""
+    """A classifier as it was when it was named: below one of the folders of families or of classifiers.
+
+    Attributes:
+        knows_data: Whether it was trained on what students are to make; only then has the dataset term a meaning.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     sha256: str
+    knows_data: bool = True
 
 
 class Judge(BaseModel):

@@ -30,7 +30,7 @@ def run_sampling(settings: Settings, name: str) -> int:
 
     serve_metrics(settings.sampler_metrics_port)
     with sampling_worker(settings, name) as (celery, heartbeat):
-        return consume(celery, Queue.SAMPLING, name, heartbeat, concurrency=settings.sampler_threads)
+        return consume(celery, Queue.SAMPLING, name, heartbeat, pool="threads", concurrency=settings.sampler_threads)
 
 
 def run_distillation(settings: Settings, name: str) -> int:
@@ -38,7 +38,9 @@ def run_distillation(settings: Settings, name: str) -> int:
     serve_metrics(settings.distiller_metrics_port)
     celery, heartbeat, foreman = make_distillation_worker(settings, name)
     try:
-        return consume(celery, Queue.DISTILLATION, name, heartbeat, concurrency=1, on_drain=foreman.drain)
+        # In the thread that takes messages: with a pool's only thread busy Celery may overlook, for seconds, that it is
+        # free again. What trains is in a process of its own.
+        return consume(celery, Queue.DISTILLATION, name, heartbeat, pool="solo", on_drain=foreman.drain)
     finally:
         foreman.close()
 
@@ -49,7 +51,8 @@ def consume(
     name: str,
     heartbeat: Heartbeat,
     *,
-    concurrency: int,
+    pool: str,
+    concurrency: int = 1,
     on_drain: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a Celery worker on ``queue`` until SIGTERM, which lets it finish what it has in hand."""
@@ -71,7 +74,7 @@ def consume(
     worker = celery.Worker(
         hostname=name,
         queues=[str(queue)],
-        pool="threads",
+        pool=pool,
         concurrency=concurrency,
         quiet=True,
         without_gossip=True,

@@ -178,6 +178,8 @@ def _load(bench: Bench, job: DistillJob) -> tuple[Chain, Jury | None]:
         seed=request.seed,
     )
     classifier = None if job.classifier is None else classifier_folder(settings, job.classifier)
+    if job.classifier is not None and not job.classifier.knows_data:
+        given.setdefault("dataset_weight", 0.0)  # the paper's is for a classifier that does
     student_loss, facts = pick_student_loss(
         request.method,
         classifier=None if classifier is None else str(classifier),
