@@ -11,27 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+from redis.exceptions import RedisError
 
 from core.artifacts import ArtifactStore
 from core.card import CheckpointError, read_card
 from core.connections import connect
-from core.distillation import SYNTHETIC, DistillJob, RoundResult
-from core.errors import FewstepError, InvalidRequest, Unavailable
+from core.distillation import DistillJob, RoundResult
+from core.errors import FewstepError, Unavailable
 from core.jobs import JobRecord, JobState, JobStore, serving_key
 from core.log import configure_logging, get_logger
 from core.serving import Made, Promotion
 from core.settings import Settings
-from models.chain import Chain, fill_source, prepare_chain, run_chain
-from models.engine import pick_device
-from models.execution import AUTO
-from models.methods import pick_student_loss
-from models.synthetic import SyntheticConfig
-from models.trainer import TrainConfig
-from worker.places import checkpoint_folder, classifier_folder, open_artifacts
-from worker.rounds import Jury, assemble_jury, data_source, finish_round
+from models.chain import Chain, fill_source, run_chain
+from worker.load_job import load_job
+from worker.places import open_artifacts
+from worker.rounds import Jury, finish_round
 from worker.watch import JobCancelled, SliceLost, SliceOver, Watch
 
-SYNTHETIC_IMAGES = 1024
 log = get_logger(__name__)
 
 
@@ -91,6 +87,8 @@ def _run(bench: Bench, record: JobRecord, watch: Watch) -> int | None:
         log.info("job cancelled")
     except SliceLost:
         log.warning("the lease is in other hands; what was done is dropped")
+    except RedisError:
+        raise  # this process ends, and its parent says so once Redis is there
     except Exception as error:
         problem = _problem_of(error)
         log.error("job failed", detail=problem.detail, exc_info=not isinstance(error, FewstepError))
@@ -104,13 +102,13 @@ def _run(bench: Bench, record: JobRecord, watch: Watch) -> int | None:
 def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
     """Train until all rounds are finished; raises when the slice is over before."""
     job, settings = record.job, bench.settings
+    folder = _work_folder(bench, job)
+    shutil.rmtree(folder, ignore_errors=True)  # what is there may be older than what the record points to
+    folder.mkdir(parents=True)
     if job.id not in bench.loaded:
-        bench.loaded = {job.id: _load(bench, job)}
+        bench.loaded = {job.id: load_job(job, bench.settings, bench.artifacts)}
     chain, jury = bench.loaded[job.id]
     fill_source(chain, watch.beat)
-    folder = _work_folder(bench, job)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     for steps, key in record.saved.items():
         bench.artifacts.fetch(key, _state(folder, int(steps)))
     results = list(record.rounds)
@@ -146,72 +144,6 @@ def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
         if watch.is_over and len(results) < len(job.steps):
             raise SliceOver
     return results
-
-
-def _load(bench: Bench, job: DistillJob) -> tuple[Chain, Jury | None]:
-    """The chain of a job, as the command line would run it.
-
-    Raises:
-        FewstepError: What the job names is not there, or is another than when it was accepted.
-    """
-    settings, request, teacher = bench.settings, job.request, job.teacher
-    folder = checkpoint_folder(
-        settings,
-        bench.artifacts,
-        family=teacher.family,
-        checkpoint=teacher.checkpoint,
-        artifact=teacher.artifact,
-    )
-    given = {
-        name: value
-        for name in ("temperature", "dataset_weight", "entropy_share")
-        if (value := getattr(request, name)) is not None
-    }
-    device = pick_device(settings.device)
-    parent = f"{teacher.family}/{teacher.checkpoint}"
-    synthetic = SyntheticConfig(images=SYNTHETIC_IMAGES) if job.data == SYNTHETIC else None
-    config = TrainConfig(
-        iterations=request.iterations,
-        batch_size=request.batch_size,
-        learning_rate=request.learning_rate,
-        decay="cosine",
-        seed=request.seed,
-    )
-    classifier = None if job.classifier is None else classifier_folder(settings, job.classifier)
-    if job.classifier is not None and not job.classifier.knows_data:
-        given.setdefault("dataset_weight", 0.0)  # the paper's is for a classifier that does
-    student_loss, facts = pick_student_loss(
-        request.method,
-        classifier=None if classifier is None else str(classifier),
-        image_shape=_teacher_shape(folder, job),
-        given=given,
-        device=settings.device,
-    )
-    chain = prepare_chain(
-        teacher=folder,
-        parent=parent,
-        from_steps=request.from_steps,
-        to_steps=request.to_steps,
-        data=job.data if synthetic else data_source(job.data, settings),
-        synthetic=synthetic,
-        config=config,
-        student_loss=student_loss,
-        facts={"method": request.method, "command": f"POST /distill-jobs {_body(job)}", "loss": facts},
-        device=device,
-        execution=AUTO,
-    )
-    return chain, None if job.judge is None else assemble_jury(job.judge, folder, settings)
-
-
-def _teacher_shape(folder: Path, job: DistillJob) -> tuple[int, int, int]:
-    card = read_card(folder)
-    if card.sha256 != job.teacher.sha256:
-        raise InvalidRequest("the teacher is another than when the job was accepted", field="teacher")
-    return card.image_shape
-
-
-def _body(job: DistillJob) -> str:
-    return job.request.model_dump_json(exclude_defaults=True)
 
 
 def _save(bench: Bench, job: DistillJob, watch: Watch) -> None:

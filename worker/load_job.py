@@ -1,0 +1,86 @@
+"""All that a job names, found on this machine and loaded."""
+
+from pathlib import Path
+
+from core.artifacts import ArtifactStore
+from core.card import read_card
+from core.distillation import SYNTHETIC, DistillJob
+from core.errors import InvalidRequest
+from core.settings import Settings
+from models.chain import Chain, prepare_chain
+from models.engine import pick_device
+from models.execution import AUTO
+from models.methods import pick_student_loss
+from models.synthetic import SyntheticConfig
+from models.trainer import TrainConfig
+from worker.places import checkpoint_folder, classifier_folder
+from worker.rounds import Jury, assemble_jury, data_source
+
+SYNTHETIC_IMAGES = 1024
+"""In memory at a time: a quarter of the command line's, since a CPU takes long to make them."""
+
+
+def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> tuple[Chain, Jury | None]:
+    """The chain of a job, as the command line would run it, and what judges its students.
+
+    Raises:
+        FewstepError: What the job names is not there, or is another than when it was accepted.
+    """
+    request, teacher = job.request, job.teacher
+    folder = checkpoint_folder(
+        settings,
+        artifacts,
+        family=teacher.family,
+        checkpoint=teacher.checkpoint,
+        artifact=teacher.artifact,
+    )
+    given = {
+        name: value
+        for name in ("temperature", "dataset_weight", "entropy_share")
+        if (value := getattr(request, name)) is not None
+    }
+    device = pick_device(settings.device)
+    parent = f"{teacher.family}/{teacher.checkpoint}"
+    synthetic = SyntheticConfig(images=SYNTHETIC_IMAGES) if job.data == SYNTHETIC else None
+    config = TrainConfig(
+        iterations=request.iterations,
+        batch_size=request.batch_size,
+        learning_rate=request.learning_rate,
+        decay="cosine",
+        seed=request.seed,
+    )
+    classifier = None if job.classifier is None else classifier_folder(settings, job.classifier)
+    if job.classifier is not None and not job.classifier.knows_data:
+        given.setdefault("dataset_weight", 0.0)  # the paper's is for a classifier that does
+    student_loss, facts = pick_student_loss(
+        request.method,
+        classifier=None if classifier is None else str(classifier),
+        image_shape=_teacher_shape(folder, job),
+        given=given,
+        device=settings.device,
+    )
+    chain = prepare_chain(
+        teacher=folder,
+        parent=parent,
+        from_steps=request.from_steps,
+        to_steps=request.to_steps,
+        data=job.data if synthetic else data_source(job.data, settings),
+        synthetic=synthetic,
+        config=config,
+        student_loss=student_loss,
+        facts={
+            "method": request.method,
+            "command": f"POST /distill-jobs {request.model_dump_json(exclude_defaults=True)}",
+            "loss": facts,
+        },
+        device=device,
+        execution=AUTO,
+    )
+    return chain, None if job.judge is None else assemble_jury(job.judge, folder, settings)
+
+
+def _teacher_shape(folder: Path, job: DistillJob) -> tuple[int, int, int]:
+    card = read_card(folder)
+    if card.sha256 != job.teacher.sha256:
+        raise InvalidRequest("the teacher is another than when the job was accepted", field="teacher")
+    return card.image_shape
