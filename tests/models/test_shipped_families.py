@@ -10,7 +10,7 @@ from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
 from core.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
-from models.classifier_checkpoint import read_classifier_card
+from core.classifier_card import read_classifier_card
 from models.data import load_data
 from models.engine import Sampler
 from models.evaluation import evaluate
