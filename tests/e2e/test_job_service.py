@@ -31,7 +31,7 @@ REQUEST: dict[str, Any] = {
     "to_steps": 2,
     "iterations": 20,
     "batch_size": 16,
-    "learning_rate": 2e-4,
+    "learning_rate": 1e-6,  # hardly anything is learnt, so that a student is as good as its teacher in as few steps
     "evaluate": {"samples": SAMPLES},
 }
 
@@ -121,7 +121,7 @@ def test_a_job_delivers_students_and_the_better_one_takes_its_place_without_a_fa
         assert better["steps"] == 4
         assert better["metrics"]["frechet_distance"] < better["rival_frechet_distance"]
         assert worse["steps"] == 2
-        assert worse["metrics"]["frechet_distance"] > worse["rival_frechet_distance"], "so short a round is too little"
+        assert worse["metrics"]["frechet_distance"] > worse["rival_frechet_distance"], "hardly anything was learnt"
         (digits,) = [family for family in api.get("/models").json()["models"] if family["name"] == "digits"]
         assert digits["steps"] == {"1": "1-step", "2": "2-step", "4": "4-step.mine", "8": "8-step"}
         assert digits["checkpoints"]["4-step.mine"]["parent"] == "digits/8-step"

@@ -9,10 +9,14 @@ import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
-from core.card import SHIPPED_CHECKPOINTS, Family, list_families
+from core.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
+from core.classifier_card import read_classifier_card
 from models.data import load_data
 from models.engine import Sampler
+from models.evaluation import evaluate
+from models.extractors import judge_extractor
 from models.images import Pictures
+from models.reference import load_reference
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"
 SHIPPED = [family.path / name for family in list_families(SHIPPED_CHECKPOINTS).values() for name in family.cards]
@@ -52,7 +56,7 @@ def test_plain_diffusers_gives_our_images(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def judge() -> MLPClassifier:
-    """Fitted on the real digits; it is 0.9 sure of 95% of real ones that it has not seen."""
+    """Fitted on the real digits; fitted on four fifths of them, it is 0.9 sure of 95% of the others."""
     real = load_data("digits")
     return MLPClassifier((128,), max_iter=300, random_state=0).fit(flat(real.images), real.labels)
 
@@ -61,10 +65,35 @@ def flat(images: Pictures) -> npt.NDArray[np.float64]:
     return images.reshape(len(images), -1) / 255.0
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 4, 8])
-def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int) -> None:
+@pytest.mark.parametrize(("num_steps", "least_sure"), [(1, 0.9), (2, 0.85), (4, 0.85), (8, 0.8)])
+def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int, least_sure: float) -> None:
     folder = DIGITS / Family.read(DIGITS).checkpoint_for(num_steps)
     probabilities = judge.predict_proba(flat(Sampler(folder).sample(seeds=range(1000))))
     share = np.bincount(probabilities.argmax(1), minlength=10) / 1000
     assert share.min() >= 0.04, share
-    assert (probabilities.max(1) >= 0.9).mean() >= 0.7
+    assert (probabilities.max(1) >= 0.9).mean() >= least_sure
+
+
+def test_one_step_is_far_nearer_to_real_digits_than_the_teacher_in_one_and_two() -> None:
+    device = torch.device("cpu")
+    real = load_data("digits")
+    extractor = judge_extractor(DIGITS / "judge", image_shape=real.image_shape, device=device)
+    reference = load_reference("digits", real, size=None, extractor=extractor)
+
+    def distance(name: str, num_steps: int) -> float:
+        sampler = Sampler(DIGITS / name, device="cpu")
+        return evaluate(
+            sampler, num_steps=num_steps, count=1000, extractor=extractor, train=real, reference=reference
+        ).frechet_distance
+
+    assert 5 * distance("1-step", 1) < min(distance("teacher", 1), distance("teacher", 2))
+
+
+@pytest.mark.parametrize("name", Family.read(DIGITS).cards)
+def test_a_card_says_how_good_its_checkpoint_is(name: str) -> None:
+    """By the judge and data that ship, which is where a later evaluation finds what to compare with."""
+    judged_by = read_classifier_card(DIGITS / "judge").sha256
+    figures = read_card(DIGITS / name).metrics["evaluations"]
+    steps = [1, 2, 4, 8] if name == "teacher" else [read_card(DIGITS / name).num_steps]
+    assert sorted(one["num_steps"] for one in figures if one["extractor_sha256"] == judged_by) == steps
+    assert {one["data_fingerprint"] for one in figures} == {load_data("digits").fingerprint}
