@@ -14,9 +14,9 @@ from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings
 from worker.child import Child, ChildDied
+from worker.data_folder import DataFolder
 from worker.heartbeat import Heartbeat
 from worker.job_sweep import JobSweep
-from worker.library import Library
 from worker.places import open_artifacts
 from worker.request import ForgivingRequest
 
@@ -94,11 +94,11 @@ def make_distillation_worker(settings: Settings, name: str) -> tuple[Celery, Hea
     # Beats must fail rather than wait for Redis, so that the next one is not late.
     beats = connect(settings, patient=False)
     sweep = JobSweep(JobStore(beats), celery, open_artifacts(settings), settings=settings)
-    library = Library(beats, settings.datasets)
+    data_folder = DataFolder(beats, settings.datasets)
 
     def chore() -> None:
         sweep()
-        library.tell()
+        data_folder.tell()
 
     facts = {"host": presence.host(), "device": settings.device}
     heartbeat = Heartbeat(beats, Queue.DISTILLATION, name, facts, interval_s=settings.heartbeat_s, chore=chore)

@@ -13,7 +13,7 @@ from core.log import get_logger
 log = get_logger(__name__)
 
 
-class Library:
+class DataFolder:
     """Tells what is in a folder of data sets whenever that has changed, without holding up the caller."""
 
     def __init__(self, redis: Redis, folder: Path) -> None:
@@ -26,7 +26,7 @@ class Library:
         entries = self._entries()
         if entries == self._told or (self._thread is not None and self._thread.is_alive()):
             return
-        self._thread = Thread(target=self._describe, args=[entries], name="library", daemon=True)
+        self._thread = Thread(target=self._describe, args=[entries], name="data folder", daemon=True)
         self._thread.start()
 
     def _entries(self) -> list[tuple[str, int]]:
