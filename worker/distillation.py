@@ -49,10 +49,10 @@ class Foreman:
                 words += f", in round {record.round + 1} after iteration {record.iteration}"
             following = self._store.abandon(job_id, self._name, words)
             log.error("slice died", job=job_id, detail=words)
-        if following is None:
-            self._child.close()  # gives the memory of the device back
-        else:
+        if following is not None:
             send_slice(self._celery, job_id, following)
+        elif not self._store.active():
+            self._child.close()  # gives the memory of the device back
 
     def drain(self) -> None:
         """Let the slice under way end after its next iteration; safe to call in a signal handler."""

@@ -71,7 +71,7 @@ class Yard:
 
     def job(self, *, teacher: str = "8-step", **request: Any) -> DistillJob:  # noqa: ANN401
         """As ``submit``, not recorded."""
-        facts = {"method": "pd", "from_steps": 8, "to_steps": 2, "iterations": 60, "batch_size": 16, "data": "squares"}
+        facts = {"method": "pd", "from_steps": 8, "to_steps": 2, "iterations": 30, "batch_size": 16, "data": "squares"}
         body = DistillRequest.model_validate({**facts, "teacher": f"{self.family.name}/{teacher}", **request})
         card = read_card(self.family / teacher)
         job_id = uuid.uuid4().hex
