@@ -52,10 +52,10 @@ def test_a_job_is_queued_with_everything_decided(api: Api) -> None:
     assert document["name"] == f"digits-{document['id'][:8]}"
     assert (document["state"], document["steps"]) == ("queued", [4, 2, 1])
     assert (document["round"], document["rounds"], document["iteration"], document["iterations"]) == (1, 3, 0, 1000)
-    assert document["classifier"] == {"name": "digits/classifier", "sha256": 64 * "1"}
+    assert document["classifier"] == {"name": "digits/classifier", "sha256": 64 * "1", "knows_data": True}
     assert document["data"] == "pictures"
     assert document["judge"] == {
-        "classifier": {"name": "digits/judge", "sha256": 64 * "2"},
+        "classifier": {"name": "digits/judge", "sha256": 64 * "2", "knows_data": True},
         "data": "pictures",
         "data_fingerprint": FINGERPRINT,
         "samples": 2000,
@@ -77,7 +77,10 @@ def test_a_job_is_queued_with_everything_decided(api: Api) -> None:
         ({"method": "pd", "to_steps": 4}, {"classifier": None, "steps": [4]}),
         ({"evaluate": None}, {"judge": None}),
         ({"classifier": "twin"}, {"judge": None}),  # of the judge's architecture
-        ({"classifier": "stranger", "dataset_weight": 0}, {"classifier": {"name": "stranger", "sha256": 64 * "5"}}),
+        (
+            {"classifier": "stranger", "dataset_weight": 0},
+            {"classifier": {"name": "stranger", "sha256": 64 * "5", "knows_data": False}},
+        ),
         ({"dataset_weight": 0.1, "data": "synthetic"}, {"data": "synthetic"}),
         ({"teacher": "noise/8-step", "method": "pd", "to_steps": 8}, {"steps": [8]}),
         ({"teacher": "noise/8-step", "method": "pd", "to_steps": 4}, {"steps": [8, 4]}),
