@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from app.capacity import Capacity
 from app.catalog import Catalog
 from app.results import Results
-from core.artifacts import ArtifactStore
+from core.artifacts import ArtifactStore, open_artifacts
 from core.broker import make_celery
 from core.connections import connect, connect_async
 from core.jobs import JobStore
@@ -52,7 +52,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 celery,
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
-                ArtifactStore(settings.artifacts, cache=settings.var / "artifact-cache"),
+                open_artifacts(settings),
             )
             celery.close()
 

@@ -10,6 +10,7 @@ import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from core.errors import NotFound
+from core.settings import Settings
 
 _CHUNK = 1 << 20
 
@@ -136,6 +137,11 @@ class ArtifactStore:
         if not folder.is_dir():
             raise _missing(key)
         return folder
+
+
+def open_artifacts(settings: Settings) -> ArtifactStore:
+    """The artifact store of the settings."""
+    return ArtifactStore(settings.artifacts, cache=settings.var / "artifact-cache")
 
 
 def _missing(key: str) -> NotFound:

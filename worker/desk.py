@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core import records
+from core.artifacts import open_artifacts
 from core.generation import Generation
 from core.log import get_logger
 from core.settings import Settings
@@ -20,7 +21,7 @@ from worker import metrics
 from worker.batcher import Job
 from worker.costs import Costs
 from worker.device import Device, run_logged
-from worker.places import checkpoint_folder, open_artifacts
+from worker.places import checkpoint_folder
 from worker.samplers import Samplers
 
 LOOK_EVERY_S = 0.1

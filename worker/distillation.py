@@ -7,6 +7,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core import presence
+from core.artifacts import open_artifacts
 from core.broker import make_celery
 from core.connections import connect
 from core.jobs import JobStore
@@ -17,7 +18,6 @@ from worker.child import Child, ChildDied
 from worker.data_folder import DataFolder
 from worker.heartbeat import Heartbeat
 from worker.job_sweep import JobSweep
-from worker.places import open_artifacts
 from worker.request import ForgivingRequest
 
 log = get_logger(__name__)

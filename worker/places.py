@@ -10,11 +10,6 @@ from core.errors import InvalidRequest
 from core.settings import Settings
 
 
-def open_artifacts(settings: Settings) -> ArtifactStore:
-    """The artifact store of the settings."""
-    return ArtifactStore(settings.artifacts, cache=settings.var / "artifact-cache")
-
-
 def checkpoint_folder(
     settings: Settings, artifacts: ArtifactStore, *, family: str, checkpoint: str, artifact: str | None
 ) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from redis.exceptions import RedisError
 
-from core.artifacts import ArtifactStore
+from core.artifacts import ArtifactStore, open_artifacts
 from core.card import CheckpointError, read_card
 from core.connections import connect
 from core.distillation import DistillJob, RoundResult
@@ -24,7 +24,6 @@ from core.serving import Made, Promotion
 from core.settings import Settings
 from models.chain import Chain, fill_source, run_chain
 from worker.load_job import load_job
-from worker.places import open_artifacts
 from worker.rounds import Jury, finish_round
 from worker.watch import JobCancelled, SliceLost, SliceOver, Watch
 
