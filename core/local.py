@@ -10,7 +10,6 @@ import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,36 +25,14 @@ from pydantic import ValidationError
 from core.errors import FewstepError
 from core.follow import follow
 from core.leash import leashed, only_run
+from core.monitor import SERVICE, write_targets
+from core.ports import address, free_port, listen, reachable, say
 from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
 from core.settings import Settings
 
 REDIS = "redis"
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
 SECONDS_BEYOND_DEADLINE = 10
-
-
-def say(text: str) -> None:
-    """Print a line now, also into a pipe."""
-    print(text, flush=True)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that occupies a port; 0 takes a free one.
-
-    Raises:
-        OSError: The port is in use or not allowed, or the host is not of this machine.
-    """
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-
-
-def free_port(held: ExitStack, host: str, preferred: int, purpose: str) -> int:
-    """The preferred port if it is free, else another, which is said; ``held`` keeps it from being chosen twice."""
-    try:
-        return int(held.enter_context(listen(host, preferred)).getsockname()[1])
-    except OSError:
-        port = int(held.enter_context(listen(host, 0)).getsockname()[1])
-        say(f"Port {preferred} is in use; {purpose} takes {port}")
-        return port
 
 
 def redis_port(var: Path) -> int:
@@ -96,9 +73,14 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
     return {**os.environ, **chosen, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def reachable(host: str) -> str:
-    """A host to connect to for one that is listened on."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (nothing is bound here)
+def metrics_addresses(host: str, environment: dict[str, str]) -> dict[str, str]:
+    """Where the processes serve their metrics, by the name of the job in Prometheus; host and port."""
+    found = {"api": address(host, int(environment["FEWSTEP_PORT"]))}
+    for name in ("sampler", "distiller"):
+        port = environment.get(f"FEWSTEP_{name.upper()}_METRICS_PORT")
+        if port and int(port):
+            found[name] = address(host, int(port))
+    return found
 
 
 def why_not_ready(host: str, port: int) -> str | None:
@@ -120,8 +102,7 @@ def why_not_ready(host: str, port: int) -> str | None:
 
 def announcement(host: str, port: int) -> str:
     """What a newcomer wants to know once it runs."""
-    name = reachable(host)
-    url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    url = f"http://{address(host, port)}"
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     return f"""
@@ -190,6 +171,7 @@ def run(settings: Settings) -> int:
     lock = var / "lock"
     with only_run(lock):
         child_environment = environment(settings, with_redis=with_redis)
+        write_targets(var, SERVICE, metrics_addresses(settings.host, child_environment))
         configuration = var / "supervisor.conf"
         # A request that waits for its picture may take as long as the deadline; the API answers it before it stops.
         seconds = math.ceil(settings.deadline_s) + SECONDS_BEYOND_DEADLINE

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     )
     sampler_metrics_port: int = Field(9101, ge=0, le=65535, description="Metrics of a sampling worker; 0 for none")
     distiller_metrics_port: int = Field(9102, ge=0, le=65535, description="Metrics of a distillation worker; 0: none")
+    prometheus_port: int = Field(9090, ge=1, le=65535, description="Port of Prometheus beside `make run`")
     heartbeat_s: float = Field(
         5, gt=0, description="Seconds between a worker's signs of life; it counts as dead after three without one"
     )
