@@ -28,7 +28,7 @@ from core.leash import leashed, only_run
 from core.monitor import SERVICE, write_targets
 from core.ports import address, free_port, listen, reachable, say
 from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
-from core.settings import Settings
+from core.settings import Settings, complaint
 
 REDIS = "redis"
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
@@ -203,8 +203,7 @@ def main() -> int:
     try:
         return run(Settings())
     except ValidationError as error:
-        first = error.errors()[0]
-        print(f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", file=sys.stderr)
+        print(complaint(error), file=sys.stderr)
     except (FewstepError, OSError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from core.errors import FewstepError
 from core.ports import address, free_port, say
-from core.settings import Settings
+from core.settings import Settings, complaint
 
 CONFIGURATION = Path("docker/prometheus")
 SERVICE, ITSELF = "service.json", "prometheus.json"
@@ -82,8 +82,7 @@ def main() -> int:
         command = prepare(Settings())
         os.execv(command[0], command)  # noqa: S606
     except ValidationError as error:
-        first = error.errors()[0]
-        print(f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", file=sys.stderr)
+        print(complaint(error), file=sys.stderr)
     except (FewstepError, OSError) as error:
         print(error, file=sys.stderr)
     return 2

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.card import SHIPPED_CHECKPOINTS
@@ -107,3 +107,9 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def complaint(error: ValidationError) -> str:
+    """One line that names the variable at fault and what is wrong with it."""
+    first = error.errors()[0]
+    return f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}"
