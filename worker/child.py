@@ -23,10 +23,9 @@ class ChildDied(Exception):  # noqa: N818 (what happened)
 
 
 class Child:
-    """Runs ``make(*arguments, is_draining, tell)`` in a process of its own, and there calls what that gives for each
-    request. What it tells before it answers is handed to ``on_note`` here.
+    """Runs ``make(*arguments, is_draining, tell)`` in a process of its own, and there calls what it gives each time.
 
-    Not for use by two threads at once.
+    What it tells before it answers is handed to ``on_note`` here. Not for use by two threads at once.
     """
 
     def __init__(
