@@ -15,7 +15,7 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
@@ -31,6 +31,7 @@ from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_config
 from core.settings import Settings, complaint
 
 REDIS = "redis"
+WORKERS = ("SAMPLER", "DISTILLER")
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
 SECONDS_BEYOND_DEADLINE = 10
 
@@ -59,13 +60,12 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
                 f"cannot listen on port {settings.port} of {settings.host}: {os.strerror(error.errno or 0)}; "
                 f"choose another with `make run PORT=…`"
             ) from error
-        metrics = {"SAMPLER_METRICS_PORT": settings.sampler_metrics_port}
-        metrics |= {"DISTILLER_METRICS_PORT": settings.distiller_metrics_port}
-        for name, preferred in metrics.items():
+        for worker in WORKERS:
+            preferred: int = getattr(settings, f"{worker.lower()}_metrics_port")
             if preferred == 0:
                 continue  # asked not to serve them
-            purpose = f"/metrics of the {name.split('_')[0].lower()}"
-            chosen[f"FEWSTEP_{name}"] = str(free_port(held, settings.host, preferred, purpose))
+            purpose = f"/metrics of the {worker.lower()}"
+            chosen[f"FEWSTEP_{worker}_METRICS_PORT"] = str(free_port(held, settings.host, preferred, purpose))
         if with_redis:
             port = free_port(held, "127.0.0.1", redis_port(settings.var), "Redis")
             chosen["FEWSTEP_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
@@ -73,14 +73,11 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
     return {**os.environ, **chosen, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def metrics_addresses(host: str, environment: dict[str, str]) -> dict[str, str]:
-    """Where the processes serve their metrics, by the name of the job in Prometheus; host and port."""
-    found = {"api": address(host, int(environment["FEWSTEP_PORT"]))}
-    for name in ("sampler", "distiller"):
-        port = environment.get(f"FEWSTEP_{name.upper()}_METRICS_PORT")
-        if port and int(port):
-            found[name] = address(host, int(port))
-    return found
+def metrics_addresses(settings: Settings, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Host and port where each process serves its metrics, by the name of its job in Prometheus."""
+    ports = {worker.lower(): int(chosen.get(f"FEWSTEP_{worker}_METRICS_PORT", 0)) for worker in WORKERS}
+    workers = {worker: address("127.0.0.1", port) for worker, port in ports.items() if port}
+    return {"api": address(settings.host, settings.port), **workers}
 
 
 def why_not_ready(host: str, port: int) -> str | None:
@@ -100,14 +97,16 @@ def why_not_ready(host: str, port: int) -> str | None:
         connection.close()
 
 
-def announcement(host: str, port: int) -> str:
-    """What a newcomer wants to know once it runs."""
-    url = f"http://{address(host, port)}"
+def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
+    """What a newcomer wants to know once it runs, in the environment that was chosen."""
+    url = f"http://{address(settings.host, settings.port)}"
+    metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen).values()]
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     return f"""
 Fewstep is ready at {url}
-Its documentation is {url}/docs; Ctrl-C stops it. Sixteen digits in one step:
+Its documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}
+Sixteen digits in one step:
 
   curl -sS {url}/generate {headers} -d '{body}' -o digits.png
 """
@@ -126,7 +125,11 @@ def show(logs: dict[str, Iterator[list[str]]], deaths: Counter[str], var: Path) 
 
 
 def attend(
-    supervisor: subprocess.Popen[bytes], logs: dict[str, Iterator[list[str]]], stop: Event, settings: Settings
+    supervisor: subprocess.Popen[bytes],
+    logs: dict[str, Iterator[list[str]]],
+    stop: Event,
+    settings: Settings,
+    chosen: Mapping[str, str],
 ) -> int:
     """Show the processes' output and wait for readiness, until ``stop`` is set and all have stopped.
 
@@ -146,7 +149,7 @@ def attend(
             reason = why_not_ready(settings.host, settings.port)
             if reason is None:
                 ready = True
-                say(announcement(settings.host, settings.port))
+                say(announcement(settings, chosen))
             elif time.monotonic() > patient_until:
                 patient_until += PATIENCE_SECONDS
                 say(f"Waiting: {reason}")
@@ -171,7 +174,7 @@ def run(settings: Settings) -> int:
     lock = var / "lock"
     with only_run(lock):
         child_environment = environment(settings, with_redis=with_redis)
-        write_targets(var, SERVICE, metrics_addresses(settings.host, child_environment))
+        write_targets(var, SERVICE, metrics_addresses(settings, child_environment))
         configuration = var / "supervisor.conf"
         # A request that waits for its picture may take as long as the deadline; the API answers it before it stops.
         seconds = math.ceil(settings.deadline_s) + SECONDS_BEYOND_DEADLINE
@@ -192,7 +195,7 @@ def run(settings: Settings) -> int:
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
         )
         try:
-            return attend(supervisor, logs, stop, settings)
+            return attend(supervisor, logs, stop, settings, child_environment)
         finally:
             supervisor.terminate()
             supervisor.wait()

@@ -33,7 +33,7 @@ class TrainingError(FewstepError):
     title = "Training failed"
 
 
-class Diverged(TrainingError):
+class Diverged(TrainingError):  # noqa: N818 (what happened)
     """Loss or gradient is not finite, or the loss has exploded."""
 
 

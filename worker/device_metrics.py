@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 class Meter(Protocol):
     """Where the figures of a device come from."""
 
-    def memory(self) -> dict[str, float]:
+    def memory(self) -> Mapping[str, float]:
         """Bytes that are ``used``, and ``total``."""
 
     def use(self) -> float:
@@ -83,7 +83,7 @@ class GpuMeter:
         find = pynvml.nvmlDeviceGetHandleByIndex if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID
         self._handle: Any = find(int(name) if name.isdigit() else name)
 
-    def memory(self) -> dict[str, float]:
+    def memory(self) -> Mapping[str, float]:
         """As of ``Meter``."""
         memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)
         return {"used": memory.used, "total": memory.total}
@@ -101,7 +101,7 @@ class CpuMeter:
         self._pids = pids
         self._seen_at, self._seconds = time.monotonic(), self._cpu_seconds()
 
-    def memory(self) -> dict[str, float]:
+    def memory(self) -> Mapping[str, float]:
         """The processes' resident memory, and the machine's."""
         page = os.sysconf("SC_PAGE_SIZE")
         resident = [page * int(text.split()[1]) for text in self._read("statm").values()]

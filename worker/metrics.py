@@ -23,7 +23,7 @@ def serve_metrics(port: int, is_well: Callable[[], bool]) -> None:
     """
     if not port:
         return
-    metrics = make_wsgi_app()
+    metrics: Callable[..., Iterable[bytes]] = make_wsgi_app()
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/healthz":
