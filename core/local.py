@@ -74,10 +74,10 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
 
 
 def metrics_addresses(settings: Settings, chosen: Mapping[str, str]) -> dict[str, str]:
-    """Host and port where each process serves its metrics, by the name of its job in Prometheus."""
+    """The process that serves its metrics at each host and port, in the environment that was chosen."""
     ports = {worker.lower(): int(chosen.get(f"FEWSTEP_{worker}_METRICS_PORT", 0)) for worker in WORKERS}
-    workers = {worker: address("127.0.0.1", port) for worker, port in ports.items() if port}
-    return {"api": address(settings.host, settings.port), **workers}
+    workers = {address("127.0.0.1", port): worker for worker, port in ports.items() if port}
+    return {address(settings.host, settings.port): "api", **workers}
 
 
 def why_not_ready(host: str, port: int) -> str | None:
@@ -100,7 +100,7 @@ def why_not_ready(host: str, port: int) -> str | None:
 def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
     """What a newcomer wants to know once it runs, in the environment that was chosen."""
     url = f"http://{address(settings.host, settings.port)}"
-    metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen).values()]
+    metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen)]
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     return f"""

@@ -28,11 +28,11 @@ def write_targets(var: Path, name: str, targets: dict[str, str]) -> None:
     Args:
         var: Folder of what one machine's run keeps.
         name: File for these targets, whose earlier content is replaced.
-        targets: Host and port of each job.
+        targets: The job of each address, which is a host and a port.
     """
     folder = var / "prometheus" / "targets"
     folder.mkdir(parents=True, exist_ok=True)
-    entries = [{"targets": [address], "labels": {"job": job}} for job, address in targets.items()]
+    entries = [{"targets": [place], "labels": {"job": job}} for place, job in targets.items()]
     partial = folder / f"{name}.partial"
     partial.write_text(json.dumps(entries, indent=2))
     partial.replace(folder / name)
@@ -64,7 +64,7 @@ def prepare(settings: Settings) -> list[str]:
     with ExitStack() as held:
         port = free_port(held, HOST, settings.prometheus_port, "Prometheus")
     shutil.copytree(CONFIGURATION, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("targets", "*.sh"))
-    write_targets(settings.var, ITSELF, {"prometheus": address(HOST, port)})
+    write_targets(settings.var, ITSELF, {address(HOST, port): "prometheus"})
     say(f"Prometheus will be at http://{address(HOST, port)}, with the alerts under /alerts; Ctrl-C stops it")
     return [
         binary,

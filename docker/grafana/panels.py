@@ -55,11 +55,11 @@ def figure(
     panel.thresholds(thresholds(limits)).graph_mode(looks.BigValueGraphMode.AREA)
     panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS)).decimals(decimals)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"])).no_value("none")
-    targets = [target(query, number) for number, query in enumerate(queries)]
     if names:
         panel.text_mode(looks.BigValueTextMode.NAME)
-        targets = [each.instant() for each in targets]
-    return panel.targets(targets)
+    return panel.targets(
+        [each.instant() if names else each for each in (target(query, n) for n, query in enumerate(queries))]
+    )
 
 
 def lines(
@@ -125,7 +125,7 @@ def board(title: str, description: str, other: str) -> dashboard.Dashboard:
     made.link(dashboard.DashboardLink(other).url(f"/d/fewstep-{other.lower()}").keep_time(True).icon("dashboard"))
     made.link(dashboard.DashboardLink("Runbook").url(RUNBOOK).target_blank(True).icon("doc"))
     alerts = dashboard.AnnotationQuery().name("Alerts").datasource(SOURCE).enable(True).icon_color("red")
-    return made.annotation(alerts.expr('max by (alertname) (ALERTS{alertstate="firing", severity="page"})'))
+    return made.annotation(alerts.expr('max by (alertname) (ALERTS{alertstate="firing"})'))
 
 
 def quantiles(histogram: str, labels: str) -> list[Query]:
