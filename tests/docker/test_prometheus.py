@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.prometheus import CONFIGURATION, metrics, promtool, rules
+from tests.monitor import CONFIGURATION, metrics, promtool, rules
 
 UNIT_TESTS = Path(__file__).with_name("rules.yml")
 
