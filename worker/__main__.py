@@ -23,8 +23,9 @@ log = get_logger(__name__)
 
 def run_sampling(settings: Settings, name: str) -> int:
     """Sample until SIGTERM. Returns the exit code."""
-    # Before torch is imported: threads that spin while they wait slow each other down on a machine that does more.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Before torch is imported: threads that wait for each other spin for some microseconds, as a layer takes, and no
+    # longer, since there is other work on the machine.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # The other worker has no use for torch.
     from worker.sampling import sampling_worker
 
