@@ -140,8 +140,7 @@ async def _submit(generation: Generation, service: Service, *, ttl_s: float, wor
     """Record it, then tell the workers; if they cannot be told, take it back."""
     await records.create(service.redis, generation, ttl_s=ttl_s, work_s=work_s)
     try:
-        # Publishing blocks, so it has a thread for this moment.
-        await asyncio.to_thread(service.celery.send_task, task_of(generation), args=[generation.id])
+        await service.announcer.announce(task_of(generation), generation.id)
     except Exception:
         await records.cancel(service.redis, generation.id, ttl_s=service.settings.result_ttl_s)
         raise

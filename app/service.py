@@ -9,6 +9,7 @@ from celery import Celery
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
+from app.announcer import Announcer
 from app.capacity import Capacity
 from app.catalog import Catalog
 from app.results import Results
@@ -32,6 +33,7 @@ class Service:
     redis: Redis
     results: Results
     celery: Celery
+    announcer: Announcer
     capacity: Capacity
     jobs: JobStore
     artifacts: ArtifactStore
@@ -50,6 +52,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 redis,
                 results,
                 celery,
+                Announcer(celery),
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
                 open_artifacts(settings),

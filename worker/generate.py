@@ -118,7 +118,8 @@ def warm_up(desk: Desk) -> None:
     for name in dict.fromkeys([desk.settings.default_model, *desk.settings.prewarm]):
         started = time.perf_counter()
         try:
-            family = Family.read(desk.settings.checkpoints / name)
+            roots = desk.settings.families
+            family = Family.read(next((root / name for root in roots if (root / name).is_dir()), roots[0] / name))
             served = list(served_steps(family).values())
             for checkpoint in served:
                 _warm(desk, Group(f"{name}/{checkpoint}", desk.samplers.get(family.path / checkpoint)))

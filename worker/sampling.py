@@ -1,6 +1,7 @@
 """The sampling worker: Celery's threads around `worker.generate`."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -28,16 +29,21 @@ def sampling_worker(settings: Settings, name: str) -> Iterator[tuple[Celery, Hea
     celery = make_celery(settings)
     with (
         Desk(settings, connect(settings), name) as desk,
+        ThreadPoolExecutor(settings.sampler_threads, thread_name_prefix="crew") as crew,
         Lane(lambda record_id: generate(record_id, desk), threads=settings.bulk_threads) as lane,
     ):
 
         @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
-        def generate_task(record_id: str) -> None:
-            generate(record_id, desk)
+        def generate_task(*record_ids: str) -> None:
+            others = [crew.submit(generate, record_id, desk) for record_id in record_ids[1:]]
+            generate(record_ids[0], desk)
+            for other in others:
+                other.result()
 
         @celery.task(name=Task.GENERATE_BULK, Request=ForgivingRequest)
-        def bulk_task(record_id: str) -> None:
-            lane.add(record_id)
+        def bulk_task(*record_ids: str) -> None:
+            for record_id in record_ids:
+                lane.add(record_id)
 
         warm_up(desk)
 

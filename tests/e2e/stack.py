@@ -15,13 +15,16 @@ HASTY_DEADLINE_S = 1.0
 
 
 class Stack:
-    """Processes by name: ``sampler``, ``api``, and ``hasty``, an API with a short deadline."""
+    """Processes by name: ``sampler``, ``api``, and ``hasty``, an API with a short deadline.
+
+    A test may start ``second``, another sampling worker, and ``distiller``.
+    """
 
     def __init__(self, folder: Path, checkpoints: Path) -> None:
         self.folder = folder
         self.checkpoints = checkpoints
         self.redis = RedisServer(folder)
-        self.ports = {name: free_port() for name in ("sampler", "distiller", "api", "hasty")}
+        self.ports = {name: free_port() for name in ("sampler", "second", "distiller", "api", "hasty")}
         self.processes: dict[str, Process] = {}
         for name in ("sampler", "api", "hasty"):
             self.start(name)
@@ -37,14 +40,14 @@ class Stack:
             "FEWSTEP_MAX_IMAGES": str(MAX_IMAGES),
             "FEWSTEP_MAX_WAIT_S": str(MAX_WAIT_S),
             "FEWSTEP_HEARTBEAT_S": str(HEARTBEAT_S),
-            "FEWSTEP_SAMPLER_METRICS_PORT": str(self.ports["sampler"]),
+            "FEWSTEP_SAMPLER_METRICS_PORT": str(self.ports["second" if name == "second" else "sampler"]),
             "FEWSTEP_DISTILLER_METRICS_PORT": str(self.ports["distiller"]),
             "FEWSTEP_DEVICE": "cpu",
             "FEWSTEP_VAR": str(self.folder / "var"),
             "FEWSTEP_SLICE_S": "2",
         }
         match name:
-            case "sampler":
+            case "sampler" | "second":
                 module = ["worker", "sampling"]
             case "distiller":
                 module = ["worker", "distillation"]
