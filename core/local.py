@@ -16,7 +16,7 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
@@ -30,6 +30,7 @@ from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_config
 from core.settings import Settings
 
 REDIS = "redis"
+WORKERS = ("SAMPLER", "DISTILLER")
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
 SECONDS_BEYOND_DEADLINE = 10
 
@@ -82,13 +83,12 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
                 f"cannot listen on port {settings.port} of {settings.host}: {os.strerror(error.errno or 0)}; "
                 f"choose another with `make run PORT=…`"
             ) from error
-        metrics = {"SAMPLER_METRICS_PORT": settings.sampler_metrics_port}
-        metrics |= {"DISTILLER_METRICS_PORT": settings.distiller_metrics_port}
-        for name, preferred in metrics.items():
+        for worker in WORKERS:
+            preferred: int = getattr(settings, f"{worker.lower()}_metrics_port")
             if preferred == 0:
                 continue  # asked not to serve them
-            purpose = f"/metrics of the {name.split('_')[0].lower()}"
-            chosen[f"FEWSTEP_{name}"] = str(free_port(held, settings.host, preferred, purpose))
+            purpose = f"/metrics of the {worker.lower()}"
+            chosen[f"FEWSTEP_{worker}_METRICS_PORT"] = str(free_port(held, settings.host, preferred, purpose))
         if with_redis:
             port = free_port(held, "127.0.0.1", redis_port(settings.var), "Redis")
             chosen["FEWSTEP_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
@@ -118,15 +118,23 @@ def why_not_ready(host: str, port: int) -> str | None:
         connection.close()
 
 
-def announcement(host: str, port: int) -> str:
-    """What a newcomer wants to know once it runs."""
+def url_of(host: str, port: int | str) -> str:
+    """Where something that listens there is found."""
     name = reachable(host)
-    url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
+    """What a newcomer wants to know once it runs, in the environment that was chosen."""
+    url = url_of(settings.host, settings.port)
+    ports = [chosen.get(f"FEWSTEP_{worker}_METRICS_PORT", "0") for worker in WORKERS]
+    metrics = [f"{url}/metrics", *(f"{url_of('127.0.0.1', port)}/metrics" for port in ports if port != "0")]
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     return f"""
 Fewstep is ready at {url}
-Its documentation is {url}/docs; Ctrl-C stops it. Sixteen digits in one step:
+Its documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}
+Sixteen digits in one step:
 
   curl -sS {url}/generate {headers} -d '{body}' -o digits.png
 """
@@ -145,7 +153,11 @@ def show(logs: dict[str, Iterator[list[str]]], deaths: Counter[str], var: Path) 
 
 
 def attend(
-    supervisor: subprocess.Popen[bytes], logs: dict[str, Iterator[list[str]]], stop: Event, settings: Settings
+    supervisor: subprocess.Popen[bytes],
+    logs: dict[str, Iterator[list[str]]],
+    stop: Event,
+    settings: Settings,
+    chosen: Mapping[str, str],
 ) -> int:
     """Show the processes' output and wait for readiness, until ``stop`` is set and all have stopped.
 
@@ -165,7 +177,7 @@ def attend(
             reason = why_not_ready(settings.host, settings.port)
             if reason is None:
                 ready = True
-                say(announcement(settings.host, settings.port))
+                say(announcement(settings, chosen))
             elif time.monotonic() > patient_until:
                 patient_until += PATIENCE_SECONDS
                 say(f"Waiting: {reason}")
@@ -210,7 +222,7 @@ def run(settings: Settings) -> int:
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
         )
         try:
-            return attend(supervisor, logs, stop, settings)
+            return attend(supervisor, logs, stop, settings, child_environment)
         finally:
             supervisor.terminate()
             supervisor.wait()
