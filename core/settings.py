@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(65536, ge=1, description="Largest request body")
     deadline_s: float = Field(60, gt=0, description="Longest wait of a synchronous request, then 504")
+    drain_s: float = Field(
+        0,
+        ge=0,
+        description="Seconds after SIGTERM in which the API still accepts requests, while /readyz is 503 so that a load"
+        " balancer sends no more; 0 where there is none",
+    )
     result_ttl_s: float = Field(3600, gt=0, description="How long the result of an asynchronous request is kept")
     pending_ttl_s: float = Field(
         7 * 86400, gt=0, description="How long an asynchronous request waits for a worker before it is forgotten"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes import Process, RedisServer, free_port, wait_until
+from tests.processes import PROCFILE, Process, RedisServer, free_port, module_of, wait_until
 
 MAX_IMAGES = 5000
 MAX_WAIT_S = 30
@@ -43,14 +43,9 @@ class Stack:
             "FEWSTEP_VAR": str(self.folder / "var"),
             "FEWSTEP_SLICE_S": "2",
         }
-        match name:
-            case "sampler":
-                module = ["worker", "sampling"]
-            case "distiller":
-                module = ["worker", "distillation"]
-            case _:
-                module = ["app"]
-                environment["FEWSTEP_PORT"] = str(self.ports[name])
+        module = module_of(name if name in PROCFILE else "api")
+        if module == module_of("api"):
+            environment["FEWSTEP_PORT"] = str(self.ports[name])
         if name == "hasty":
             environment["FEWSTEP_DEADLINE_S"] = str(HASTY_DEADLINE_S)
         self.processes[name] = Process(*module, environment=environment, log=self.folder / f"{name}.log")
