@@ -11,6 +11,8 @@ import uvicorn
 
 from app.health import draining
 from app.job_events import stopping
+from core import tracing
+from core.errors import FewstepError
 from core.log import configure_logging
 from core.settings import get_settings
 
@@ -37,12 +39,17 @@ class Server(uvicorn.Server):
             await asyncio.sleep(LOOK_EVERY_S)
         stopping.set()  # streams would go on for hours
         await super().shutdown(sockets)
+        tracing.stop_tracing()  # the signal is raised again, and then ends the interpreter at once
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is open."""
     settings = get_settings()
     configure_logging(settings)
+    try:
+        tracing.start_tracing(settings, "fewstep-api")
+    except FewstepError as error:
+        sys.exit(str(error))
     server = Server(
         uvicorn.Config(
             "app.main:app",

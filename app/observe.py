@@ -1,14 +1,17 @@
 """Each request leaves a latency and a log line; an error that nobody foresaw becomes a problem document."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from asgi_correlation_id import correlation_id
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.metrics import REQUEST_SECONDS
 from app.problems import internal_problem
+from core import tracing
 from core.log import get_logger
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -35,7 +38,7 @@ class Observe:
                 status = message["status"]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=correlation_id.get()):
+        with structlog.contextvars.bound_contextvars(request_id=correlation_id.get()), _span(scope):
             try:
                 await self.app(scope, receive, send_and_note)
             except Exception:
@@ -46,10 +49,19 @@ class Observe:
                 _note(scope, status, time.perf_counter() - started)
 
 
+def _span(scope: Scope) -> AbstractContextManager[None]:
+    # Its name is that of the route, once it is known.
+    if scope["path"] in QUIET:
+        return nullcontext()
+    parent = Headers(scope=scope).get("traceparent", "")
+    return tracing.span("HTTP", parent=parent, kind="SERVER", request_id=correlation_id.get() or "")
+
+
 def _note(scope: Scope, status: int, seconds: float) -> None:
     # Only templates and known methods become labels, so that clients cannot make up new series.
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"] if scope["method"] in METHODS else "other"
+    tracing.describe(f"{method} {route}", failed=status >= 500, status=status)
     REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
     line = log.debug if route in QUIET else log.info
     line("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))

@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     )
     idempotency_ttl_s: float = Field(86400, gt=0, description="How long an Idempotency-Key is remembered")
 
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="Where traces go: the address of a receiver of OpenTelemetry's protocol over HTTP, such as"
+        " http://collector:4318. Empty for no tracing; else needs the extra otel",
+    )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
 

@@ -34,10 +34,11 @@ def tool(name: str, *arguments: str) -> None:
 
 def settings_of(service: dict[str, Any]) -> Settings:
     """The settings that its environment gives, which must all be there."""
-    names = {name.removeprefix("FEWSTEP_").lower() for name in service["environment"] if name.startswith("FEWSTEP_")}
-    assert names <= set(Settings.model_fields)
-    plain = {name: value for name, value in service["environment"].items() if "$" not in value}
-    return Settings.model_validate({name.removeprefix("FEWSTEP_").lower(): value for name, value in plain.items()})
+    prefix = "FEWSTEP_"
+    environment = service["environment"].items()
+    given = {name.removeprefix(prefix).lower(): value for name, value in environment if name.startswith(prefix)}
+    assert set(given) <= set(Settings.model_fields)
+    return Settings.model_validate({name: value for name, value in given.items() if "$" not in value})
 
 
 def test_the_compose_file_is_of_the_specification() -> None:

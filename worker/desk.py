@@ -10,7 +10,7 @@ import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import records
+from core import records, tracing
 from core.artifacts import open_artifacts
 from core.generation import Generation
 from core.log import get_logger
@@ -108,6 +108,7 @@ class Desk:
             max_batch=min(self.settings.max_batch or group.sampler.max_batch, group.sampler.max_batch),
             deadline=generation.deadline,
             bulk=generation.priority == "bulk",
+            trace=tracing.traceparent(),
         )
         self.in_hand[generation.id] = job
         self._device.submit(job)

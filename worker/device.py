@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from threading import Condition, Thread
 from typing import Any
 
+from core import tracing
 from core.errors import FewstepError
 from core.log import get_logger
 from worker import metrics
@@ -52,7 +53,9 @@ class Device:
                 metrics.WAITING.set(len(self._schedule))
             if batch:
                 metrics.BATCH_IMAGES.observe(len(batch))
-                run_batch(batch, self._run)
+                requests = (job.trace for job, _ in batch)
+                with tracing.span("batch", parent=batch[0][0].trace, links=requests, images=len(batch)):
+                    run_batch(batch, self._run)
 
 
 def run_logged(run: Run) -> Run:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import structlog
 
-from core import records
+from core import records, tracing
 from core.card import Family
 from core.errors import FewstepError
 from core.generation import Generation, Timings, fact_headers, served_steps
@@ -30,8 +30,14 @@ def generate(record_id: str, desk: Desk) -> None:
             metrics.GENERATIONS.labels("dropped").inc()
             log.info("dropped before it began", id=record_id)
             return
-        with structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id):
+        with tracing.span("queue", parent=generation.trace, began=generation.created):
+            pass  # it is over
+        with (
+            structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id),
+            tracing.span("generate", parent=generation.trace, kind="CONSUMER", model=generation.model, id=record_id),
+        ):
             outcome = _end(generation, desk)
+            tracing.describe("generate", failed=outcome == "failed", outcome=outcome)
             metrics.GENERATIONS.labels(outcome).inc()
 
 
@@ -73,7 +79,8 @@ def _at_once(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, T
     job = desk.submit(generation, group, generation.seeds)
     images = np.stack(job.done.result())
     queue_s = _note(generation, job, busy_s=job.busy_s)
-    return render(images, generation, queue_s=queue_s, sample_s=job.busy_s)
+    with tracing.span("encode"):
+        return render(images, generation, queue_s=queue_s, sample_s=job.busy_s)
 
 
 def _in_pieces(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, Timings]:
@@ -88,7 +95,8 @@ def _in_pieces(generation: Generation, desk: Desk, group: Group) -> tuple[bytes,
         if part is not parts[-1]:
             job = desk.submit(generation, group, parts[number + 1])
         started = time.perf_counter()
-        piece = document.add(part, images) + (document.end() if part is parts[-1] else b"")
+        with tracing.span("encode"):
+            piece = document.add(part, images) + (document.end() if part is parts[-1] else b"")
         encode_s += time.perf_counter() - started
         done, ttl_s = number * PIECE_IMAGES + len(part), desk.settings.result_ttl_s
         if not records.append(desk.redis, generation.id, desk.worker, piece, images=done, ttl_s=ttl_s):
