@@ -5,7 +5,7 @@ import time
 from redis.asyncio import Redis
 
 from core import presence, records, throughput
-from core.errors import Unavailable
+from core.errors import Busy, Unavailable
 from core.queues import Queue
 
 MAX_AGE_S = 0.2
@@ -31,7 +31,8 @@ class Capacity:
         """Seconds of a worker's time that images of ``family/checkpoint`` will take.
 
         Raises:
-            Unavailable: No worker is there, or what was accepted before keeps them busy for longer than the limit.
+            Unavailable: No worker is there.
+            Busy: What was accepted before keeps them busy for longer than the limit.
         """
         if time.monotonic() - self._read_at > MAX_AGE_S:
             self._workers = len(await presence.workers(self._redis, Queue.SAMPLING))
@@ -41,7 +42,7 @@ class Capacity:
             raise Unavailable("no sampling worker is there", retry_after=NO_WORKER_RETRY_S)
         wait_s = await records.load_s(self._redis) / self._workers
         if wait_s > self._max_wait_s:
-            raise Unavailable(
+            raise Busy(
                 f"the estimated wait is {wait_s:.0f} seconds, over the limit of {self._max_wait_s:g}; "
                 "`Prefer: respond-async` has none",
                 # Nothing else coming in, this is when the wait will be back at the limit.

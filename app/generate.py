@@ -12,15 +12,13 @@ from fastapi import APIRouter, Body, Header, Path, Request, Response
 from app import examples
 from app.answers import answer, find, pending, unknown
 from app.negotiation import choose_media_type, prefers_async
+from app.problems import CLIENT_CLOSED_REQUEST
 from app.service import Service, ServiceDependency
 from core import records, tracing
 from core.card import Family, no_checkpoint, refuse_class
 from core.errors import DeadlinePassed, InvalidRequest
 from core.generation import MAX_SEED, GenerateRequest, Generation, MediaType, served_steps, task_of
 from core.records import Record, Status
-
-CLIENT_CLOSED_REQUEST = 499
-"""Nobody reads this status; it tells the metrics that the client left."""
 
 ALL_DEFAULTS = GenerateRequest()
 

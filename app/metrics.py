@@ -1,7 +1,22 @@
-"""What the API measures of itself."""
+"""What the API measures of itself, and ``/metrics``, which also tells what only Redis knows."""
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+REASONS = (
+    "invalid",
+    "not_found",
+    "conflict",
+    "too_large",
+    "too_many",
+    "busy",
+    "unavailable",
+    "deadline",
+    "cancelled",
+    "client_left",
+    "internal",
+)
+"""Why a request was not answered with what it asked for."""
 
 REQUEST_SECONDS = Histogram(
     "fewstep_http_request_duration_seconds",
@@ -9,11 +24,17 @@ REQUEST_SECONDS = Histogram(
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60),
 )
+IN_FLIGHT = Gauge("fewstep_http_requests_in_flight", "Requests being answered, those of health and metrics apart")
+REJECTIONS = Counter("fewstep_http_rejections_total", "Requests refused, by the kind of problem", ["reason"])
+RESPONSE_BYTES = Counter("fewstep_http_response_bytes_total", "Bytes of bodies sent", ["route"])
+
+for reason in REASONS:
+    REJECTIONS.labels(reason)
 
 router = APIRouter(tags=["operation"])
 
 
 @router.get("/metrics", summary="Prometheus metrics of this API process", response_class=Response)
 def get_metrics() -> Response:
-    """Request latency by method, route and status, in Prometheus' text format."""
+    """What this process measured, and the queues, workers and jobs as Redis knows them, in Prometheus' text format."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Each request leaves a latency and a log line; an error that nobody foresaw becomes a problem document."""
+"""Each request leaves its measures and a log line; an error that nobody foresaw becomes a problem document."""
 
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.metrics import REQUEST_SECONDS
-from app.problems import internal_problem
+from app.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS, RESPONSE_BYTES
+from app.problems import CLIENT_CLOSED_REQUEST, internal_problem
 from core import tracing
 from core.log import get_logger
 
@@ -36,7 +36,12 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif message["type"] == "http.response.body":
+                RESPONSE_BYTES.labels(_route(scope)).inc(len(message.get("body", b"")))
             await send(message)
+
+        if counts := scope["path"] not in QUIET:
+            IN_FLIGHT.inc()
 
         with structlog.contextvars.bound_contextvars(request_id=correlation_id.get()), _span(scope):
             try:
@@ -46,6 +51,8 @@ class Observe:
                 if not status:
                     await internal_problem(Request(scope))(scope, receive, send_and_note)
             finally:
+                if counts:
+                    IN_FLIGHT.dec()
                 _note(scope, status, time.perf_counter() - started)
 
 
@@ -58,10 +65,17 @@ def _span(scope: Scope) -> AbstractContextManager[None]:
 
 
 def _note(scope: Scope, status: int, seconds: float) -> None:
-    # Only templates and known methods become labels, so that clients cannot make up new series.
-    route = getattr(scope.get("route"), "path", "unmatched")
+    route = _route(scope)
+    # Only known methods and templates become labels, so that clients cannot make up new series.
     method = scope["method"] if scope["method"] in METHODS else "other"
     tracing.describe(f"{method} {route}", failed=status >= 500, status=status)
     REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
+    if status in (0, CLIENT_CLOSED_REQUEST):  # 0: it left before its request was complete
+        REJECTIONS.labels("client_left").inc()
     line = log.debug if route in QUIET else log.info
     line("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+
+
+def _route(scope: Scope) -> str:
+    path: str = getattr(scope.get("route"), "path", "unmatched")
+    return path

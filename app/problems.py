@@ -14,10 +14,23 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from core.errors import FewstepError, InvalidRequest, MalformedRequest, Unavailable
+from app.metrics import REJECTIONS
+from core.errors import Busy, FewstepError, InvalidRequest, MalformedRequest, Unavailable
 from core.log import get_logger
 
 PROBLEM = "application/problem+json"
+CLIENT_CLOSED_REQUEST = 499
+"""Nobody reads this status; it tells the metrics that the client left."""
+REASONS = {
+    404: "not_found",
+    409: "conflict",
+    410: "cancelled",
+    413: "too_large",
+    429: "too_many",
+    503: "unavailable",
+    504: "deadline",
+}
+"""What the metrics call a problem, by status; others are ``invalid`` or ``internal``."""
 RETRY_AFTER_S = 5
 """When to try again after something that restarts by itself was away."""
 
@@ -35,8 +48,16 @@ def problem_response(
     headers = dict(headers or {})
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
+    REJECTIONS.labels(_reason(problem)).inc()
     members = {"instance": request.url.path, "request_id": correlation_id.get()}
     return JSONResponse({**problem, **members}, int(problem["status"]), headers, media_type=PROBLEM)
+
+
+def _reason(problem: Mapping[str, Any]) -> str:
+    status = int(problem["status"])
+    if problem["title"] == Busy.title:
+        return "busy"
+    return REASONS.get(status, "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal")
 
 
 def internal_problem(request: Request) -> JSONResponse:

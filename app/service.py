@@ -1,16 +1,18 @@
 """What the endpoints share: settings and the connections of this process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from celery import Celery
 from fastapi import Depends, Request
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from app.capacity import Capacity
 from app.catalog import Catalog
+from app.redis_metrics import TIMEOUT_S, RedisMetrics, StorageMetrics
 from app.results import Results
 from core.artifacts import ArtifactStore, open_artifacts
 from core.broker import make_celery
@@ -42,7 +44,8 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything connected; Redis need not be there yet."""
     redis = connect_async(settings)
     async with redis, Results(redis) as results:
-        with connect(settings, patient=False) as blocking:
+        artifacts = open_artifacts(settings)
+        with connect(settings, patient=False) as blocking, _looked_up_metrics(settings, artifacts):
             celery = make_celery(settings)
             yield Service(
                 settings,
@@ -52,9 +55,24 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 celery,
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
-                open_artifacts(settings),
+                artifacts,
             )
             celery.close()
+
+
+@contextmanager
+def _looked_up_metrics(settings: Settings, artifacts: ArtifactStore) -> Iterator[None]:
+    """``/metrics`` has them meanwhile."""
+    volumes = {"var": settings.var} | ({"artifacts": artifacts.here} if artifacts.here else {})
+    with connect(settings, patient=False, timeout_s=TIMEOUT_S) as redis:
+        collectors = (RedisMetrics(JobStore(redis)), StorageMetrics(volumes))
+        for collector in collectors:
+            REGISTRY.register(collector)
+        try:
+            yield
+        finally:
+            for collector in collectors:
+                REGISTRY.unregister(collector)
 
 
 async def _service(request: Request) -> Service:  # were it not async, a thread would run it

@@ -8,16 +8,11 @@ the engine without CUDA graphs.
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.shared.common import (
     machine,
@@ -26,47 +21,11 @@ from benchmarks.shared.common import (
     table,
 )
 from core.card import SHIPPED_CHECKPOINTS
+from models.ceiling import ceiling, seconds
 from models.engine import Sampler, noise_for, pick_device
 from models.host import keep_memory
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 HEAD = ("model", "steps", "batch", "images/s", "TFLOP/s", "of the ceiling", "diffusers float32, images/s", "ratio")
-
-
-def seconds(call: Callable[[], object], at_least: float) -> float:
-    """Median seconds of a call, after one that is not counted."""
-    call()
-    taken: list[float] = []
-    while sum(taken) < at_least or len(taken) < 2:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        started = time.perf_counter()
-        call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
-    return sorted(taken)[len(taken) // 2]
-
-
-@torch.inference_mode()
-def ceiling(precision: str, device: torch.device, at_least: float) -> float:
-    """FLOP/s of the convolution, in the faster of both memory layouts."""
-    best = 0.0
-    for layout in (torch.channels_last, torch.contiguous_format):
-        conv = nn.Conv2d(256, 256, 3, padding=1, device=device, dtype=DTYPES[precision])
-        conv.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's stubs
-        x = torch.randn(16, 256, 32, 32, device=device, dtype=DTYPES[precision]).to(memory_format=layout)
-        best = max(best, 2 * 9 * 256 * 256 * 16 * 32 * 32 / seconds(partial(conv, x), at_least))
-    return best
-
-
-def flops(folder: Path) -> int:
-    """FLOPs of one call of a checkpoint's network for one image."""
-    network = UNet2DModel.from_pretrained(folder / "unet").eval()
-    size = network.config.sample_size
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, network.config.in_channels, size, size), torch.tensor([1024]))
-    return int(counter.get_total_flops())
 
 
 def sample_by_diffusers(pipeline: DDIMPipeline, steps: int, batch: int) -> None:
@@ -79,8 +38,7 @@ def measure(model: str, family: Path, options: argparse.Namespace) -> list[list[
     """Rows of the table."""
     device = pick_device(options.device)
     rows: list[list[object]] = []
-    work = flops(family / f"{options.steps[0]}-step")
-    print(f"{model}: {work / 1e9:.2f} GFLOP an image and step. Ceiling in TFLOP/s: ", end="")
+    print(f"{model}. Ceiling in TFLOP/s: ", end="")
     for steps in options.steps:
         folder = family / f"{steps}-step"
         sampler = Sampler(folder, device=options.device)
@@ -89,12 +47,13 @@ def measure(model: str, family: Path, options: argparse.Namespace) -> list[list[
         pipeline = DDIMPipeline.from_pretrained(folder).to(device)
         pipeline.set_progress_bar_config(disable=True)
         top = ceiling(sampler.precision, device, options.seconds)
-        print(f"{top / 1e12:.2f} in {sampler.precision}", end="; ", flush=True)
+        each = f"{sampler.flops / 1e9:.2f} GFLOP an image and step"
+        print(f"{top / 1e12:.2f} in {sampler.precision}, {each}", end="; ", flush=True)
         for batch in options.batches:
             noise = noise_for(range(batch), sampler.card.image_shape)
             ours = batch / seconds(partial(sampler.sample_noise, noise), options.seconds)
             theirs = batch / seconds(partial(sample_by_diffusers, pipeline, steps, batch), options.seconds)
-            rate = ours * steps * work
+            rate = ours * steps * sampler.flops
             name = f"{model}, {sampler.precision}"
             rows.append([name, steps, batch, ours, rate / 1e12, rate / top, theirs, ours / theirs])
     print()

@@ -125,6 +125,11 @@ class ArtifactStore:
         shutil.rmtree(self._cache / key, ignore_errors=True)
 
     @property
+    def here(self) -> Path | None:
+        """The folder that it is, if it is one."""
+        return Path(self._root) if self._is_local else None
+
+    @property
     def _is_local(self) -> bool:
         return isinstance(self._fs, LocalFileSystem)
 

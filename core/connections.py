@@ -19,12 +19,12 @@ def text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def connect(settings: Settings, *, patient: bool = True) -> Redis:
-    """A thread-safe client for workers; a patient one rides out about a minute without Redis before it raises."""
+def connect(settings: Settings, *, patient: bool = True, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
+    """A thread-safe client; a patient one rides out about a minute without Redis before it raises."""
     return Redis.from_url(
         settings.redis_url,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries=60 if patient else 1),

@@ -110,6 +110,12 @@ class Unavailable(FewstepError):  # noqa: N818
     title = "Unavailable"
 
 
+class Busy(Unavailable):
+    """What was accepted before keeps the workers busy for too long."""
+
+    title = "Busy"
+
+
 class DeadlinePassed(FewstepError):  # noqa: N818
     """The result was not there in time."""
 

@@ -10,6 +10,7 @@ message names the fence that it was sent at, so one that comes late or twice fin
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -113,7 +114,7 @@ if get('fence') ~= fence or (state ~= 'running' and state ~= 'cancelling') then 
 
 _TELL = """
 local lease_s, kind, data = ARGV[3], ARGV[4], ARGV[5]
-set('lease', now + lease_s)
+set('lease', now + lease_s, 'progressed', now)
 for i = 6, #ARGV, 2 do set(ARGV[i], ARGV[i + 1], 'updated', now) end
 if kind ~= '' then event(kind, data) end
 return state
@@ -214,6 +215,8 @@ class JobRecord:
         worker: Who has or had it last.
         lease: Until when its worker has it, in seconds since the epoch; 0 if nobody has.
         hinted: When a message was sent for it last.
+        progressed: When its worker last told of any progress, training or not; None before the first time.
+        trained_s: Seconds of training in the round under way, up to its saved state.
     """
 
     job: DistillJob
@@ -231,6 +234,8 @@ class JobRecord:
     worker: str
     lease: float
     hinted: float
+    progressed: float | None
+    trained_s: float
     started: float | None
     updated: float
     ended: float | None
@@ -299,6 +304,8 @@ class JobStore:
             worker=fields.get("worker", ""),
             lease=float(fields.get("lease", 0)),
             hinted=float(fields.get("hinted", 0)),
+            progressed=_float(fields.get("progressed")),
+            trained_s=float(fields.get("trained_s", 0)),
             started=_float(fields.get("started")),
             updated=float(fields["updated"]),
             ended=_float(fields.get("ended")),
@@ -416,6 +423,20 @@ class JobStore:
         found: Any = self.redis.smembers(_ACTIVE)
         records = (self.read(text(job_id)) for job_id in found)
         return [record for record in records if record is not None]
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for job_id in self.ids():
+                pipe.hget(_record(job_id), "state")
+            found = Counter(text(state) for state in pipe.execute() if state is not None)
+        return {state: found[state] for state in JobState}
+
+    def silence_s(self) -> float:
+        """Longest time since a running job made progress, or began to run; 0 if none runs."""
+        now = self.now()
+        running = (record for record in self.active() if record.state is JobState.RUNNING)
+        return max((now - max(record.progressed or 0, record.updated) for record in running), default=0)
 
     def now(self) -> float:
         """Seconds since the epoch by Redis's clock, which leases go by."""

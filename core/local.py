@@ -10,13 +10,12 @@ import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
@@ -26,36 +25,15 @@ from pydantic import ValidationError
 from core.errors import FewstepError
 from core.follow import follow
 from core.leash import leashed, only_run
+from core.monitor import SERVICE, write_targets
+from core.ports import address, free_port, listen, reachable, say
 from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
-from core.settings import Settings
+from core.settings import Settings, complaint
 
 REDIS = "redis"
+WORKERS = ("SAMPLER", "DISTILLER")
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
 SECONDS_BEYOND_DEADLINE = 10
-
-
-def say(text: str) -> None:
-    """Print a line now, also into a pipe."""
-    print(text, flush=True)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that occupies a port; 0 takes a free one.
-
-    Raises:
-        OSError: The port is in use or not allowed, or the host is not of this machine.
-    """
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-
-
-def free_port(held: ExitStack, host: str, preferred: int, purpose: str) -> int:
-    """The preferred port if it is free, else another, which is said; ``held`` keeps it from being chosen twice."""
-    try:
-        return int(held.enter_context(listen(host, preferred)).getsockname()[1])
-    except OSError:
-        port = int(held.enter_context(listen(host, 0)).getsockname()[1])
-        say(f"Port {preferred} is in use; {purpose} takes {port}")
-        return port
 
 
 def redis_port(var: Path) -> int:
@@ -82,13 +60,12 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
                 f"cannot listen on port {settings.port} of {settings.host}: {os.strerror(error.errno or 0)}; "
                 f"choose another with `make run PORT=…`"
             ) from error
-        metrics = {"SAMPLER_METRICS_PORT": settings.sampler_metrics_port}
-        metrics |= {"DISTILLER_METRICS_PORT": settings.distiller_metrics_port}
-        for name, preferred in metrics.items():
+        for worker in WORKERS:
+            preferred: int = getattr(settings, f"{worker.lower()}_metrics_port")
             if preferred == 0:
                 continue  # asked not to serve them
-            purpose = f"/metrics of the {name.split('_')[0].lower()}"
-            chosen[f"FEWSTEP_{name}"] = str(free_port(held, settings.host, preferred, purpose))
+            purpose = f"/metrics of the {worker.lower()}"
+            chosen[f"FEWSTEP_{worker}_METRICS_PORT"] = str(free_port(held, settings.host, preferred, purpose))
         if with_redis:
             port = free_port(held, "127.0.0.1", redis_port(settings.var), "Redis")
             chosen["FEWSTEP_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
@@ -96,9 +73,11 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
     return {**os.environ, **chosen, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def reachable(host: str) -> str:
-    """A host to connect to for one that is listened on."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (nothing is bound here)
+def metrics_addresses(settings: Settings, chosen: Mapping[str, str]) -> dict[str, str]:
+    """The process that serves its metrics at each host and port, in the environment that was chosen."""
+    ports = {worker.lower(): int(chosen.get(f"FEWSTEP_{worker}_METRICS_PORT", 0)) for worker in WORKERS}
+    workers = {address("127.0.0.1", port): worker for worker, port in ports.items() if port}
+    return {address(settings.host, settings.port): "api", **workers}
 
 
 def why_not_ready(host: str, port: int) -> str | None:
@@ -118,15 +97,16 @@ def why_not_ready(host: str, port: int) -> str | None:
         connection.close()
 
 
-def announcement(host: str, port: int) -> str:
-    """What a newcomer wants to know once it runs."""
-    name = reachable(host)
-    url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
+    """What a newcomer wants to know once it runs, in the environment that was chosen."""
+    url = f"http://{address(settings.host, settings.port)}"
+    metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen)]
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     return f"""
 Fewstep is ready at {url}
-Its documentation is {url}/docs; Ctrl-C stops it. Sixteen digits in one step:
+Its documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}
+Sixteen digits in one step:
 
   curl -sS {url}/generate {headers} -d '{body}' -o digits.png
 """
@@ -145,7 +125,11 @@ def show(logs: dict[str, Iterator[list[str]]], deaths: Counter[str], var: Path) 
 
 
 def attend(
-    supervisor: subprocess.Popen[bytes], logs: dict[str, Iterator[list[str]]], stop: Event, settings: Settings
+    supervisor: subprocess.Popen[bytes],
+    logs: dict[str, Iterator[list[str]]],
+    stop: Event,
+    settings: Settings,
+    chosen: Mapping[str, str],
 ) -> int:
     """Show the processes' output and wait for readiness, until ``stop`` is set and all have stopped.
 
@@ -165,7 +149,7 @@ def attend(
             reason = why_not_ready(settings.host, settings.port)
             if reason is None:
                 ready = True
-                say(announcement(settings.host, settings.port))
+                say(announcement(settings, chosen))
             elif time.monotonic() > patient_until:
                 patient_until += PATIENCE_SECONDS
                 say(f"Waiting: {reason}")
@@ -190,6 +174,7 @@ def run(settings: Settings) -> int:
     lock = var / "lock"
     with only_run(lock):
         child_environment = environment(settings, with_redis=with_redis)
+        write_targets(var, SERVICE, metrics_addresses(settings, child_environment))
         configuration = var / "supervisor.conf"
         # A request that waits for its picture may take as long as the deadline; the API answers it before it stops.
         seconds = math.ceil(settings.drain_s + settings.deadline_s) + SECONDS_BEYOND_DEADLINE
@@ -210,7 +195,7 @@ def run(settings: Settings) -> int:
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
         )
         try:
-            return attend(supervisor, logs, stop, settings)
+            return attend(supervisor, logs, stop, settings, child_environment)
         finally:
             supervisor.terminate()
             supervisor.wait()
@@ -221,8 +206,7 @@ def main() -> int:
     try:
         return run(Settings())
     except ValidationError as error:
-        first = error.errors()[0]
-        print(f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", file=sys.stderr)
+        print(complaint(error), file=sys.stderr)
     except (FewstepError, OSError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.card import SHIPPED_CHECKPOINTS
@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     )
     sampler_metrics_port: int = Field(9101, ge=0, le=65535, description="Metrics of a sampling worker; 0 for none")
     distiller_metrics_port: int = Field(9102, ge=0, le=65535, description="Metrics of a distillation worker; 0: none")
+    prometheus_port: int = Field(9090, ge=1, le=65535, description="Port of Prometheus beside `make run`")
     heartbeat_s: float = Field(
         5, gt=0, description="Seconds between a worker's signs of life; it counts as dead after three without one"
     )
@@ -118,3 +119,9 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def complaint(error: ValidationError) -> str:
+    """One line that names the variable at fault and what is wrong with it."""
+    first = error.errors()[0]
+    return f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}"

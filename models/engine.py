@@ -13,6 +13,7 @@ from core.card import Card, refuse_class
 from core.errors import InvalidRequest
 from models.captured import CapturedWalks
 from models.checkpoint import load_checkpoint
+from models.flops import count_flops
 from models.images import Pictures
 from models.readiness import make_ready
 from models.sizes import cut
@@ -76,6 +77,7 @@ class Sampler:
         precision: Of the network; see ``models.readiness``.
         sizes: Batch sizes in which an image has the same pixels, ascending; every batch is padded to one of them.
         threads: CPU threads that suit it where other work goes on beside; the pixels are the same with any number.
+        flops: Of one call of the network for one image; see ``models.flops``.
         facts: What was measured while it was loaded.
     """
 
@@ -89,6 +91,7 @@ class Sampler:
         self.device = pick_device(device)
         network, self.card = load_checkpoint(checkpoint)
         network.to(self.device).requires_grad_(False)
+        self.flops = count_flops(network)
         ready = make_ready(network, self.card)
         self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts
         self.num_bytes = ready.walker.network.num_bytes

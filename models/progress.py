@@ -28,11 +28,13 @@ class Progress:
         iteration: Iterations done.
         iterations: Iterations in all.
         loss: Loss of this iteration, a scalar on the device; reading it waits for the device.
+        gradient_norm: Norm of the gradient before it was clipped; as ``loss``.
     """
 
     iteration: int
     iterations: int
     loss: "Tensor"
+    gradient_norm: "Tensor"
 
 
 OnProgress = Callable[[Progress], None]

@@ -33,6 +33,10 @@ class TrainingError(FewstepError):
     title = "Training failed"
 
 
+class Diverged(TrainingError):  # noqa: N818 (what happened)
+    """Loss or gradient is not finite, or the loss has exploded."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a network is trained. Defaults are the paper's for a teacher, except for ``iterations``.
@@ -183,7 +187,8 @@ def train(
     Raises:
         InvalidRequest: The processes cannot share a batch evenly, or the device lacks the precision asked for.
         StopTraining: ``on_progress`` asked for it, in whichever process; the state is saved.
-        TrainingError: Loss or gradient is not finite, or the loss has exploded; or the saved state is not of this run.
+        Diverged: Loss or gradient is not finite, or the loss has exploded.
+        TrainingError: The saved state is not of this run.
     """
     refuse_uneven(config.batch_size)
     device = next(network.parameters()).device
@@ -207,7 +212,7 @@ def train(
         if not (value + norm).isfinite() or value > MOST_LOSS:
             if not state_path.exists():
                 state.save(state_path)  # the weights are still those of the iteration before
-            raise TrainingError(
+            raise Diverged(
                 f"loss {value.item():g} and gradient norm {norm.item():g} at iteration {state.iteration + 1}; "
                 f"a lower learning rate may help; the last good state is kept in {state_path}"
             )
@@ -219,7 +224,7 @@ def train(
             update_ema(state.ema, network, config.ema_decay)
         stop = None
         try:
-            on_progress(Progress(state.iteration, config.iterations, value))
+            on_progress(Progress(state.iteration, config.iterations, value, norm))
         except StopTraining as request:
             stop = request
         if any_process(stop is not None):

@@ -16,7 +16,7 @@ from core.log import configure_logging, get_logger
 from core.queues import Queue
 from core.settings import Settings, get_settings
 from worker.distillation import make_distillation_worker
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import Heartbeat, Pulse
 from worker.metrics import serve_metrics
 
 log = get_logger(__name__)
@@ -29,15 +29,17 @@ def run_sampling(settings: Settings, name: str) -> int:
     # The other worker has no use for torch.
     from worker.sampling import sampling_worker
 
-    serve_metrics(settings.sampler_metrics_port)
-    with sampling_worker(settings, name) as (celery, heartbeat):
+    pulse = Pulse(settings.heartbeat_s)
+    serve_metrics(settings.sampler_metrics_port, pulse.is_regular)
+    with sampling_worker(settings, name, pulse) as (celery, heartbeat):
         return consume(celery, Queue.SAMPLING, name, heartbeat, pool="threads", concurrency=settings.sampler_threads)
 
 
 def run_distillation(settings: Settings, name: str) -> int:
     """Wait for distillation jobs until SIGTERM. Returns the exit code."""
-    serve_metrics(settings.distiller_metrics_port)
-    celery, heartbeat, foreman = make_distillation_worker(settings, name)
+    pulse = Pulse(settings.heartbeat_s)
+    serve_metrics(settings.distiller_metrics_port, pulse.is_regular)
+    celery, heartbeat, foreman = make_distillation_worker(settings, name, pulse)
     try:
         # In the thread that takes messages: with a pool's only thread busy Celery may overlook, for seconds, that it is
         # free again. What trains is in a process of its own.

@@ -7,6 +7,7 @@ when it hangs it can be killed. It is kept from one slice to the next, so that n
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -22,13 +23,18 @@ class ChildDied(Exception):  # noqa: N818 (what happened)
 
 
 class Child:
-    """Runs ``make(*arguments)`` in a process of its own, and there calls what that gives for each request.
+    """Runs ``make(*arguments, is_draining, tell)`` in a process of its own, and there calls what it gives each time.
 
-    Not for use by two threads at once.
+    What it tells before it answers is handed to ``on_note`` here. Not for use by two threads at once.
     """
 
-    def __init__(self, make: Callable[..., Callable[..., Any]], *arguments: Any) -> None:  # noqa: ANN401
-        self._make, self._arguments = make, arguments
+    def __init__(
+        self,
+        make: Callable[..., Callable[..., Any]],
+        *arguments: Any,  # noqa: ANN401
+        on_note: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        self._make, self._arguments, self._on_note = make, arguments, on_note
         self._draining = _SPAWN.Event()
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -37,24 +43,34 @@ class Child:
         """The answer to a request; starts the process if need be.
 
         Raises:
-            ChildDied: It ended, or was killed since ``is_hung``, which is asked each second, said so.
+            ChildDied: It ended, or was killed since ``is_hung``, which is asked at least each second, said so.
         """
         connection, process = self._start()
         try:
             connection.send(request)
-            while not connection.poll(_LOOK_EVERY_S):
-                if not process.is_alive() and not connection.poll(0):
+            while True:
+                if connection.poll(_LOOK_EVERY_S):
+                    is_answer, content = connection.recv()
+                    if is_answer:
+                        return content
+                    self._on_note(content)
+                elif not process.is_alive() and not connection.poll(0):
                     raise EOFError
                 if is_hung():
                     process.kill()
                     raise ChildDied("its process hung and was killed")
-            return connection.recv()
         except (EOFError, OSError):
             process.join(10)
             raise ChildDied(_describe_end(process.exitcode)) from None
         finally:
             if not process.is_alive():
                 self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the process, while it is there."""
+        process = self._process
+        return [] if process is None or process.pid is None else [process.pid]
 
     def drain(self) -> None:
         """Ask it to come to an end of what it does; safe to call in a signal handler."""
@@ -85,13 +101,18 @@ def _serve(connection: Connection, draining: Any, make: Callable[..., Callable[.
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     os.nice(10)  # sampling goes first
-    call = make(*arguments, draining.is_set)
+
+    def tell(note: Any) -> None:  # noqa: ANN401
+        with suppress(OSError):  # its parent is gone, and this process is about to end
+            connection.send((False, note))
+
+    call = make(*arguments, draining.is_set, tell)
     while True:
         try:
             request = connection.recv()
         except EOFError:
             return
-        connection.send(call(*request))
+        connection.send((True, call(*request)))
 
 
 def _end_with_parent() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import Any
 
@@ -17,10 +17,10 @@ from core.log import get_logger
 from core.settings import Settings
 from models.engine import Sampler, class_labels, noise_for
 from models.images import Pictures
-from worker import metrics
+from worker import sampling_metrics as metrics
 from worker.batcher import Job
 from worker.costs import Costs
-from worker.device import Device, run_logged
+from worker.device import Device
 from worker.places import checkpoint_folder
 from worker.samplers import Samplers
 
@@ -41,10 +41,17 @@ class Group:
     Attributes:
         name: ``family/checkpoint``.
         sampler: The checkpoint, loaded; another one after its folder was replaced.
+        is_traffic: Whether anybody asked for them.
     """
 
     name: str
     sampler: Sampler
+    is_traffic: bool = True
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Model and steps in metrics."""
+        return self.name.rpartition("/")[0], str(self.sampler.card.num_steps)
 
 
 class Desk:
@@ -63,7 +70,7 @@ class Desk:
         self.costs = Costs()
         self._artifacts = open_artifacts(settings)
         self.in_hand: dict[str, Job | None] = {}
-        self._device = Device(run_logged(self._run))
+        self._device = Device(self._run)
         self._left = Event()
         self._watch = Thread(target=self._look, name="watch", daemon=True)
 
@@ -105,7 +112,7 @@ class Desk:
         job = Job(
             group,
             list(zip(seeds, class_labels(card, seeds, generation.class_label), strict=True)),
-            max_batch=min(self.settings.max_batch or group.sampler.max_batch, group.sampler.max_batch),
+            max_batch=self._max_batch(group.sampler),
             deadline=generation.deadline,
             bulk=generation.priority == "bulk",
             trace=tracing.traceparent(),
@@ -116,16 +123,35 @@ class Desk:
 
     def sample_for_nobody(self, group: Group, count: int) -> None:
         """Sample a batch as for a request, and wait for it."""
-        job = Job(group, [(seed, 0) for seed in range(count)], max_batch=count)
+        job = Job(replace(group, is_traffic=False), [(seed, 0) for seed in range(count)], max_batch=count)
         self._device.submit(job)
         job.done.result()
 
     def _run(self, group: Group, inputs: Sequence[tuple[int, int]]) -> list[Pictures]:
         torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
         seeds, labels = zip(*inputs, strict=True)
-        with self.costs.measure(group.name, len(inputs), group.sampler.max_batch):
-            noise = noise_for(seeds, group.sampler.card.image_shape)
-            return list(group.sampler.sample_noise(noise, labels=labels))
+        try:
+            with self.costs.measure(group.name, len(inputs), group.sampler.max_batch):
+                noise = noise_for(seeds, group.sampler.card.image_shape)
+                pictures = list(group.sampler.sample_noise(noise, labels=labels))
+        except Exception as error:  # it is tried again in parts, which may hide it
+            log.warning("batch failed", images=len(inputs), error=f"{type(error).__name__}: {error}")
+            if group.is_traffic:
+                metrics.BATCH_FAILURES.inc()
+            raise
+        if group.is_traffic:
+            self._count(group, len(inputs))
+        return pictures
+
+    def _count(self, group: Group, images: int) -> None:
+        sampler = group.sampler
+        metrics.BATCH_IMAGES.labels(*group.labels).observe(images)
+        metrics.BATCH_FILL.observe(images / self._max_batch(sampler))
+        metrics.IMAGES.labels(*group.labels).inc(images)
+        metrics.FLOP.labels(*group.labels).inc(images * sampler.card.num_steps * sampler.flops)
+
+    def _max_batch(self, sampler: Sampler) -> int:
+        return min(self.settings.max_batch or sampler.max_batch, sampler.max_batch)
 
     def _look(self) -> None:
         while not self._left.wait(LOOK_EVERY_S):

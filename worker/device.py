@@ -1,16 +1,11 @@
 """The thread that owns the device: it samples at once what has come, and what comes meanwhile goes together next."""
 
-from collections.abc import Sequence
 from threading import Condition, Thread
-from typing import Any
 
 from core import tracing
 from core.errors import FewstepError
-from core.log import get_logger
-from worker import metrics
+from worker import sampling_metrics as metrics
 from worker.batcher import Job, Run, Schedule, run_batch
-
-log = get_logger(__name__)
 
 
 class Device:
@@ -52,20 +47,6 @@ class Device:
                 batch = self._schedule.next_batch()
                 metrics.WAITING.set(len(self._schedule))
             if batch:
-                metrics.BATCH_IMAGES.observe(len(batch))
                 requests = (job.trace for job, _ in batch)
                 with tracing.span("batch", parent=batch[0][0].trace, links=requests, images=len(batch)):
                     run_batch(batch, self._run)
-
-
-def run_logged(run: Run) -> Run:
-    """``run`` that logs what it raises, since a batch that fails is tried again in parts."""
-
-    def logged(group: Any, inputs: Sequence[Any]) -> Sequence[Any]:  # noqa: ANN401
-        try:
-            return run(group, inputs)
-        except Exception as error:
-            log.warning("batch failed", images=len(inputs), error=f"{type(error).__name__}: {error}")
-            raise
-
-    return logged

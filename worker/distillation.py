@@ -1,9 +1,12 @@
 """The distillation worker: Celery hands it slices of jobs, a child process trains them."""
 
+import os
+import time
 from contextlib import suppress
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from prometheus_client import REGISTRY
 from redis.exceptions import RedisError
 
 from core import presence
@@ -16,9 +19,14 @@ from core.queues import Queue, Task
 from core.settings import Settings
 from worker.child import Child, ChildDied
 from worker.data_folder import DataFolder
-from worker.heartbeat import Heartbeat
+from worker.device_metrics import DeviceMetrics, pick_meter
+from worker.distillation_metrics import LEASE_LOSSES, SLICES, Board
+from worker.heartbeat import Heartbeat, Pulse
 from worker.job_sweep import JobSweep
 from worker.request import ForgivingRequest
+
+IDLE_AFTER_S = 5.0
+"""Between two slices of a job there may be less."""
 
 log = get_logger(__name__)
 
@@ -35,24 +43,43 @@ class Foreman:
 
     def __init__(self, settings: Settings, store: JobStore, celery: Celery, name: str) -> None:
         self._store, self._celery, self._name = store, celery, name
-        self._child = Child(make_bench, settings, name)  # type: ignore[arg-type]
+        self._board = Board()
+        self._idle_since: float | None = None
+        self._child = Child(make_bench, settings, name, on_note=self._board.note)  # type: ignore[arg-type]
 
     def work(self, job_id: str, after: int) -> None:
         """Have the slice done that comes after the fence ``after``, and queue the next."""
         following: int | None
+        self._idle_since = None
+        self._board.begin(job_id)
         try:
             following = self._child.call(job_id, after, is_hung=lambda: self._is_hung(job_id, after))
         except ChildDied as death:
             record = self._store.read(job_id)
+            SLICES.labels("died").inc()
             words = str(death)
             if record is not None:
                 words += f", in round {record.round + 1} after iteration {record.iteration}"
             following = self._store.abandon(job_id, self._name, words)
             log.error("slice died", job=job_id, detail=words)
+        finally:
+            self._idle_since = time.monotonic()
         if following is not None:
             send_slice(self._celery, job_id, following)
-        elif not self._store.active():
+            return
+        self._board.clear()
+        if not self._store.active():
             self._child.close()  # gives the memory of the device back
+
+    def tidy(self) -> None:
+        """Without a slice for a while no job is in hand any more: the next slice went to another worker."""
+        idle_since = self._idle_since
+        if idle_since is not None and time.monotonic() - idle_since > IDLE_AFTER_S:
+            self._board.clear()
+
+    def pids(self) -> list[int]:
+        """Of this process and the one that trains."""
+        return [os.getpid(), *self._child.pids]
 
     def drain(self) -> None:
         """Let the slice under way end after its next iteration; safe to call in a signal handler."""
@@ -67,6 +94,7 @@ class Foreman:
         with suppress(RedisError):  # nothing is known then
             record = self._store.read(job_id)
             if record is None or record.fence > after + 1:
+                LEASE_LOSSES.inc()
                 return True
             mine = record.worker == self._name and record.fence == after + 1
             return mine and 0 < record.lease < self._store.now()
@@ -81,11 +109,12 @@ def send_slice(celery: Celery, job_id: str, after: int) -> None:
         log.warning("next slice not queued", job=job_id, error=str(error))
 
 
-def make_distillation_worker(settings: Settings, name: str) -> tuple[Celery, Heartbeat, Foreman]:
+def make_distillation_worker(settings: Settings, name: str, pulse: Pulse) -> tuple[Celery, Heartbeat, Foreman]:
     """The Celery application with its task, and the heartbeat to start once it consumes."""
     celery = make_celery(settings)
     store = JobStore(connect(settings))
     foreman = Foreman(settings, store, celery, name)
+    REGISTRY.register(DeviceMetrics(*pick_meter(settings.device, foreman.pids)))
 
     @celery.task(name=Task.DISTILL, Request=ForgivingRequest)
     def distill_task(job_id: str, after: int) -> None:
@@ -97,9 +126,12 @@ def make_distillation_worker(settings: Settings, name: str) -> tuple[Celery, Hea
     data_folder = DataFolder(beats, settings.datasets)
 
     def chore() -> None:
+        foreman.tidy()
         sweep()
         data_folder.tell()
 
     facts = {"host": presence.host(), "device": settings.device}
-    heartbeat = Heartbeat(beats, Queue.DISTILLATION, name, facts, interval_s=settings.heartbeat_s, chore=chore)
+    heartbeat = Heartbeat(
+        beats, Queue.DISTILLATION, name, facts, interval_s=settings.heartbeat_s, pulse=pulse, chore=chore
+    )
     return celery, heartbeat, foreman

@@ -10,7 +10,7 @@ from core.card import Family
 from core.errors import FewstepError
 from core.generation import Generation, Timings, fact_headers, served_steps
 from core.log import get_logger
-from worker import metrics
+from worker import sampling_metrics as metrics
 from worker.batcher import Job
 from worker.desk import Desk, Group, NotWanted
 from worker.pieces import PIECE_IMAGES, PiecewiseDocument
@@ -30,21 +30,23 @@ def generate(record_id: str, desk: Desk) -> None:
             metrics.GENERATIONS.labels("dropped").inc()
             log.info("dropped before it began", id=record_id)
             return
+        taken = time.time()
+        metrics.QUEUE_SECONDS.labels(*_labels(generation)).observe(max(taken - generation.created, 0))
         with tracing.span("queue", parent=generation.trace, began=generation.created):
             pass  # it is over
         with (
             structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id),
             tracing.span("generate", parent=generation.trace, kind="CONSUMER", model=generation.model, id=record_id),
         ):
-            outcome = _end(generation, desk)
+            outcome = _end(generation, desk, taken)
             tracing.describe("generate", failed=outcome == "failed", outcome=outcome)
             metrics.GENERATIONS.labels(outcome).inc()
 
 
-def _end(generation: Generation, desk: Desk) -> str:
-    """Sample, and record how it ended. Returns the outcome."""
+def _end(generation: Generation, desk: Desk, taken: float) -> str:
+    """Sample what was taken at that time, and record how it ended. Returns the outcome."""
     try:
-        return _sample(generation, desk)
+        return _sample(generation, desk, taken)
     except NotWanted:
         log.info("cancelled while in hand")
         return "cancelled"
@@ -59,10 +61,13 @@ def _end(generation: Generation, desk: Desk) -> str:
     return "failed"
 
 
-def _sample(generation: Generation, desk: Desk) -> str:
+def _sample(generation: Generation, desk: Desk, taken: float) -> str:
     group = desk.group(generation)
     document, timings = (_in_pieces if generation.pieces else _at_once)(generation, desk, group)
-    metrics.ENCODING_SECONDS.labels(generation.format).observe(timings.encode)
+    began = generation.created + timings.queue
+    metrics.BATCH_WAIT_SECONDS.labels(*_labels(generation)).observe(max(began - taken, 0))
+    metrics.SAMPLING_SECONDS.labels(*_labels(generation)).observe(timings.sample)
+    metrics.ENCODING_SECONDS.labels(*_labels(generation)).observe(timings.encode)
     kept = records.succeed(
         desk.redis,
         generation.id,
@@ -71,6 +76,8 @@ def _sample(generation: Generation, desk: Desk) -> str:
         headers=fact_headers(generation, timings),
         ttl_s=desk.settings.result_ttl_s,
     )
+    if kept:
+        metrics.GENERATION_SECONDS.labels(*_labels(generation)).observe(max(time.time() - generation.created, 0))
     log.info("generated" if kept else "generated for nobody", n=generation.n, steps=generation.steps, **dict(timings))
     return "succeeded" if kept else "cancelled"
 
@@ -78,9 +85,8 @@ def _sample(generation: Generation, desk: Desk) -> str:
 def _at_once(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, Timings]:
     job = desk.submit(generation, group, generation.seeds)
     images = np.stack(job.done.result())
-    queue_s = _note(generation, job, busy_s=job.busy_s)
     with tracing.span("encode"):
-        return render(images, generation, queue_s=queue_s, sample_s=job.busy_s)
+        return render(images, generation, queue_s=_queue_s(generation, job), sample_s=job.busy_s)
 
 
 def _in_pieces(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, Timings]:
@@ -102,20 +108,18 @@ def _in_pieces(generation: Generation, desk: Desk, group: Group) -> tuple[bytes,
         if not records.append(desk.redis, generation.id, desk.worker, piece, images=done, ttl_s=ttl_s):
             job.end(NotWanted())
             raise NotWanted
-    queue_s = _note(generation, first, busy_s=busy_s)
     total = max(time.time() - generation.created, 0)
-    return b"", Timings(queue=queue_s, sample=busy_s, encode=encode_s, total=total)
+    return b"", Timings(queue=_queue_s(generation, first), sample=busy_s, encode=encode_s, total=total)
 
 
-def _note(generation: Generation, first: Job, *, busy_s: float) -> float:
-    """Count what was sampled. Returns the seconds until it began."""
+def _queue_s(generation: Generation, first: Job) -> float:
+    """Seconds until its first image was taken to the device."""
     assert first.started is not None
-    queue_s = max(first.started - generation.created, 0)
-    labels = (generation.model, str(generation.steps))
-    metrics.QUEUE_SECONDS.observe(queue_s)
-    metrics.SAMPLING_SECONDS.labels(*labels).observe(busy_s)
-    metrics.IMAGES.labels(*labels).inc(generation.n)
-    return queue_s
+    return max(first.started - generation.created, 0)
+
+
+def _labels(generation: Generation) -> tuple[str, str]:
+    return generation.model, str(generation.steps)
 
 
 def warm_up(desk: Desk) -> None:

@@ -15,6 +15,22 @@ from core.queues import Queue
 log = get_logger(__name__)
 
 
+class Pulse:
+    """When the last beat of a worker succeeded, for whoever asks how it is."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._last = float("-inf")
+        self._interval_s = interval_s
+
+    def note(self) -> None:
+        """One has."""
+        self._last = time.monotonic()
+
+    def is_regular(self) -> bool:
+        """Whether no more were missed than a living worker may miss."""
+        return time.monotonic() - self._last < presence.MISSED_HEARTBEATS * self._interval_s
+
+
 class Heartbeat:
     """Announces a worker every few seconds from a thread of its own, until it drains and leaves."""
 
@@ -26,11 +42,13 @@ class Heartbeat:
         facts: dict[str, Any],
         *,
         interval_s: float,
+        pulse: Pulse,
         chore: Callable[[], None],
     ) -> None:
         self._redis, self._queue, self._name = redis, queue, name
         self._facts = facts | {"started": time.time()}
         self._interval_s = interval_s
+        self._pulse = pulse
         self._chore = chore
         self._draining = Event()
         self._left = Event()
@@ -68,6 +86,8 @@ class Heartbeat:
     def _beat(self) -> None:
         if self._draining.is_set():
             presence.drain(self._redis, self._queue, self._name, heartbeat_s=self._interval_s)
+            self._pulse.note()
         else:
             presence.announce(self._redis, self._queue, self._name, self._facts, heartbeat_s=self._interval_s)
+            self._pulse.note()
             self._chore()

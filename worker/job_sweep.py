@@ -11,12 +11,15 @@ from core.jobs import JobRecord, JobState, JobStore
 from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings
+from worker import metrics
 
 LOST_AFTER_S = 5.0
 """A job that waits for so long while the queue is empty has lost its message."""
 SURELY_LOST_AFTER_S = 300.0
 """Behind a queue nobody knows; a message too many does no harm."""
 TIDY_EVERY_S = 60.0
+
+REDELIVERIES = metrics.REDELIVERIES.labels(Queue.DISTILLATION)
 
 log = get_logger(__name__)
 
@@ -56,6 +59,7 @@ class JobSweep:
                 log.warning("message lost, sent again", job=job_id)
             self._store.hint(job_id)
             self._celery.send_task(Task.DISTILL, args=[job_id, record.fence])
+            REDELIVERIES.inc()
 
     def _tidy(self) -> None:
         """Remove failed and cancelled jobs that were not retried in time."""

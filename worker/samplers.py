@@ -1,5 +1,6 @@
 """The checkpoints that this process has loaded."""
 
+import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from pathlib import Path
@@ -8,7 +9,7 @@ from threading import Lock
 from core.card import CARD_NAME, CheckpointError
 from core.log import get_logger
 from models.engine import Sampler
-from worker import metrics
+from worker import sampling_metrics as metrics
 
 Version = tuple[int, int, int]
 
@@ -47,31 +48,44 @@ class Samplers:
             self._load(checkpoint, sampler)
         return sampler.result()
 
+    def loaded(self) -> dict[Path, Sampler]:
+        """Those that are, the longest unused first."""
+        with self._lock:
+            return self._loaded_now()
+
     def _load(self, checkpoint: Path, sampler: Future[Sampler]) -> None:
+        started = time.perf_counter()
         try:
             loaded = Sampler(checkpoint, device=self._device)
         except BaseException as error:
+            metrics.LOADS.labels("failed").inc()
             with self._lock:
                 if self._loaded.get(checkpoint, (None, None))[1] is sampler:
                     del self._loaded[checkpoint]
             sampler.set_exception(error)
             return
+        metrics.LOADS.labels("succeeded").inc()
+        metrics.LOAD_SECONDS.observe(time.perf_counter() - started)
         log.info("loaded", checkpoint=str(checkpoint), bytes=loaded.num_bytes, **loaded.facts)
         sampler.set_result(loaded)
-        self._evict(sampler)
+        self._evict(loaded)
 
-    def _evict(self, newest: Future[Sampler]) -> None:
+    def _evict(self, newest: Sampler) -> None:
         """Forget what is too much, all but what was just loaded."""
         with self._lock:
-            there = {folder: sampler for folder, (_, sampler) in self._loaded.items() if _is_there(sampler)}
-            sizes = {folder: sampler.result().num_bytes for folder, sampler in there.items()}
+            there = self._loaded_now()
+            sizes = {folder: sampler.num_bytes for folder, sampler in there.items()}
             total = sum(sizes.values())
             for folder, size in sizes.items():
                 if total > self._max_bytes and there[folder] is not newest:
                     del self._loaded[folder]
                     total -= size
+                    metrics.EVICTIONS.inc()
                     log.info("forgotten", checkpoint=str(folder), bytes=size)
-            metrics.LOADED_BYTES.set(total)
+            metrics.CACHE_BYTES.set(total)
+
+    def _loaded_now(self) -> dict[Path, Sampler]:
+        return {folder: sampler.result() for folder, (_, sampler) in self._loaded.items() if _is_there(sampler)}
 
 
 def _is_there(sampler: Future[Sampler]) -> bool:

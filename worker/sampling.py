@@ -1,28 +1,33 @@
 """The sampling worker: Celery's threads around `worker.generate`."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from celery import Celery
+from prometheus_client import REGISTRY
 
 from core import presence, records, throughput
 from core.broker import make_celery
 from core.connections import connect
 from core.queues import Queue, Task
 from core.settings import Settings
+from models.ceiling import ceiling
 from models.engine import pick_device
 from models.host import keep_memory
+from worker import sampling_metrics
 from worker.desk import Desk
+from worker.device_metrics import DeviceMetrics, pick_meter
 from worker.generate import generate, warm_up
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import Heartbeat, Pulse
 from worker.lane import Lane
 from worker.request import ForgivingRequest
 from worker.sweep import sweep
 
 
 @contextmanager
-def sampling_worker(settings: Settings, name: str) -> Iterator[tuple[Celery, Heartbeat]]:
+def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tuple[Celery, Heartbeat]]:
     """The Celery application with its tasks, warmed up, and the heartbeat to start once it consumes."""
     keep_memory()
     celery = make_celery(settings)
@@ -39,7 +44,11 @@ def sampling_worker(settings: Settings, name: str) -> Iterator[tuple[Celery, Hea
         def bulk_task(record_id: str) -> None:
             lane.add(record_id)
 
+        device = pick_device(settings.device)
+        shown, meter = pick_meter(str(device), lambda: [os.getpid()])
+        REGISTRY.register(DeviceMetrics(shown, meter))
         warm_up(desk)
+        sampling_metrics.PEAK_FLOPS.labels(shown).set(_peak_flops(desk, device))
 
         def chore() -> None:
             throughput.report(desk.redis, desk.costs.seconds)
@@ -54,7 +63,6 @@ def sampling_worker(settings: Settings, name: str) -> Iterator[tuple[Celery, Hea
                 result_ttl_s=settings.result_ttl_s,
             )
 
-        device = pick_device(settings.device)
         facts = {
             "host": presence.host(),
             "device": str(device),
@@ -63,4 +71,14 @@ def sampling_worker(settings: Settings, name: str) -> Iterator[tuple[Celery, Hea
         }
         # Beats must fail rather than wait for Redis, so that the next one is not late.
         beats = connect(settings, patient=False)
-        yield celery, Heartbeat(beats, Queue.SAMPLING, name, facts, interval_s=settings.heartbeat_s, chore=chore)
+        yield (
+            celery,
+            Heartbeat(beats, Queue.SAMPLING, name, facts, interval_s=settings.heartbeat_s, pulse=pulse, chore=chore),
+        )
+
+
+def _peak_flops(desk: Desk, device: torch.device) -> float:
+    """In the lowest precision that a checkpoint samples in here; takes a quarter of a second."""
+    lower = any(sampler.precision == "bf16" for sampler in desk.samplers.loaded().values())
+    # A few images keep a CPU as busy as many.
+    return ceiling("bf16" if lower else "fp32", device, 0.1, batch=4 if device.type == "cpu" else 16)

@@ -17,13 +17,15 @@ from core.artifacts import ArtifactStore, open_artifacts
 from core.card import CheckpointError, read_card
 from core.connections import connect
 from core.distillation import DistillJob, RoundResult
-from core.errors import FewstepError, Unavailable
+from core.errors import FewstepError, NotFound, Unavailable
 from core.jobs import JobRecord, JobState, JobStore, serving_key
 from core.log import configure_logging, get_logger
 from core.serving import Made, Promotion
 from core.settings import Settings
 from models.chain import Chain, fill_source, run_chain
+from models.trainer import Diverged, TrainingError
 from worker.load_job import load_job
+from worker.notes import RoundFinished, SliceEnded, Tell
 from worker.rounds import Jury, finish_round
 from worker.watch import JobCancelled, SliceLost, SliceOver, Watch
 
@@ -39,13 +41,16 @@ class Bench:
     artifacts: ArtifactStore
     worker: str
     is_draining: Callable[[], bool]
+    note: Tell
     loaded: dict[str, tuple[Chain, Jury | None]] = field(default_factory=dict)
 
 
-def make_bench(settings: Settings, worker: str, is_draining: Callable[[], bool]) -> Callable[[str, int], int | None]:
+def make_bench(
+    settings: Settings, worker: str, is_draining: Callable[[], bool], note: Tell
+) -> Callable[[str, int], int | None]:
     """What a child process calls for each slice."""
     configure_logging(settings)
-    bench = Bench(settings, JobStore(connect(settings)), open_artifacts(settings), worker, is_draining)
+    bench = Bench(settings, JobStore(connect(settings)), open_artifacts(settings), worker, is_draining, note)
     return lambda job_id, fence: run_slice(bench, job_id, fence)
 
 
@@ -62,7 +67,7 @@ def run_slice(bench: Bench, job_id: str, after: int) -> int | None:
         log.info("no slice to do", job=job_id, after=after)
         return None
     with structlog.contextvars.bound_contextvars(request_id=record.job.request_id, job=job_id, fence=fence):
-        watch = Watch(store, record, fence, settings=settings, is_draining=bench.is_draining)
+        watch = Watch(store, record, fence, settings=settings, is_draining=bench.is_draining, note=bench.note)
         return _run(bench, record, watch)
 
 
@@ -77,14 +82,18 @@ def _run(bench: Bench, record: JobRecord, watch: Watch) -> int | None:
             _save(bench, job, watch)
             raise
         _succeed(bench, job, watch, results)
+        bench.note(SliceEnded(watch.subject, "finished"))
     except SliceOver:
         bench.store.release(job.id, watch.fence)
+        bench.note(SliceEnded(watch.subject, "over"))
         log.info("slice ends", round=watch.at[0] + 1, iteration=watch.at[1])
         return watch.fence
     except JobCancelled:
         bench.store.end(job.id, watch.fence, JobState.CANCELLED, ttl_s=bench.settings.job_ttl_s)
+        bench.note(SliceEnded(watch.subject, "cancelled"))
         log.info("job cancelled")
     except SliceLost:
+        bench.note(SliceEnded(watch.subject, "lost"))
         log.warning("the lease is in other hands; what was done is dropped")
     except RedisError:
         raise  # this process ends, and its parent says so once Redis is there
@@ -93,6 +102,9 @@ def _run(bench: Bench, record: JobRecord, watch: Watch) -> int | None:
         log.error("job failed", detail=problem.detail, exc_info=not isinstance(error, FewstepError))
         ttl_s = bench.settings.job_ttl_s
         bench.store.end(job.id, watch.fence, JobState.FAILED, ttl_s=ttl_s, problem=problem.problem())
+        diverged = isinstance(error, Diverged)
+        unreadable = not diverged and isinstance(error, (OSError, NotFound, CheckpointError, TrainingError))
+        bench.note(SliceEnded(watch.subject, "failed", diverged=diverged, artifact_failed=unreadable))
     bench.loaded.clear()
     shutil.rmtree(_work_folder(bench, job), ignore_errors=True)
     return None
@@ -130,6 +142,9 @@ def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
             beat=watch.beat,
         )
         results.append(result)
+        distance = (result.metrics or {}).get("frechet_distance")
+        bench.note(RoundFinished(watch.subject, this.num_steps, watch.trained_s, distance))
+        watch.trained_s = 0.0
         watch.at = (min(index + 1, len(job.steps) - 1), 0 if index + 1 < len(job.steps) else watch.at[1])
         watch.tell(
             "round",
@@ -137,6 +152,7 @@ def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
             rounds=[one.model_dump(mode="json") for one in results],
             round=watch.at[0],
             iteration=watch.at[1],
+            trained_s=watch.trained_s,
             failures=0,
         )
         log.info("round finished", round=index + 1, steps=this.num_steps)
@@ -171,6 +187,7 @@ def _save(bench: Bench, job: DistillJob, watch: Watch) -> None:
         round=index,
         iteration=iteration,
         history=watch.history,
+        trained_s=watch.trained_s,
     )
     if state is None:
         bench.artifacts.remove(key)

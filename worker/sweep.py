@@ -11,11 +11,14 @@ from core.errors import FewstepError
 from core.generation import task_of
 from core.log import get_logger
 from core.queues import Queue
+from worker import metrics
 
 MAX_ATTEMPTS = 3
 """A generation that took so many workers with it is the cause, not the victim."""
 LOST_AFTER_S = 30.0
 """A generation that waits for so long while the queue is empty has lost its message."""
+
+REDELIVERIES = metrics.REDELIVERIES.labels(Queue.SAMPLING)
 
 log = get_logger(__name__)
 
@@ -61,3 +64,4 @@ def _send(redis: Redis, celery: Celery, record_id: str) -> None:
     generation = records.request(redis, record_id)
     if generation is not None:
         celery.send_task(task_of(generation), args=[record_id])
+        REDELIVERIES.inc()

@@ -11,6 +11,7 @@ from core.queues import Queue
 from core.settings import Settings
 from models.distill import Round
 from models.progress import OnProgress, Progress, StopTraining
+from worker.notes import Subject, Tell, Trained
 
 LOOK_EVERY_S = 0.05
 """How often a slice looks whether it is still wanted, at most: after every iteration that takes so long."""
@@ -39,16 +40,29 @@ class Watch:
         fence: Of the slice.
         history: Points of the loss: iteration, counted over all rounds, and loss.
         at: Index of the round under way, and its iterations that are done.
+        trained_s: Seconds of training in it.
+        subject: Of the slice's notes.
     """
 
     def __init__(
-        self, store: JobStore, record: JobRecord, fence: int, *, settings: Settings, is_draining: Callable[[], bool]
+        self,
+        store: JobStore,
+        record: JobRecord,
+        fence: int,
+        *,
+        settings: Settings,
+        is_draining: Callable[[], bool],
+        note: Tell,
     ) -> None:
         self.fence = fence
         self.history = [(int(iteration), float(loss)) for iteration, loss in record.history]
         self.at = (record.round, record.iteration)
+        self.trained_s = record.trained_s
+        self.subject = Subject(record.job.teacher.family, record.job.request.method)
         self._store, self._record, self._settings = store, record, settings
         self._is_draining = is_draining
+        self._note = note
+        self._counted: int | None = None  # iterations of the round that notes told of
         self._started: float | None = None
         self._looked = self._told = time.monotonic()
         self._iteration_began = time.monotonic()
@@ -93,8 +107,14 @@ class Watch:
         self._iteration_began = time.monotonic()
         self._started = self._started or self._iteration_began  # loading does not count
 
+        begun, before = self._iteration_began, self.trained_s
+        self._counted = None
+
         def on_progress(progress: Progress) -> None:
             self.at = (index, progress.iteration)
+            self.trained_s = before + time.monotonic() - begun
+            if self._counted is None:
+                self._counted = progress.iteration - 1
             if time.monotonic() - self._told > TELL_EVERY_S or progress.iteration == progress.iterations:
                 self._tell_progress(index, progress)
             else:
@@ -103,22 +123,38 @@ class Watch:
                 raise SliceOver
             self._let_sampling_go_first()
 
-        yield on_progress
+        try:
+            yield on_progress
+        finally:
+            if self._counted not in (None, self.at[1]):
+                self._note_iterations()
 
     def _tell_progress(self, index: int, progress: Progress) -> None:
         now = time.monotonic()
-        loss = progress.loss.item()
-        job = self._record.job
+        loss, gradient_norm = progress.loss.item(), progress.gradient_norm.item()
         rate = (progress.iteration - self._told_at) / (now - self._told) if self._told_at else None
-        total = sum(job.iterations_of(earlier) for earlier in range(index)) + progress.iteration
-        self.history.append((total, loss))
+        self.history.append((self._done(), loss))
         if len(self.history) > MOST_POINTS:
             self.history = self.history[::2]
         self._told, self._told_at = now, progress.iteration
         facts = {"round": index + 1, "iteration": progress.iteration, "iterations": progress.iterations, "loss": loss}
         told = {"loss": loss, "history": self.history} | ({} if rate is None else {"rate": rate})
         event = facts | {"iterations_per_second": rate}
+        self._note_iterations(rate=rate, loss=loss, gradient_norm=gradient_norm)
         self.tell("progress", event, round=index, iteration=progress.iteration, **told)
+
+    def _done(self) -> int:
+        """Iterations of all rounds."""
+        index, iteration = self.at
+        return sum(self._record.job.iterations_of(earlier) for earlier in range(index)) + iteration
+
+    def _note_iterations(self, **measured: float | None) -> None:
+        """Say how far it is, and what was measured there."""
+        job, (index, iteration) = self._record.job, self.at
+        total = sum(job.iterations_of(each) for each in range(len(job.steps)))
+        new = iteration - (self._counted or 0)
+        self._counted = iteration
+        self._note(Trained(self.subject, job.steps[index], new, self._done(), total, **measured))
 
     def _let_sampling_go_first(self) -> None:
         """Wait while there is sampling on the same device, for as long as the iteration took at most: not to starve."""

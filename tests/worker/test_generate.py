@@ -16,7 +16,7 @@ from core.records import Record, Status
 from core.settings import Settings
 from models.engine import Sampler
 from tests.generations import make_generation
-from worker import metrics
+from worker import sampling_metrics as metrics
 from worker.batcher import Job
 from worker.desk import Desk, Group
 from worker.generate import generate, warm_up

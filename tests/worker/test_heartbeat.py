@@ -7,7 +7,7 @@ from core.connections import connect, connect_async
 from core.queues import Queue
 from core.settings import Settings
 from tests.processes import wait_until
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import Heartbeat, Pulse
 
 pytestmark = pytest.mark.anyio
 
@@ -20,11 +20,14 @@ async def test_a_worker_announces_itself_drains_and_leaves(redis_settings: Setti
         chores += 1
         raise RuntimeError("a chore that fails must not stop the beat")
 
+    pulse = Pulse(0.2)
     with connect(redis_settings, patient=False) as redis:
-        heartbeat = Heartbeat(redis, Queue.SAMPLING, "w1", {"device": "cpu"}, interval_s=0.2, chore=chore)
+        heartbeat = Heartbeat(redis, Queue.SAMPLING, "w1", {"device": "cpu"}, interval_s=0.2, pulse=pulse, chore=chore)
         async with connect_async(redis_settings) as api:
+            assert not pulse.is_regular()
             heartbeat.start()
             time.sleep(1)
+            wait_until(pulse.is_regular)
             assert (await presence.workers(api, Queue.SAMPLING))["w1"]["device"] == "cpu"
             assert chores > 1
             heartbeat.drain()
@@ -33,3 +36,4 @@ async def test_a_worker_announces_itself_drains_and_leaves(redis_settings: Setti
             assert presence.dead(redis, {"w1"}) == set()
             heartbeat.leave()
             assert presence.dead(redis, {"w1"}) == {"w1"}
+            wait_until(lambda: not pulse.is_regular())

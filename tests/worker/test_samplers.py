@@ -9,7 +9,7 @@ import pytest
 import worker.samplers
 from core.card import CARD_NAME, CheckpointError
 from models.engine import Sampler
-from worker import metrics
+from worker import sampling_metrics as metrics
 from worker.samplers import Samplers
 
 
@@ -52,7 +52,7 @@ def test_the_longest_unused_go_when_it_is_too_much(tiny_family: Path) -> None:
     first, second = samplers.get(tiny_family / "1-step"), samplers.get(tiny_family / "2-step")
     assert samplers.get(tiny_family / "1-step") is first
     samplers.get(tiny_family / "4-step")
-    assert metrics.LOADED_BYTES._value.get() == 2 * size
+    assert metrics.CACHE_BYTES._value.get() == 2 * size
     assert samplers.get(tiny_family / "1-step") is first
     assert samplers.get(tiny_family / "2-step") is not second
 

@@ -1,0 +1,48 @@
+"""What a device could do at most: the convolution that utilisation is measured against."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from models.execution import Precision
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+CHANNELS, SIDE = 256, 32
+
+
+def seconds(call: Callable[[], object], at_least: float) -> float:
+    """Median seconds of a call, after one that is not counted, of two or more that take ``at_least`` seconds."""
+    call()
+    taken: list[float] = []
+    while sum(taken) < at_least or len(taken) < 2:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)[len(taken) // 2]
+
+
+@torch.inference_mode()
+def ceiling(precision: Precision, device: torch.device, at_least: float, *, batch: int = 16) -> float:
+    """FLOP/s of a 256-channel 3x3 convolution on 32x32 pixels, in the faster of both memory layouts.
+
+    Args:
+        precision: To compute in.
+        device: Where.
+        at_least: Seconds to spend on each layout.
+        batch: Images at once; fewer are quicker and, on a CPU, as fast.
+    """
+    best = 0.0
+    flops = 2 * 9 * CHANNELS**2 * batch * SIDE**2
+    for layout in (torch.channels_last, torch.contiguous_format):
+        conv = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, device=device, dtype=DTYPES[precision])
+        conv.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's stubs
+        x = torch.randn(batch, CHANNELS, SIDE, SIDE, device=device, dtype=DTYPES[precision]).to(memory_format=layout)
+        best = max(best, flops / seconds(partial(conv, x), at_least))
+    return best

@@ -1,0 +1,70 @@
+"""What the process that trains tells the one that serves metrics, as it happens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a note is about: the teacher's family, and the method."""
+
+    model: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Iterations were done.
+
+    Attributes:
+        steps: Of the student.
+        iterations: Since the last note of the kind.
+        done: Of all rounds of the job.
+        total: Of all rounds of the job.
+        rate: Iterations a second; None if it is not known yet.
+        loss: Of the last iteration; None where only iterations are to be counted, and so is ``gradient_norm``.
+    """
+
+    subject: Subject
+    steps: int
+    iterations: int
+    done: int
+    total: int
+    rate: float | None = None
+    loss: float | None = None
+    gradient_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class RoundFinished:
+    """A student is made.
+
+    Attributes:
+        seconds: Of training, over all slices.
+        frechet_distance: None if it was not judged.
+    """
+
+    subject: Subject
+    steps: int
+    seconds: float
+    frechet_distance: float | None
+
+
+@dataclass(frozen=True)
+class SliceEnded:
+    """A slice came to its end.
+
+    Attributes:
+        diverged: Whether loss or gradient was the reason.
+        artifact_failed: Whether a state or checkpoint was that could not be written or read.
+    """
+
+    subject: Subject
+    outcome: Literal["finished", "over", "failed", "cancelled", "lost"]
+    diverged: bool = False
+    artifact_failed: bool = False
+
+
+Note = Trained | RoundFinished | SliceEnded
+Tell = Callable[[Note], None]
