@@ -49,7 +49,8 @@ def main() -> None:
     try:
         tracing.start_tracing(settings, "fewstep-api")
     except FewstepError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(2)
     server = Server(
         uvicorn.Config(
             "app.main:app",

@@ -436,7 +436,8 @@ class JobStore:
         """Longest time since a running job made progress, or began to run; 0 if none runs."""
         now = self.now()
         running = (record for record in self.active() if record.state is JobState.RUNNING)
-        return max((now - max(record.progressed or 0, record.updated) for record in running), default=0)
+        # What the scripts write is rounded, and may be just ahead.
+        return max([0.0, *(now - max(record.progressed or 0, record.updated) for record in running)])
 
     def now(self) -> float:
         """Seconds since the epoch by Redis's clock, which leases go by."""

@@ -280,6 +280,22 @@ def test_progress_forgives_what_went_before(store: JobStore) -> None:
     assert store.state(job.id) is JobState.RUNNING
 
 
+def test_jobs_are_counted_by_state_and_silence_ends_with_any_progress(store: JobStore) -> None:
+    assert set(store.counts()) == set(JobState)
+    assert store.silence_s() == 0
+    create(store)
+    job = create(store)
+    fence = acquire(store, job)
+    assert {state: count for state, count in store.counts().items() if count} == {"queued": 1, "running": 1}
+    time.sleep(0.3)
+    silence = store.silence_s()
+    assert silence > 0.2
+    store.tell(job.id, fence, lease_s=60)
+    assert 0 <= store.silence_s() < silence
+    assert store.end(job.id, fence, JobState.FAILED, ttl_s=TTL_S)
+    assert store.silence_s() == 0
+
+
 def test_events_are_read_from_where_one_is(store: JobStore) -> None:
     job = create(store)
     fence = acquire(store, job)

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
+from tests.prometheus import Scrape, scrape
 
 MAX_IMAGES = 5000
 MAX_WAIT_S = 30
@@ -71,6 +72,10 @@ class Stack:
         """Sum of the samples whose series match the regular expression, as a process shows them now."""
         text = httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics").text
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(series, line))
+
+    def scrape(self, name: str) -> Scrape:
+        """All that a process shows now."""
+        return scrape(f"http://127.0.0.1:{self.ports[name]}")
 
     def close(self) -> None:
         """End everything, Redis last."""

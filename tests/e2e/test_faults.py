@@ -43,12 +43,21 @@ def test_a_killed_worker_loses_nothing_and_without_one_the_service_says_so(stack
     assert not ready.json()["checks"]["sampling"]["ok"]
     queued = submit(stack.api, seed=2)
     assert stack.api.get(queued).json()["status"] == "queued"
+    metrics = stack.scrape("api")
+    assert metrics.get("fewstep_workers", queue="sampling") == 0
+    assert (
+        metrics.get("fewstep_requests_queued")
+        == metrics.get("fewstep_queue_messages", queue="sampling", state="waiting")
+        == 1
+    )
+    assert metrics.get("fewstep_queue_oldest_message_age_seconds", queue="sampling") > 0
 
     stack.ensure_ready()
     for location in (path, queued):
         fetched(stack.api, location)
     assert len(stack.api.get(path).json()["images"]) == 400
     assert "left by its worker, queued again" in stack.log("sampler")
+    assert stack.scrape("sampler").get("fewstep_redeliveries_total", queue="sampling") >= 1
 
 
 def test_a_restart_of_redis_is_survived_by_those_who_wait(stack: Stack) -> None:
@@ -65,6 +74,10 @@ def test_a_restart_of_redis_is_survived_by_those_who_wait(stack: Stack) -> None:
         assert stack.api.get(location).status_code == 503
         assert stack.api.get("/readyz").json()["checks"]["redis"]["ok"] is False
         assert stack.api.get("/livez").status_code == 200
+        metrics = stack.scrape("api")
+        assert metrics.get("fewstep_redis_up") == 0
+        assert "fewstep_queue_messages" not in metrics.names()
+        assert metrics.get("fewstep_storage_free_bytes", volume="var") > 0
         stack.redis.start()
     finally:
         stack.processes["sampler"].thaw()

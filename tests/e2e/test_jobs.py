@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from core.broker import make_celery
@@ -20,6 +21,11 @@ from worker.distillation import send_slice
 from worker.job_sweep import JobSweep
 
 SABOTEUR = "tests.e2e.saboteur"
+IN_HAND = {
+    f"fewstep_distill_{name}"
+    for name in ("loss", "gradient_norm", "iterations_per_second", "progress_ratio", "remaining_seconds")
+}
+"""Metrics of a job in hand."""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +80,15 @@ def test_many_slices_learn_what_one_run_of_the_command_line_does(yard: Yard, pla
     assert kinds[:2] == ["state", "state"]
     assert kinds[-1] == "state"
     assert {"progress", "saved", "round"} <= set(kinds)
+    subject = {"model": "tiny", "method": "pd"}
+    wait_until(lambda: yard.scrape().get("fewstep_distill_slices_total", outcome="finished") == 1, what="its metrics")
+    metrics = yard.scrape()
+    assert metrics.get("fewstep_distill_slices_total", outcome="over") == record.fence - 1
+    assert metrics.get("fewstep_distill_iterations_total", **subject) == 30 + 60
+    assert metrics.get("fewstep_distill_round_seconds_count", **subject) == 2
+    assert metrics.get("fewstep_distill_nonfinite_total", **subject) == 0
+    assert metrics.get("fewstep_distill_slices_total", outcome="died") == 0
+    wait_until(lambda: not IN_HAND & yard.scrape().names(), what="an idle worker")
 
 
 def test_a_killed_worker_costs_nothing_but_time(yard: Yard, plain: dict[str, str]) -> None:
@@ -164,6 +179,7 @@ def test_a_slice_that_hangs_is_killed_and_done_again(yard: Yard, plain: dict[str
     job_id = yard.submit()
     yard.ended(job_id)
     assert "hung" in yard.log()
+    assert yard.scrape().get("fewstep_distill_slices_total", outcome="died") == 1
     assert yard.weights(job_id) == plain
 
 
@@ -173,6 +189,8 @@ def test_a_loss_that_explodes_fails_the_job_and_keeps_the_last_good_state(yard: 
     record = yard.ended(job_id, JobState.FAILED)
     assert record.error is not None
     assert "lower learning rate" in record.error["detail"]
+    wait_until(lambda: yard.scrape().sum("fewstep_distill_nonfinite_total") == 1, what="its metrics")
+    assert yard.scrape().get("fewstep_distill_artifact_failures_total") == 0
 
 
 def test_missing_data_fails_the_job_and_a_retry_goes_on_from_its_state(yard: Yard, plain: dict[str, str]) -> None:
@@ -211,6 +229,7 @@ def test_storage_that_fails_is_said_and_a_retry_succeeds(yard: Yard, plain: dict
     assert record.error is not None
     assert record.error["status"] == 503
     assert "free space" in record.error["detail"]
+    wait_until(lambda: yard.scrape().get("fewstep_distill_artifact_failures_total") == 1, what="its metrics")
     blocked.unlink()
     _, fence = yard.store.retry(job.id, max_active=100)
     send_slice(make_celery(yard.settings), job.id, fence)
@@ -224,10 +243,21 @@ def test_cancelling_takes_effect_in_every_state(yard: Yard, plain: dict[str, str
     yard.start(slice_s=1000)
     running = yard.submit(iterations=100_000)
     yard.wait_for_iteration(running)
+    wait_until(lambda: yard.scrape().names() >= IN_HAND, what="metrics of the job")
+    metrics = yard.scrape()
+    assert metrics.get("fewstep_distill_loss", model="tiny", method="pd", steps="4") > 0
+    assert metrics.get("fewstep_distill_gradient_norm", model="tiny", method="pd", steps="4") > 0
+    assert metrics.get("fewstep_distill_iterations_per_second", model="tiny", method="pd") > 0
+    assert 0 < metrics.get("fewstep_distill_progress_ratio", model="tiny", method="pd") < 1
+    assert metrics.get("fewstep_distill_remaining_seconds", model="tiny", method="pd") > 0
+    assert metrics.get("fewstep_device_memory_bytes", kind="used") > 100e6, "the process that trains is to be in it"
+    assert httpx.get(f"http://127.0.0.1:{yard.port}/healthz").status_code == 200
     assert yard.store.cancel(running, ttl_s=100) is JobState.CANCELLING
     assert yard.store.cancel(running, ttl_s=100) is JobState.CANCELLING
     stopped_at = yard.ended(running, JobState.CANCELLED)
     assert stopped_at.saved
+    wait_until(lambda: not IN_HAND & yard.scrape().names(), what="their end")
+    assert yard.scrape().get("fewstep_distill_slices_total", outcome="cancelled") == 1
     assert yard.store.cancel(running, ttl_s=100) is JobState.CANCELLED
     done = yard.submit()
     yard.ended(done)

@@ -101,6 +101,7 @@ def test_beyond_the_longest_wait_it_says_when_to_come_back(stack: Stack) -> None
         assert response.status_code == 503
         assert response.headers["retry-after"] == "8"
         assert response.json()["title"] == "Busy"
+        assert stack.scrape("api").get("fewstep_http_rejections_total", reason="busy") >= 1
         assert f"over the limit of {MAX_WAIT_S}" in response.json()["detail"]
         accepted = stack.api.post("/generate", headers={"Prefer": "respond-async"})
         assert accepted.status_code == 202

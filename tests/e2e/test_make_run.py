@@ -62,6 +62,10 @@ def test_the_printed_line_gives_a_picture_and_ctrl_c_leaves_nothing(tmp_path: Pa
         with Image.open(tmp_path / "cli.png") as picture:
             np.testing.assert_array_equal(over_http, np.asarray(picture))
         assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
+        (line,) = [line for line in output.read_text().splitlines() if "Metrics: " in line]
+        shown = [httpx.get(url).text for url in line.partition("Metrics: ")[2].split(", ")]
+        for text, metric in zip(shown, ("redis_up", "requests_in_hand", "distill_slices_total"), strict=True):
+            assert f"\nfewstep_{metric}" in text
 
         os.killpg(launcher.pid, signal.SIGINT)  # what a terminal does
         assert launcher.wait(90) == 0, output.read_text()

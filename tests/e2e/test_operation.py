@@ -62,6 +62,25 @@ def test_metrics_move(stack: Stack) -> None:
     assert stack.metric("sampler", images) == generated + 3
 
 
+def test_an_operator_sees_the_device_the_worker_and_redis(stack: Stack) -> None:
+    sampler = stack.scrape("sampler")
+    assert sampler.get("fewstep_device_peak_flops", device="cpu") > 1e8
+    assert (
+        0
+        < sampler.get("fewstep_device_memory_bytes", kind="used")
+        < sampler.get("fewstep_device_memory_bytes", kind="total")
+    )
+    assert 0 <= sampler.get("fewstep_device_utilization_ratio", device="cpu") <= 1
+    assert sampler.get("fewstep_checkpoint_loads_total", outcome="succeeded") >= 4
+    assert sampler.get("fewstep_redeliveries_total", queue="sampling") >= 0
+    assert not [name for name in sampler.names() if name.startswith("fewstep_distill")]
+    assert httpx.get(f"http://127.0.0.1:{stack.ports['sampler']}/healthz").status_code == 200
+    api = stack.scrape("api")
+    assert api.get("fewstep_redis_up") == 1
+    assert api.get("fewstep_workers", queue="sampling") == 1
+    assert api.get("fewstep_workers", queue="distillation") == 0
+
+
 def test_paths_and_methods_of_clients_do_not_become_series(stack: Stack) -> None:
     stack.api.get("/made-up-path")
     stack.api.request("MADEUP", "/livez")
@@ -105,11 +124,13 @@ def test_a_client_that_left_is_not_sampled_for(stack: Stack) -> None:
     generated = stack.metric("sampler", "fewstep_images_generated_total")
     left = 'fewstep_http_request_duration_seconds_count.method="POST",route="/generate",status="499"'
     before = stack.metric("api", left)
+    rejected = stack.scrape("api").get("fewstep_http_rejections_total", reason="client_left")
     stack.processes["sampler"].freeze()
     try:
         with pytest.raises(httpx.ReadTimeout):
             stack.api.post("/generate", timeout=0.5)
         wait_until(lambda: stack.metric("api", left) == before + 1, what="the API noticing")
+        assert stack.scrape("api").get("fewstep_http_rejections_total", reason="client_left") == rejected + 1
     finally:
         stack.processes["sampler"].thaw()
     wait_until(
@@ -121,7 +142,9 @@ def test_a_client_that_left_is_not_sampled_for(stack: Stack) -> None:
 def test_a_request_past_its_deadline_is_not_sampled(stack: Stack) -> None:
     cancelled = stack.metric("sampler", 'fewstep_generations_total.outcome="cancelled"')
     assert HASTY_DEADLINE_S < 5
+    rejected = stack.scrape("hasty").get("fewstep_http_rejections_total", reason="deadline")
     assert stack.hasty.post("/generate", json={"n": 5000, "steps": 8}).status_code == 504
+    assert stack.scrape("hasty").get("fewstep_http_rejections_total", reason="deadline") == rejected + 1
     wait_until(
         lambda: (
             stack.metric("sampler", 'fewstep_generations_total.outcome="cancelled"')

@@ -17,7 +17,8 @@ from core.distillation import CheckpointRef, DistillJob, DistillRequest, plan_st
 from core.jobs import ENDED, JobRecord, JobState, JobStore
 from core.serving import Serving, read
 from core.settings import Settings
-from tests.processes import Process, RedisServer, module_of, wait_until
+from tests.processes import Process, RedisServer, free_port, module_of, wait_until
+from tests.prometheus import Scrape, scrape
 from worker.distillation import send_slice
 
 WORKER, *ARGUMENTS = module_of("distiller")
@@ -46,6 +47,7 @@ class Yard:
         self.store = JobStore(Redis.from_url(self.redis.url))
         self.artifacts = ArtifactStore(self.settings.artifacts, cache=folder / "cache")
         self.workers: dict[str, Process] = {}
+        self.port = 0
 
     def start(self, name: str = "one", *, module: str = WORKER, **changes: object) -> Process:
         """Start a worker, with its own working folder, and other settings than the rest where said so."""
@@ -53,7 +55,8 @@ class Yard:
         (self.folder / name / "accident").unlink(missing_ok=True)
         names = ("redis_url", "checkpoints", "artifacts", "datasets", "heartbeat_s", "slice_s", "lease_s", "device")
         environment = {f"FEWSTEP_{field.upper()}": str(getattr(settings, field)) for field in names}
-        environment |= {"FEWSTEP_VAR": str(self.folder / name), "FEWSTEP_DISTILLER_METRICS_PORT": "0"}
+        self.port = free_port()
+        environment |= {"FEWSTEP_VAR": str(self.folder / name), "FEWSTEP_DISTILLER_METRICS_PORT": str(self.port)}
         environment |= {name: str(value) for name, value in changes.items() if name.isupper()}
         self.workers[name] = Process(module, *ARGUMENTS, environment=environment, log=self.folder / f"{name}.log")
         return self.workers[name]
@@ -122,6 +125,10 @@ class Yard:
     def weights(self, job_id: str) -> dict[str, str]:
         """Hash of the weights of each student that serves."""
         return {name: made.card.sha256 for (_, name), made in self.serving().made.items() if made.job == job_id}
+
+    def scrape(self) -> Scrape:
+        """All that the worker shows that was started last."""
+        return scrape(f"http://127.0.0.1:{self.port}")
 
     def log(self, name: str = "one") -> str:
         """What a worker has logged."""

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from models.batches import Batch, TrainingData, draw_batch
 from models.parallel import Draws
 from models.progress import Progress, StopTraining
-from models.trainer import SAVE_EVERY_S, TrainConfig, TrainingError, TrainState, iteration_generator, train, update_ema
+from models.trainer import (
+    SAVE_EVERY_S,
+    Diverged,
+    TrainConfig,
+    TrainingError,
+    TrainState,
+    iteration_generator,
+    train,
+    update_ema,
+)
 
 IMAGES = torch.randint(0, 256, (20, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 CONFIG = TrainConfig(
@@ -107,8 +116,10 @@ def test_learning_rate_rises_and_falls() -> None:
 def test_gradients_are_clipped(tmp_path: Path) -> None:
     network = small_network()
     norms: list[float] = []
+    told: list[float] = []
 
-    def on_progress(progress: Progress) -> None:  # noqa: ARG001
+    def on_progress(progress: Progress) -> None:
+        told.append(progress.gradient_norm.item())
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         norms.append(nn.utils.get_total_norm(gradients).item())
 
@@ -121,6 +132,7 @@ def test_gradients_are_clipped(tmp_path: Path) -> None:
         on_progress=on_progress,
     )
     assert norms == pytest.approx([0.5] * 12, rel=1e-3)
+    assert min(told) > 100  # as it was before
 
 
 def run_that_goes_wrong(state_path: Path, factor: float, save_every_s: float = SAVE_EVERY_S) -> None:
@@ -146,7 +158,7 @@ def run_that_goes_wrong(state_path: Path, factor: float, save_every_s: float = S
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     state_path = tmp_path / "state.pt"
-    with pytest.raises(TrainingError, match="loss nan and gradient norm nan at iteration 6"):
+    with pytest.raises(Diverged, match="loss nan and gradient norm nan at iteration 6"):
         run_that_goes_wrong(state_path, float("nan"))
     saved = torch.load(state_path)
     assert saved["iteration"] == 5
@@ -155,7 +167,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
 
 def test_a_loss_that_explodes_stops_the_run_and_leaves_the_state_saved_before(tmp_path: Path) -> None:
     state_path = tmp_path / "state.pt"
-    with pytest.raises(TrainingError, match="at iteration 6"):
+    with pytest.raises(Diverged, match="at iteration 6"):
         run_that_goes_wrong(state_path, 1e9, save_every_s=0)
     assert torch.load(state_path)["iteration"] == 5
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis as AsyncRedis
 
 from core import records
@@ -148,10 +149,12 @@ async def test_an_unforeseen_error_ends_the_record_and_tells_nothing_of_itself(
         raise RuntimeError("out of memory, which is hard to bring about")
 
     monkeypatch.setattr(Sampler, "sample_noise", out_of_memory)
+    failures = metrics.BATCH_FAILURES._value.get()
     record = await run(api, desk)
     assert record.status is Status.FAILED
     assert record.problem is not None
     assert record.problem["status"] == 500
+    assert metrics.BATCH_FAILURES._value.get() > failures
     assert "log" in record.problem["detail"]
     assert not desk.in_hand
 
@@ -172,10 +175,44 @@ async def test_many_threads_do_not_mix_up_images(api: AsyncRedis, desk: Desk, ti
         np.testing.assert_array_equal(np.frombuffer(result[-image.size :], np.uint8), image.ravel())
 
 
+def counted() -> dict[str, float]:
+    """Every counter and histogram of a sampling worker, by series, but for those of loading."""
+    families = (metric.collect() for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase))
+    return {
+        f"{sample.name} {sample.labels}": sample.value
+        for (family,) in families
+        if family.type in ("counter", "histogram") and "checkpoint" not in family.name
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+async def test_a_request_is_counted_by_model_and_steps(api: AsyncRedis, desk: Desk) -> None:
+    labels = {"model": "tiny", "steps": "4"}
+    before = counted()
+    await run(api, desk, n=3)
+    after = counted()
+
+    def gained(name: str, **labels: str) -> float:
+        return after[f"{name} {labels}"] - before.get(f"{name} {labels}", 0)
+
+    for name in ("queue_wait", "batch_wait", "sampling", "encoding", "generation"):
+        assert gained(f"fewstep_{name}_seconds_count", **labels) == 1, name
+    assert gained("fewstep_batch_images_count", **labels) == 1
+    assert gained("fewstep_batch_images_sum", **labels) == gained("fewstep_images_generated_total", **labels) == 3
+    sampler = desk.samplers.get(desk.settings.checkpoints / "tiny" / "4-step")
+    assert gained("fewstep_batch_fill_ratio_sum") == pytest.approx(3 / sampler.max_batch)
+    assert gained("fewstep_model_flop_total", **labels) == 3 * 4 * sampler.flops
+    assert sampler.flops > 1e6
+    assert gained("fewstep_batch_failures_total") == 0
+    assert gained("fewstep_generations_total", outcome="succeeded") == 1
+
+
 def test_warming_up_is_no_traffic_and_survives_damage(desk: Desk, tmp_path: Path) -> None:
-    images = metrics.IMAGES.labels("tiny", "4")._value.get()
+    before, loads = counted(), metrics.LOADS.labels("succeeded")._value.get()
     warm_up(desk)
-    assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
+    assert counted() == before
+    assert metrics.LOADS.labels("succeeded")._value.get() == loads + 4
     root = Path(shutil.copytree(desk.settings.checkpoints, tmp_path / "checkpoints"))
     (root / "tiny" / "4-step" / "card.json").write_text("{}")
     damaged = desk.settings.model_copy(update={"checkpoints": root})

@@ -40,8 +40,10 @@ def test_a_missing_or_damaged_one_is_tried_again(checkpoint: Path, tmp_path: Pat
     weights = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
+    failures = metrics.LOADS.labels("failed")._value.get()
     with pytest.raises(CheckpointError, match="SHA-256"):
         samplers.get(checkpoint)
+    assert metrics.LOADS.labels("failed")._value.get() == failures + 1
     weights.write_bytes(whole)
     assert samplers.get(checkpoint).card.num_steps == 1
 
@@ -51,7 +53,9 @@ def test_the_longest_unused_go_when_it_is_too_much(tiny_family: Path) -> None:
     samplers = Samplers("cpu", max_bytes=2 * size)
     first, second = samplers.get(tiny_family / "1-step"), samplers.get(tiny_family / "2-step")
     assert samplers.get(tiny_family / "1-step") is first
+    evictions = metrics.EVICTIONS._value.get()
     samplers.get(tiny_family / "4-step")
+    assert metrics.EVICTIONS._value.get() == evictions + 1
     assert metrics.CACHE_BYTES._value.get() == 2 * size
     assert samplers.get(tiny_family / "1-step") is first
     assert samplers.get(tiny_family / "2-step") is not second

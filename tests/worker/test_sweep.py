@@ -11,7 +11,7 @@ from core.queues import Queue
 from core.records import Status
 from core.settings import Settings
 from tests.generations import create, status
-from worker.sweep import MAX_ATTEMPTS, sweep
+from worker.sweep import MAX_ATTEMPTS, REDELIVERIES, sweep
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +43,9 @@ async def test_what_a_dead_worker_left_is_queued_again(
         of_the_dead, of_the_living, in_hand, dropped = [await create(api) for _ in range(4)]
         for record_id, owner in ((of_the_dead, "w0"), (of_the_living, "w2"), (in_hand, "w1"), (dropped, "w1")):
             records.start(redis, record_id, owner)
+    before = REDELIVERIES._value.get()
     assert swept(redis_settings, celery, {in_hand}) == 2
+    assert REDELIVERIES._value.get() == before + 2
     assert await status(api, of_the_dead) is Status.QUEUED
     assert await status(api, dropped) is Status.QUEUED
     assert await status(api, of_the_living) is Status.RUNNING

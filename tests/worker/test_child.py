@@ -1,0 +1,45 @@
+"""A process that works for its parent, for real."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from worker.child import Child, ChildDied
+
+
+def make(answer: int, is_draining: Callable[[], bool], tell: Callable[[Any], None]) -> Callable[[str], int]:
+    def call(what: str) -> int:
+        for number in range(3):
+            tell((what, number, is_draining()))
+        match what:
+            case "hang":
+                while True:
+                    tell("and on")
+                    time.sleep(0.1)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    return call
+
+
+def test_what_it_tells_comes_before_its_answer_and_its_end_is_told() -> None:
+    notes: list[Any] = []
+    child = Child(make, 7, on_note=notes.append)
+    assert child.pids == []
+    assert child.call("work", is_hung=lambda: False) == 7
+    assert notes == [("work", number, False) for number in range(3)]
+    (pid,) = child.pids
+    with pytest.raises(ChildDied, match="SIGKILL"):
+        child.call("die", is_hung=lambda: False)
+    assert notes[3:] == [("die", number, False) for number in range(3)]
+    assert child.pids == []
+    # One that tells and tells is killed all the same.
+    with pytest.raises(ChildDied, match="hung"):
+        child.call("hang", is_hung=lambda: "and on" in notes)
+    assert child.pids != [pid]
+    child.close()
