@@ -75,9 +75,9 @@ def test_redis_keeps_what_it_accepted_as_it_does_without_containers() -> None:
 def test_what_is_stopped_has_the_time_that_it_needs() -> None:
     for service in OURS.values():
         settings = settings_of(service)
-        assert re.fullmatch(r"\d+s", service["stop_grace_period"])
-        needed = math.ceil(settings.drain_s + settings.deadline_s) + SECONDS_BEYOND_DEADLINE
-        assert int(service["stop_grace_period"][:-1]) >= needed
+        grace = re.fullmatch(r"\$\{STOP_GRACE_PERIOD:-(\d+)s\}", service["stop_grace_period"])
+        assert grace is not None
+        assert int(grace[1]) >= math.ceil(settings.drain_s + settings.deadline_s) + SECONDS_BEYOND_DEADLINE
     assert settings_of(SERVICES["api"]).drain_s > 0
 
 
@@ -104,6 +104,33 @@ def test_workers_on_gpus_are_found_under_the_names_of_those_on_processors() -> N
         assert on_gpu["networks"]["default"]["aliases"] == [name]
         (device,) = on_gpu["deploy"]["resources"]["reservations"]["devices"]
         assert device["capabilities"] == ["gpu"]
+
+
+def test_prometheus_and_grafana_find_their_files_and_prometheus_its_targets() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service["volumes"] if mount.startswith("./")]
+    assert len(mounts) == 3
+    assert all((ROOT / mount.partition(":")[0]).is_dir() for mount in mounts)
+    targets = json.loads((ROOT / "docker" / "prometheus" / "targets" / "compose.json").read_text())
+    found = {target for group in targets for target in group["targets"] if "localhost" not in target}
+    ports = {"api": Settings().port, "sampler": Settings().sampler_metrics_port}
+    ports |= {"distiller": Settings().distiller_metrics_port}
+    assert found == {f"{name}:{port}" for name, port in ports.items()}
+
+
+def test_every_alert_has_its_section_in_the_runbook() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    headings = re.findall(r"^### (\w+)$", operations.partition("\n## Runbook\n")[2], re.MULTILINE)
+    rules = yaml.safe_load((ROOT / "docker" / "prometheus" / "rules" / "alerts.yml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+    assert sorted(headings) == sorted(alert["alert"] for alert in alerts)
+    for alert in alerts:
+        assert alert["annotations"]["runbook"] == f"docs/operations.md#{alert['alert'].lower()}"
+
+
+def test_every_variable_of_the_compose_file_is_documented() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    variables = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE.read_text())) | {"PIP_EXTRA_INDEX_URL"}
+    assert {name for name in variables if f"`{name}`" not in operations} == set()
 
 
 def test_the_image_gets_all_that_it_copies_and_nothing_else() -> None:

@@ -186,10 +186,10 @@ def test_a_rolling_restart_under_load_loses_nothing(fleet: Fleet) -> None:
         clients = [pool.submit(load, number) for number in range(CLIENTS)]
         try:
             for sampler, api in (("sampler", "api-1"), ("sampler-2", "api-2")):
+                fleet.wait_until_whole()
                 assert stack.stop(sampler) == 0
                 fleet.start(sampler)
                 restart_api(api)
-                fleet.wait_until_whole()
         finally:
             done.set()
     assert all(client.result() > 5 for client in clients)
