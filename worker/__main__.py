@@ -15,7 +15,6 @@ from core.errors import FewstepError
 from core.log import configure_logging, get_logger
 from core.queues import Queue
 from core.settings import Settings, get_settings
-from worker.distillation import make_distillation_worker
 from worker.heartbeat import Heartbeat, Pulse
 from worker.metrics import serve_metrics
 
@@ -26,7 +25,7 @@ def run_sampling(settings: Settings, name: str) -> int:
     """Sample until SIGTERM. Returns the exit code."""
     # Before torch is imported: threads that spin while they wait slow each other down on a machine that does more.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # The other worker has no use for torch.
+    # Each worker imports its own: the other one has no use for torch, nor for these metrics.
     from worker.sampling import sampling_worker
 
     pulse = Pulse(settings.heartbeat_s)
@@ -37,6 +36,8 @@ def run_sampling(settings: Settings, name: str) -> int:
 
 def run_distillation(settings: Settings, name: str) -> int:
     """Wait for distillation jobs until SIGTERM. Returns the exit code."""
+    from worker.distillation import make_distillation_worker
+
     pulse = Pulse(settings.heartbeat_s)
     serve_metrics(settings.distiller_metrics_port, pulse.is_regular)
     celery, heartbeat, foreman = make_distillation_worker(settings, name, pulse)

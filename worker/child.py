@@ -58,6 +58,7 @@ class Child:
                     raise EOFError
                 if is_hung():
                     process.kill()
+                    process.join(10)  # or the next request would go to the dead
                     raise ChildDied("its process hung and was killed")
         except (EOFError, OSError):
             process.join(10)

@@ -179,7 +179,7 @@ def test_a_slice_that_hangs_is_killed_and_done_again(yard: Yard, plain: dict[str
     job_id = yard.submit()
     yard.ended(job_id)
     assert "hung" in yard.log()
-    assert yard.scrape().get("fewstep_distill_slices_total", outcome="died") == 1
+    assert yard.scrape().get("fewstep_distill_slices_total", outcome="died") >= 1
     assert yard.weights(job_id) == plain
 
 
