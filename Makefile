@@ -2,11 +2,13 @@
 
 PYTHON ?= python3
 PORT ?= $(or $(FEWSTEP_PORT),8000)
+PROMETHEUS_PORT ?= $(or $(FEWSTEP_PROMETHEUS_PORT),9090)
 BIN = .venv/bin
 INSTALLED = .venv/.installed
+PROMETHEUS = .venv/.prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help run monitor test check bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +16,10 @@ help: ## Show this list
 run: $(INSTALLED) ## Start everything and say when it is ready; PORT=8000 sets the port, Ctrl-C stops it
 	@FEWSTEP_PORT='$(PORT)' exec $(BIN)/python -m core.local
 
-test: check ## What must pass before a change goes in: check, then every test
+monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS_PORT=9090 sets its port, Ctrl-C stops it
+	@FEWSTEP_PROMETHEUS_PORT='$(PROMETHEUS_PORT)' exec $(BIN)/python -m core.monitor
+
+test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
 	@$(BIN)/pytest
 
 check: $(INSTALLED) ## Lint, formatting, types
@@ -45,3 +50,8 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[worker,local,dev]'
 	@touch $@
 	@echo "Installed"
+
+# Where no prometheus is on PATH. Not anew after each installation of ours: it is 100 MB.
+$(PROMETHEUS): docker/prometheus/install.sh | $(INSTALLED)
+	@sh docker/prometheus/install.sh .venv/prometheus
+	@touch $@

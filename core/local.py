@@ -10,7 +10,6 @@ import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,37 +25,15 @@ from pydantic import ValidationError
 from core.errors import FewstepError
 from core.follow import follow
 from core.leash import leashed, only_run
+from core.monitor import SERVICE, write_targets
+from core.ports import address, free_port, listen, reachable, say
 from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
-from core.settings import Settings
+from core.settings import Settings, complaint
 
 REDIS = "redis"
 WORKERS = ("SAMPLER", "DISTILLER")
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
 SECONDS_BEYOND_DEADLINE = 10
-
-
-def say(text: str) -> None:
-    """Print a line now, also into a pipe."""
-    print(text, flush=True)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that occupies a port; 0 takes a free one.
-
-    Raises:
-        OSError: The port is in use or not allowed, or the host is not of this machine.
-    """
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-
-
-def free_port(held: ExitStack, host: str, preferred: int, purpose: str) -> int:
-    """The preferred port if it is free, else another, which is said; ``held`` keeps it from being chosen twice."""
-    try:
-        return int(held.enter_context(listen(host, preferred)).getsockname()[1])
-    except OSError:
-        port = int(held.enter_context(listen(host, 0)).getsockname()[1])
-        say(f"Port {preferred} is in use; {purpose} takes {port}")
-        return port
 
 
 def redis_port(var: Path) -> int:
@@ -96,9 +73,11 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
     return {**os.environ, **chosen, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def reachable(host: str) -> str:
-    """A host to connect to for one that is listened on."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (nothing is bound here)
+def metrics_addresses(settings: Settings, chosen: Mapping[str, str]) -> dict[str, str]:
+    """The process that serves its metrics at each host and port, in the environment that was chosen."""
+    ports = {worker.lower(): int(chosen.get(f"FEWSTEP_{worker}_METRICS_PORT", 0)) for worker in WORKERS}
+    workers = {address("127.0.0.1", port): worker for worker, port in ports.items() if port}
+    return {address(settings.host, settings.port): "api", **workers}
 
 
 def why_not_ready(host: str, port: int) -> str | None:
@@ -118,17 +97,10 @@ def why_not_ready(host: str, port: int) -> str | None:
         connection.close()
 
 
-def url_of(host: str, port: int | str) -> str:
-    """Where something that listens there is found."""
-    name = reachable(host)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
-
-
 def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
     """What a newcomer wants to know once it runs, in the environment that was chosen."""
-    url = url_of(settings.host, settings.port)
-    ports = [chosen.get(f"FEWSTEP_{worker}_METRICS_PORT", "0") for worker in WORKERS]
-    metrics = [f"{url}/metrics", *(f"{url_of('127.0.0.1', port)}/metrics" for port in ports if port != "0")]
+    url = f"http://{address(settings.host, settings.port)}"
+    metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen)]
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     return f"""
@@ -202,9 +174,10 @@ def run(settings: Settings) -> int:
     lock = var / "lock"
     with only_run(lock):
         child_environment = environment(settings, with_redis=with_redis)
+        write_targets(var, SERVICE, metrics_addresses(settings, child_environment))
         configuration = var / "supervisor.conf"
         # A request that waits for its picture may take as long as the deadline; the API answers it before it stops.
-        seconds = math.ceil(settings.deadline_s) + SECONDS_BEYOND_DEADLINE
+        seconds = math.ceil(settings.drain_s + settings.deadline_s) + SECONDS_BEYOND_DEADLINE
         text = supervisor_configuration(processes, var=var, lock=lock, seconds_to_stop=seconds)
         configuration.write_text(text)
         logs = {name: follow(log_file(var, name)) for name in [*processes, SUPERVISOR]}
@@ -233,8 +206,7 @@ def main() -> int:
     try:
         return run(Settings())
     except ValidationError as error:
-        first = error.errors()[0]
-        print(f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", file=sys.stderr)
+        print(complaint(error), file=sys.stderr)
     except (FewstepError, OSError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.card import SHIPPED_CHECKPOINTS
@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(65536, ge=1, description="Largest request body")
     deadline_s: float = Field(60, gt=0, description="Longest wait of a synchronous request, then 504")
+    drain_s: float = Field(
+        0,
+        ge=0,
+        description="Seconds after SIGTERM in which the API still accepts requests, while /readyz is 503 so that a load"
+        " balancer sends no more; 0 where there is none",
+    )
     result_ttl_s: float = Field(3600, gt=0, description="How long the result of an asynchronous request is kept")
     pending_ttl_s: float = Field(
         7 * 86400, gt=0, description="How long an asynchronous request waits for a worker before it is forgotten"
@@ -67,6 +73,7 @@ class Settings(BaseSettings):
     )
     sampler_metrics_port: int = Field(9101, ge=0, le=65535, description="Metrics of a sampling worker; 0 for none")
     distiller_metrics_port: int = Field(9102, ge=0, le=65535, description="Metrics of a distillation worker; 0: none")
+    prometheus_port: int = Field(9090, ge=1, le=65535, description="Port of Prometheus beside `make run`")
     heartbeat_s: float = Field(
         5, gt=0, description="Seconds between a worker's signs of life; it counts as dead after three without one"
     )
@@ -94,6 +101,12 @@ class Settings(BaseSettings):
     )
     idempotency_ttl_s: float = Field(86400, gt=0, description="How long an Idempotency-Key is remembered")
 
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="Where traces go: the address of a receiver of OpenTelemetry's protocol over HTTP, such as"
+        " http://collector:4318. Empty for no tracing; else needs the extra otel",
+    )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
 
@@ -107,3 +120,9 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def complaint(error: ValidationError) -> str:
+    """One line that names the variable at fault and what is wrong with it."""
+    first = error.errors()[0]
+    return f"FEWSTEP_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}"

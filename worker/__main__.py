@@ -10,6 +10,7 @@ from collections.abc import Callable
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
+from core import tracing
 from core.errors import FewstepError
 from core.log import configure_logging, get_logger
 from core.queues import Queue
@@ -108,6 +109,7 @@ def main() -> int:
     # New with each start, so that what an earlier one left is seen to have no owner.
     name = f"{queue}@{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     try:
+        tracing.start_tracing(settings, f"fewstep-{queue}")
         return runners[queue](settings, name)
     except FewstepError as error:
         log.error("cannot start", detail=error.detail)

@@ -1,4 +1,4 @@
-"""One running service for all end-to-end tests."""
+"""Two running services for all end-to-end tests: one that samples, one that distils too."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,8 +6,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
-from tests.e2e.stack import Stack
+from core.card import SHIPPED_CHECKPOINTS
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.data import load_data
+from models.engine import Sampler
+from models.evaluation import evaluate, save_evaluation
+from models.extractors import judge_extractor
+from models.reference import load_reference
+from tests.e2e.stack import Stack, is_ready
+from tests.processes import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +42,38 @@ def stack(_running: Stack) -> Stack:
 def api(stack: Stack) -> httpx.Client:
     """A client of the service."""
     return stack.api
+
+
+@pytest.fixture(scope="session")
+def distilling(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterator[Stack]:
+    """The service with the shipped family, whose student of 4 steps has forgotten everything, and the tiny one."""
+    folder = tmp_path_factory.mktemp("service")
+    family = folder / "checkpoints" / "digits"
+    shutil.copytree(SHIPPED_CHECKPOINTS / "digits", family)
+    shutil.copytree(tiny_family, folder / "checkpoints" / "tiny")
+    forget(family / "4-step")
+    judge_checkpoint(family / "8-step", family / "judge")
+    stack = Stack(folder, folder / "checkpoints")
+    stack.start("distiller")
+    wait_until(lambda: is_ready(stack.api), timeout_s=120, what="ready")
+    yield stack
+    stack.close()
+
+
+def forget(folder: Path) -> None:
+    """Put random weights in place of a checkpoint's."""
+    network, card = load_checkpoint(folder)
+    shutil.rmtree(folder)
+    for weights in network.parameters():
+        torch.nn.init.normal_(weights, std=0.02)
+    save_checkpoint(folder, network, rows=card.rows, method="base")
+
+
+def judge_checkpoint(folder: Path, judge: Path) -> None:
+    """Write figures into its card, which name the judge."""
+    train = load_data("digits")
+    extractor = judge_extractor(judge, image_shape=(1, 16, 16), device=torch.device("cpu"))
+    reference = load_reference("digits", train, size=None, extractor=extractor)
+    sampler = Sampler(folder, device="cpu")
+    figures = evaluate(sampler, num_steps=8, count=50, extractor=extractor, train=train, reference=reference)
+    save_evaluation(folder, figures)

@@ -74,12 +74,12 @@ def test_workers_share_them_and_take_over_from_one_that_dies(stack: Stack) -> No
     def in_hand(name: str) -> float:
         return stack.metric(name, "fewstep_requests_in_hand")
 
-    stack.start("second")
+    stack.start("sampler-second")
     try:
         wait_until(lambda: len(stack.api.get("/readyz").json()["checks"]["sampling"]["workers"]) == 2, what="both")
         locations = [submit(stack.api, "application/x-npy", steps=2, seed=seed) for seed in (1, 10**6)]
-        wait_until(lambda: in_hand("sampler") == in_hand("second") == 1, what="each at work")
-        stack.stop("second", signal.SIGKILL)
+        wait_until(lambda: in_hand("sampler") == in_hand("sampler-second") == 1, what="each at work")
+        stack.stop("sampler-second", signal.SIGKILL)
         sampler = Sampler(stack.checkpoints / "digits" / "2-step", device="cpu")
         wait_until(lambda: all(stack.api.get(at).status_code != 202 for at in locations), timeout_s=120, what="the end")
         for location, seed in zip(locations, (1, 10**6), strict=True):
@@ -87,8 +87,8 @@ def test_workers_share_them_and_take_over_from_one_that_dies(stack: Stack) -> No
             assert len(images) == N
             np.testing.assert_array_equal(images[-5:], sampler.sample(seeds=range(seed + N - 5, seed + N)))
     finally:
-        if "second" in stack.processes:
-            stack.stop("second")
+        if "sampler-second" in stack.processes:
+            stack.stop("sampler-second")
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,15 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import torch
 
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.datasets import DIGITS as KNOWN
-from models.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_data
-from models.engine import Sampler
-from models.evaluation import evaluate, save_evaluation
-from models.extractors import judge_extractor
-from models.reference import load_reference
-from tests.e2e.stack import Stack, is_ready
+from tests.e2e.stack import Stack
 from tests.e2e.yard import draw_pictures
 from tests.processes import wait_until
 
@@ -36,38 +28,10 @@ REQUEST: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The service with a copy of the shipped family whose student of 4 steps has forgotten everything."""
-    folder = tmp_path_factory.mktemp("service")
-    family = folder / "checkpoints" / "digits"
-    shutil.copytree(DIGITS, family)
-    forget(family / "4-step")
-    judge_checkpoint(family / "8-step", family / "judge")
-    stack = Stack(folder, folder / "checkpoints")
-    stack.start("distiller")
-    wait_until(lambda: is_ready(stack.api), timeout_s=120, what="ready")
-    yield stack
-    stack.close()
-
-
-def forget(folder: Path) -> None:
-    """Put random weights in place of a checkpoint's."""
-    network, card = load_checkpoint(folder)
-    shutil.rmtree(folder)
-    for weights in network.parameters():
-        torch.nn.init.normal_(weights, std=0.02)
-    save_checkpoint(folder, network, rows=card.rows, method="base")
-
-
-def judge_checkpoint(folder: Path, judge: Path) -> None:
-    """Write figures into its card, which name the judge."""
-    train = load_data("digits")
-    extractor = judge_extractor(judge, image_shape=(1, 16, 16), device=torch.device("cpu"))
-    reference = load_reference("digits", train, size=None, extractor=extractor)
-    sampler = Sampler(folder, device="cpu")
-    figures = evaluate(sampler, num_steps=8, count=50, extractor=extractor, train=train, reference=reference)
-    save_evaluation(folder, figures)
+@pytest.fixture
+def stack(distilling: Stack) -> Stack:
+    """The service whose student of 4 steps has forgotten everything."""
+    return distilling
 
 
 class Stream:
