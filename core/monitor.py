@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,7 +23,7 @@ HOST = "127.0.0.1"
 RETENTION = "15d"
 
 
-def write_targets(var: Path, name: str, targets: dict[str, str]) -> None:
+def write_targets(var: Path, name: str, targets: Mapping[str, str]) -> None:
     """Tell Prometheus, running or not, whom to scrape.
 
     Args:

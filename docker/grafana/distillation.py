@@ -116,8 +116,8 @@ def quality(made: dashboard.Dashboard) -> None:
     made.with_panel(
         lines(
             "Training time of a round",
-            "On average",
-            mean("fewstep_distill_round_seconds", MODEL, "{{model}} {{method}}", by=" by (model, method)"),
+            "On average since the worker started",
+            mean("fewstep_distill_round_seconds", MODEL, "{{model}} {{method}}", by="model, method", rate=False),
             unit="s",
         )
     )

@@ -197,7 +197,7 @@ def time_spent(made: dashboard.Dashboard) -> None:
         lines(
             "Fill of batches",
             "Images of a batch over the most that go together, on average; near 1 the device is saturated",
-            mean("fewstep_batch_fill_ratio", WORKER, "{{instance}}", by=" by (instance)"),
+            mean("fewstep_batch_fill_ratio", WORKER, "{{instance}}", by="instance"),
             unit="percentunit",
         )
     )
@@ -279,8 +279,8 @@ def devices(made: dashboard.Dashboard) -> None:
     made.with_panel(
         lines(
             "Time to load a checkpoint",
-            "On average",
-            mean("fewstep_checkpoint_load_seconds", WORKER, "{{instance}}", by=" by (instance)"),
+            "On average since the worker started",
+            mean("fewstep_checkpoint_load_seconds", WORKER, "{{instance}}", by="instance", rate=False),
             unit="s",
         )
     )

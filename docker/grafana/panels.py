@@ -134,7 +134,11 @@ def quantiles(histogram: str, labels: str) -> list[Query]:
     return [(query.format(q, histogram, labels, RATE), f"p{round(q * 100)}") for q in (0.5, 0.95, 0.99)]
 
 
-def mean(histogram: str, labels: str, legend: str, by: str = "") -> Query:
-    """Mean of what a histogram observed."""
-    of = f"sum{by} (rate({histogram}_{{}}{{{{{labels}}}}}{RATE}))"
-    return f"{of.format('sum')} / {of.format('count')}", legend
+def mean(histogram: str, labels: str, legend: str, *, by: str = "", rate: bool = True) -> Query:
+    """Mean of what a histogram observed lately or, for what is rare, since the start."""
+
+    def total(of: str) -> str:
+        series = f"{histogram}_{of}{{{labels}}}"
+        return f"sum{f' by ({by}) ' if by else ''}({f'rate({series}{RATE})' if rate else series})"
+
+    return f"{total('sum')} / {total('count')}", legend

@@ -1,0 +1,51 @@
+"""Prometheus' configuration, and its rules by promtool's own unit tests."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.monitor import CONFIGURATION, metrics, promtool, rules
+
+UNIT_TESTS = Path(__file__).with_name("rules.yml")
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(UNIT_TESTS.read_text())["tests"]
+    return found
+
+
+def expected(case: dict[str, Any]) -> set[str]:
+    """Alerts that are expected to fire at some time of a case."""
+    samples = [sample["labels"] for check in case["promql_expr_test"] for sample in check["exp_samples"]]
+    return {labels.split('alertname="')[1].split('"')[0] for labels in samples if labels.startswith("ALERTS")}
+
+
+def test_prometheus_accepts_the_configuration() -> None:
+    result = promtool("check", "config", CONFIGURATION / "prometheus.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_rules_record_and_alerts_fire_as_they_should() -> None:
+    result = promtool("test", "rules", UNIT_TESTS)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_alert_is_seen_to_fire_and_every_one_could_have_in_a_service_that_is_well(
+    cases: list[dict[str, Any]],
+) -> None:
+    alerts = {rule["alert"]: rule["expr"] for rule in rules("alert")}
+    assert set().union(*map(expected, cases)) == set(alerts)
+    (well,) = [case for case in cases if case["name"].startswith("Nothing fires")]
+    recorded = {rule["record"] for rule in rules("record")}
+    present = {series["series"].partition("{")[0] for series in well["input_series"]}
+    assert set().union(*map(metrics, alerts.values())) - recorded <= present
+
+
+@pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: f"{rule['alert']}")
+def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert set(rule["annotations"]) == {"summary", "cause", "action", "runbook"}
+    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
