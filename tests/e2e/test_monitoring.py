@@ -13,8 +13,8 @@ import pytest
 
 from tests.e2e.stack import Stack
 from tests.grafana import Query, chosen, dashboards, queries
-from tests.processes import wait_until
 from tests.monitor import ROOT, Prometheus, metrics, rules, selectors
+from tests.processes import wait_until
 
 JOB: dict[str, Any] = {
     "teacher": "digits/8-step",
