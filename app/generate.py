@@ -14,7 +14,7 @@ from app.answers import answer, find, pending, unknown
 from app.negotiation import choose_media_type, prefers_async
 from app.problems import CLIENT_CLOSED_REQUEST
 from app.service import Service, ServiceDependency
-from core import records
+from core import records, tracing
 from core.card import Family, no_checkpoint, refuse_class
 from core.errors import DeadlinePassed, InvalidRequest
 from core.generation import MAX_SEED, GenerateRequest, Generation, MediaType, served_steps, task_of
@@ -123,6 +123,7 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
         created=created,
         deadline=None if asynchronous else created + settings.deadline_s,
         request_id=correlation_id.get() or "",
+        trace=tracing.traceparent(),
     )
 
 
@@ -138,8 +139,8 @@ async def _submit(generation: Generation, service: Service, *, ttl_s: float, wor
     """Record it, then tell the workers; if they cannot be told, take it back."""
     await records.create(service.redis, generation, ttl_s=ttl_s, work_s=work_s)
     try:
-        # Publishing blocks, so it has a thread for this moment.
-        await asyncio.to_thread(service.celery.send_task, task_of(generation), args=[generation.id])
+        with tracing.span("publish", kind="PRODUCER"):
+            await service.announcer.announce(task_of(generation), generation.id)
     except Exception:
         await records.cancel(service.redis, generation.id, ttl_s=service.settings.result_ttl_s)
         raise

@@ -1,5 +1,6 @@
 """``/livez`` and ``/readyz``, for whatever restarts processes and routes requests."""
 
+import threading
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,6 +14,9 @@ from core.errors import Unavailable
 from core.queues import Queue
 
 router = APIRouter(tags=["operation"])
+
+draining = threading.Event()
+"""Set when this process is to end: requests that come are still answered, but others had better have them."""
 
 
 class Check(BaseModel):
@@ -39,7 +43,12 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", summary="Requests can be served", responses={503: {"description": "A check failed"}})
 async def readyz(service: ServiceDependency) -> Ready:
-    """Redis, and at least one sampling worker; each worker by name. Distillation workers are shown, not required."""
+    """Redis, and at least one sampling worker; each worker by name. Distillation workers are shown, not required.
+
+    503 also from the moment that this process is told to stop, while it still accepts requests.
+    """
+    if draining.is_set():
+        raise Unavailable("not ready: this process is stopping", retry_after=RETRY_AFTER_S)
     checks = await _check(service)
     if missing := [name for name, check in checks.items() if check.required and not check.ok]:
         document = {name: check.model_dump() for name, check in checks.items()}

@@ -1,14 +1,17 @@
 """Each request leaves its measures and a log line; an error that nobody foresaw becomes a problem document."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from asgi_correlation_id import correlation_id
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS, RESPONSE_BYTES
 from app.problems import CLIENT_CLOSED_REQUEST, internal_problem
+from core import tracing
 from core.log import get_logger
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -40,7 +43,7 @@ class Observe:
         if counts := scope["path"] not in QUIET:
             IN_FLIGHT.inc()
 
-        with structlog.contextvars.bound_contextvars(request_id=correlation_id.get()):
+        with structlog.contextvars.bound_contextvars(request_id=correlation_id.get()), _span(scope):
             try:
                 await self.app(scope, receive, send_and_note)
             except Exception:
@@ -53,10 +56,19 @@ class Observe:
                 _note(scope, status, time.perf_counter() - started)
 
 
+def _span(scope: Scope) -> AbstractContextManager[None]:
+    # Its name is that of the route, once it is known.
+    if scope["path"] in QUIET:
+        return nullcontext()
+    parent = Headers(scope=scope).get("traceparent", "")
+    return tracing.span("HTTP", parent=parent, kind="SERVER", request_id=correlation_id.get() or "")
+
+
 def _note(scope: Scope, status: int, seconds: float) -> None:
     route = _route(scope)
     # Only known methods and templates become labels, so that clients cannot make up new series.
     method = scope["method"] if scope["method"] in METHODS else "other"
+    tracing.describe(f"{method} {route}", failed=status >= 500, status=status)
     REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
     if status in (0, CLIENT_CLOSED_REQUEST):  # 0: it left before its request was complete
         REJECTIONS.labels("client_left").inc()

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from app.announcer import Announcer
 from app.capacity import Capacity
 from app.catalog import Catalog
 from app.redis_metrics import TIMEOUT_S, RedisMetrics, StorageMetrics
@@ -34,6 +35,7 @@ class Service:
     redis: Redis
     results: Results
     celery: Celery
+    announcer: Announcer
     capacity: Capacity
     jobs: JobStore
     artifacts: ArtifactStore
@@ -53,6 +55,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 redis,
                 results,
                 celery,
+                Announcer(celery),
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
                 artifacts,

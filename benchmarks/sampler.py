@@ -3,7 +3,7 @@
 ``python -m benchmarks.sampler``. The paper's U-Net has random weights, ``digits`` its own. The ceiling is what a
 256-channel 3x3 convolution on 32x32 pixels reaches here in the same precision, in FLOP/s; a network's share of it
 counts the FLOPs of its convolutions and matrix products, and nothing else that it does. On a GPU ``--no-capture`` takes
-the engine without CUDA graphs.
+the engine without CUDA graphs, and ``TORCHDYNAMO_DISABLE=1`` before the command without compilation.
 """
 
 import argparse

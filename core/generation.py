@@ -96,6 +96,7 @@ class Generation(BaseModel):
         class_label: Class of all images, or None: the model has no classes, or each image is to have that of its seed.
         deadline: Seconds since the epoch after which nobody waits for the result; ``None`` for an asynchronous one.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
+        trace: The ``traceparent`` of the HTTP request, for the spans of the worker; empty where it is not traced.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,6 +117,7 @@ class Generation(BaseModel):
     created: float
     deadline: float | None
     request_id: str
+    trace: str = ""
 
     @property
     def seeds(self) -> range:

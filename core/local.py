@@ -177,7 +177,7 @@ def run(settings: Settings) -> int:
         write_targets(var, SERVICE, metrics_addresses(settings, child_environment))
         configuration = var / "supervisor.conf"
         # A request that waits for its picture may take as long as the deadline; the API answers it before it stops.
-        seconds = math.ceil(settings.deadline_s) + SECONDS_BEYOND_DEADLINE
+        seconds = math.ceil(settings.drain_s + settings.deadline_s) + SECONDS_BEYOND_DEADLINE
         text = supervisor_configuration(processes, var=var, lock=lock, seconds_to_stop=seconds)
         configuration.write_text(text)
         logs = {name: follow(log_file(var, name)) for name in [*processes, SUPERVISOR]}

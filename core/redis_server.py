@@ -18,6 +18,18 @@ from core.settings import get_settings
 
 OLDEST_VERSION = (6, 2)  # of Redis; Valkey began at 7.2
 LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
+DURABLE = {
+    # What is written is in the kernel's hands before the client hears of it, so a killed process loses nothing;
+    # the fsync each second bounds what a power cut takes.
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    # Plain commands, which every version reads: a snapshot's format would tie the data to this server.
+    "aof-use-rdb-preamble": "no",
+    "save": "",
+    # Losing a job silently is worse than refusing the next.
+    "maxmemory-policy": "noeviction",
+}
+"""Options that keep what was accepted, for any server of ours."""
 
 
 def server_version(binary: Path) -> tuple[int, int] | None:
@@ -75,15 +87,7 @@ def server_arguments(redis_url: str, data: Path) -> list[str]:
         "protected-mode": "yes",
         "daemonize": "no",
         "dir": str(data),
-        # What is written is in the kernel's hands before the client hears of it, so a killed process loses nothing;
-        # the fsync each second bounds what a power cut takes.
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        # Plain commands, which every version reads: a snapshot's format would tie the data to this server.
-        "aof-use-rdb-preamble": "no",
-        "save": "",
-        # Losing a job silently is worse than refusing the next.
-        "maxmemory-policy": "noeviction",
+        **DURABLE,
     }
     return [word for option, value in options.items() for word in (f"--{option}", value)]
 

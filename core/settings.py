@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(65536, ge=1, description="Largest request body")
     deadline_s: float = Field(60, gt=0, description="Longest wait of a synchronous request, then 504")
+    drain_s: float = Field(
+        0,
+        ge=0,
+        description="Seconds after SIGTERM in which the API still accepts requests, while /readyz is 503 so that a load"
+        " balancer sends no more; 0 where there is none",
+    )
     result_ttl_s: float = Field(3600, gt=0, description="How long the result of an asynchronous request is kept")
     pending_ttl_s: float = Field(
         7 * 86400, gt=0, description="How long an asynchronous request waits for a worker before it is forgotten"
@@ -52,8 +58,9 @@ class Settings(BaseSettings):
     sampler_threads: int = Field(
         48,
         ge=1,
-        description="Requests that one sampling worker has in hand at once. Three full batches: one is sampled, one"
-        " waits for that, one is encoded and written; more on a GPU, whose batches are larger",
+        description="Messages that one sampling worker has in hand at once; under load one announces several requests."
+        " Three full batches: one is sampled, one waits for that, one is encoded and written; more on a GPU, whose"
+        " batches are larger",
     )
     bulk_threads: int = Field(2, ge=1, description="Bulk requests that one sampling worker works on at once")
     max_batch: int = Field(0, ge=0, description="Most images sampled together; 0 for as many as suit the device")
@@ -94,6 +101,12 @@ class Settings(BaseSettings):
     )
     idempotency_ttl_s: float = Field(86400, gt=0, description="How long an Idempotency-Key is remembered")
 
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="Where traces go: the address of a receiver of OpenTelemetry's protocol over HTTP, such as"
+        " http://collector:4318. Empty for no tracing; else needs the extra otel",
+    )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
 

@@ -54,7 +54,7 @@ class LeanUNet(nn.Module):
             module.to(dtype=dtype, memory_format=torch.channels_last)
         self.num_bytes = sum(value.nbytes for value in self.state_dict().values())
         if _packs(next(self._conv_in.parameters()).device):
-            _replace(self, {part: _PackedConv(part) for part in self.modules() if isinstance(part, nn.Conv2d)})
+            _replace(self, {part: PackedConv(part) for part in self.modules() if isinstance(part, nn.Conv2d)})
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
         """What all blocks add at a row, for each image of a batch or, without labels, for all alike."""
@@ -161,8 +161,12 @@ class _SelfAttention(nn.Module):
         return out.view(batch, height, width, channels).permute(0, 3, 1, 2).add_(x)
 
 
-class _PackedConv(nn.Module):
-    """A convolution whose weights are laid out once, not in each pass, and by one kernel whatever the batch."""
+class PackedConv(nn.Module):
+    """A convolution whose weights are laid out once, not in each pass, and by one kernel whatever the batch.
+
+    Attributes:
+        packed: The weights so laid out, from the first call on.
+    """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -171,17 +175,35 @@ class _PackedConv(nn.Module):
         self.options = (conv.padding, conv.stride, conv.dilation, conv.groups)
         self.packed: Tensor | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         padding, stride, dilation, groups = self.options
-        operators = torch.ops.mkldnn
         if self.packed is None:
             shape = list(x.shape)
-            self.packed = operators._reorder_convolution_weight(self.weight, padding, stride, dilation, groups, shape)
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, padding, stride, dilation, groups, shape
+            )
             self.weight = None
-        out: Tensor = operators._convolution_pointwise(
-            x, self.packed, self.bias, padding, stride, dilation, groups, "none", [], ""
-        )
+        assert self.packed is not None
+        out: Tensor = _convolve(x, self.packed, self.bias, padding, stride, dilation, groups)
         return out
+
+
+def _convolve_packed(
+    x: Tensor,
+    packed: Tensor,
+    bias: Tensor | None,
+    padding: list[int],
+    stride: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x, packed, bias, padding, stride, dilation, groups, "none", [], ""
+    )
+    return out
+
+
+_convolve = torch.jit.script_if_tracing(_convolve_packed)  # a trace cannot take the empty list by itself
 
 
 def _packs(device: torch.device) -> bool:

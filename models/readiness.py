@@ -62,6 +62,7 @@ def make_ready(network: UNet2DModel, card: Card) -> Ready:
         walker, precision = Walker(network, card, dtype=torch.float32), "fp32"
     if device.type == "cuda":
         walker.network.compile(dynamic=False)  # before sizes are compared, since it chooses kernels by size
+    walker.trace(_noise(card, 2))
     sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
     # A small network gains next to nothing by a second core, which whoever serves it can use.
     threads = 1 if small else torch.get_num_threads()

@@ -13,6 +13,7 @@ from models.images import Pictures, to_uint8
 from models.lean import LeanUNet, PlainUNet, Shifts, is_lean
 from models.prediction import x_from_prediction
 from models.schedule import build_schedule, subgrid
+from models.traced import Predict, trace
 
 
 class Walker:
@@ -28,6 +29,7 @@ class Walker:
         self._card = card
         self.device = next(network.parameters()).device
         self.network = LeanUNet(network, dtype=dtype) if is_lean(network) else PlainUNet(network)
+        self._predict: Predict = self.network
         self._schedule = build_schedule(card.schedule).to(self.device)
         self._grids: dict[int, list[Step]] = {}
         self._common: dict[int, list[Shifts]] = {}
@@ -55,12 +57,18 @@ class Walker:
             self._common[num_steps] = [self.network.shifts(row, None) for row in rows]
         return self._common[num_steps]
 
+    def trace(self, noise: Tensor) -> None:
+        """Call a lean network on a CPU as one whole from now on; ``noise`` is an example."""
+        if isinstance(self.network, LeanUNet) and self.device.type == "cpu":
+            labels = None if self._card.num_classes is None else [0] * len(noise)
+            self._predict = trace(self.network, noise, self.network.shifts(self._card.rows[-1], labels))
+
     def walk(self, noise: Tensor, shifts: Sequence[Shifts], num_steps: int) -> Tensor:
         """Images (B, C, H, W) float32 in [-1, 1] of noise (B, C, H, W) float32."""
         added = iter(shifts)
 
         def predict_x(z_t: Tensor, step: Step) -> Tensor:
-            prediction = self.network(z_t, next(added))
+            prediction = self._predict(z_t, next(added))
             return x_from_prediction(
                 prediction,
                 z_t=z_t,

@@ -1,6 +1,7 @@
 """Real processes for tests: started on free ports, always stopped."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -8,6 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from core.procfile import read_procfile
+
+ROOT = Path(__file__).resolve().parents[1]
+PROCFILE = read_procfile(ROOT / "Procfile")
 
 
 def free_port() -> int:
@@ -23,6 +29,13 @@ def wait_until(condition: Callable[[], object], *, timeout_s: float = 30, what: 
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {timeout_s} s"
         time.sleep(0.05)
+
+
+def module_of(name: str) -> list[str]:
+    """The module that the Procfile runs under a name, and its arguments."""
+    python, option, *module = shlex.split(PROCFILE[name])
+    assert (python, option) == ("python", "-m")
+    return module
 
 
 class Process:
@@ -76,7 +89,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it, again after a stop, and wait until it listens."""
         environment = {"FEWSTEP_REDIS_URL": self.url, "FEWSTEP_VAR": str(self._folder)}
-        self._process = Process("core.redis_server", environment=environment, log=self._folder / "redis.log")
+        self._process = Process(*module_of("redis"), environment=environment, log=self._folder / "redis.log")
         wait_until(self._listens, what="Redis listening")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:

@@ -44,6 +44,9 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
                 assert not is_within(module, "torch"), f"{path} imports {module}"
 
 
-def test_the_api_and_the_idle_worker_run_without_torch() -> None:
-    code = "import app.main, app.__main__, worker.__main__, sys; assert 'torch' not in sys.modules"
+def test_the_api_and_the_idle_worker_run_without_torch_and_tracing() -> None:
+    code = (
+        "import app.main, app.__main__, worker.__main__, sys;"
+        "assert not {'torch', 'opentelemetry.sdk.trace'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

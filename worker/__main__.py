@@ -10,6 +10,7 @@ from collections.abc import Callable
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
+from core import tracing
 from core.errors import FewstepError
 from core.log import configure_logging, get_logger
 from core.queues import Queue
@@ -22,8 +23,9 @@ log = get_logger(__name__)
 
 def run_sampling(settings: Settings, name: str) -> int:
     """Sample until SIGTERM. Returns the exit code."""
-    # Before torch is imported: threads that spin while they wait slow each other down on a machine that does more.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Before torch is imported: threads that wait for each other spin for some microseconds, as a layer takes, and no
+    # longer, since there is other work on the machine.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # Each worker imports its own: the other one has no use for torch, nor for these metrics.
     from worker.sampling import sampling_worker
 
@@ -107,6 +109,7 @@ def main() -> int:
     # New with each start, so that what an earlier one left is seen to have no owner.
     name = f"{queue}@{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     try:
+        tracing.start_tracing(settings, f"fewstep-{queue}")
         return runners[queue](settings, name)
     except FewstepError as error:
         log.error("cannot start", detail=error.detail)

@@ -25,6 +25,7 @@ class Job:
         max_batch: Most images of its group at once.
         deadline: Seconds since the epoch after which nobody wants it.
         bulk: Whether all others go before it.
+        trace: The ``traceparent`` of the request.
         done: The outcomes in the order of the inputs, or the error. Whoever ends it first is right: a job that is done
             is not worked on, so setting an exception cancels it.
         started: Seconds since the epoch when its first image was taken, or None.
@@ -36,6 +37,7 @@ class Job:
     max_batch: int
     deadline: float | None = None
     bulk: bool = False
+    trace: str = ""
     done: Future[list[Any]] = field(default_factory=Future)
     started: float | None = None
     busy_s: float = 0.0

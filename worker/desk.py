@@ -10,7 +10,7 @@ import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import records
+from core import records, tracing
 from core.artifacts import open_artifacts
 from core.generation import Generation
 from core.log import get_logger
@@ -115,6 +115,7 @@ class Desk:
             max_batch=self._max_batch(group.sampler),
             deadline=generation.deadline,
             bulk=generation.priority == "bulk",
+            trace=tracing.traceparent(),
         )
         self.in_hand[generation.id] = job
         self._device.submit(job)

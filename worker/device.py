@@ -2,6 +2,7 @@
 
 from threading import Condition, Thread
 
+from core import tracing
 from core.errors import FewstepError
 from worker import sampling_metrics as metrics
 from worker.batcher import Job, Run, Schedule, run_batch
@@ -46,4 +47,6 @@ class Device:
                 batch = self._schedule.next_batch()
                 metrics.WAITING.set(len(self._schedule))
             if batch:
-                run_batch(batch, self._run)
+                requests = (job.trace for job, _ in batch)
+                with tracing.span("batch", parent=batch[0][0].trace, links=requests, images=len(batch)):
+                    run_batch(batch, self._run)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import structlog
 
-from core import records
+from core import records, tracing
 from core.card import Family
 from core.errors import FewstepError
 from core.generation import Generation, Timings, fact_headers, served_steps
@@ -32,8 +32,14 @@ def generate(record_id: str, desk: Desk) -> None:
             return
         taken = time.time()
         metrics.QUEUE_SECONDS.labels(*_labels(generation)).observe(max(taken - generation.created, 0))
-        with structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id):
+        with tracing.span("queue", parent=generation.trace, began=generation.created):
+            pass  # it is over
+        with (
+            structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id),
+            tracing.span("generate", parent=generation.trace, kind="CONSUMER", model=generation.model, id=record_id),
+        ):
             outcome = _end(generation, desk, taken)
+            tracing.describe("generate", failed=outcome == "failed", outcome=outcome)
             metrics.GENERATIONS.labels(outcome).inc()
 
 
@@ -79,7 +85,8 @@ def _sample(generation: Generation, desk: Desk, taken: float) -> str:
 def _at_once(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, Timings]:
     job = desk.submit(generation, group, generation.seeds)
     images = np.stack(job.done.result())
-    return render(images, generation, queue_s=_queue_s(generation, job), sample_s=job.busy_s)
+    with tracing.span("encode"):
+        return render(images, generation, queue_s=_queue_s(generation, job), sample_s=job.busy_s)
 
 
 def _in_pieces(generation: Generation, desk: Desk, group: Group) -> tuple[bytes, Timings]:
@@ -94,7 +101,8 @@ def _in_pieces(generation: Generation, desk: Desk, group: Group) -> tuple[bytes,
         if part is not parts[-1]:
             job = desk.submit(generation, group, parts[number + 1])
         started = time.perf_counter()
-        piece = document.add(part, images) + (document.end() if part is parts[-1] else b"")
+        with tracing.span("encode"):
+            piece = document.add(part, images) + (document.end() if part is parts[-1] else b"")
         encode_s += time.perf_counter() - started
         done, ttl_s = number * PIECE_IMAGES + len(part), desk.settings.result_ttl_s
         if not records.append(desk.redis, generation.id, desk.worker, piece, images=done, ttl_s=ttl_s):
@@ -122,7 +130,8 @@ def warm_up(desk: Desk) -> None:
     for name in dict.fromkeys([desk.settings.default_model, *desk.settings.prewarm]):
         started = time.perf_counter()
         try:
-            family = Family.read(desk.settings.checkpoints / name)
+            roots = desk.settings.families
+            family = Family.read(next((root / name for root in roots if (root / name).is_dir()), roots[0] / name))
             served = list(served_steps(family).values())
             for checkpoint in served:
                 _warm(desk, Group(f"{name}/{checkpoint}", desk.samplers.get(family.path / checkpoint)))

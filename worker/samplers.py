@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 from core.card import CARD_NAME, CheckpointError
 from core.log import get_logger
@@ -45,7 +45,9 @@ class Samplers:
             self._loaded.move_to_end(checkpoint)
         assert sampler is not None
         if mine:
-            self._load(checkpoint, sampler)
+            # In a thread that ends: the threads that torch starts for it end too. While they lived there would be more
+            # than cores, and then OpenMP lets none of them wait awake, which costs a tenth to a half of the speed.
+            Thread(target=self._load, args=(checkpoint, sampler), name="load", daemon=True).start()
         return sampler.result()
 
     def loaded(self) -> dict[Path, Sampler]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -33,22 +34,28 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
     celery = make_celery(settings)
     with (
         Desk(settings, connect(settings), name) as desk,
+        ThreadPoolExecutor(settings.sampler_threads, thread_name_prefix="crew") as crew,
         Lane(lambda record_id: generate(record_id, desk), threads=settings.bulk_threads) as lane,
     ):
 
         @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
-        def generate_task(record_id: str) -> None:
-            generate(record_id, desk)
+        def generate_task(*record_ids: str) -> None:
+            others = [crew.submit(generate, record_id, desk) for record_id in record_ids[1:]]
+            generate(record_ids[0], desk)
+            for other in others:
+                other.result()
 
         @celery.task(name=Task.GENERATE_BULK, Request=ForgivingRequest)
-        def bulk_task(record_id: str) -> None:
-            lane.add(record_id)
+        def bulk_task(*record_ids: str) -> None:
+            for record_id in record_ids:
+                lane.add(record_id)
 
         device = pick_device(settings.device)
         shown, meter = pick_meter(str(device), lambda: [os.getpid()])
         REGISTRY.register(DeviceMetrics(shown, meter))
         warm_up(desk)
-        sampling_metrics.PEAK_FLOPS.labels(shown).set(_peak_flops(desk, device))
+        with ThreadPoolExecutor(1) as brief:  # as loading in `worker.samplers`: torch's threads are to end with it
+            sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, desk, device).result())
 
         def chore() -> None:
             throughput.report(desk.redis, desk.costs.seconds)

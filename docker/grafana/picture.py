@@ -11,12 +11,15 @@ import re
 import time
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.dates import DateFormatter, MinuteLocator, date2num
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
@@ -38,12 +41,12 @@ PANELS = {
 }
 RATE_WINDOW, STEP_S = "20s", 5
 COLOURS = ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#b877d9", "#5794f2", "#fade2a"]
-STYLE: Any = {
+STYLE = {
     "figure.facecolor": "#111217",
     "axes.facecolor": "#181b1f",
     "axes.edgecolor": "#2c3037",
     "axes.grid": True,
-    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.size": 8,
@@ -59,12 +62,12 @@ SIGNS = {"s": " s", "percentunit": " %", "bytes": " B", "short": "", "": ""}
 class Source:
     """A Prometheus, and the span that is drawn."""
 
-    def __init__(self, url: str, minutes: float) -> None:
-        self.url, self.end, self.minutes = url.rstrip("/"), time.time(), minutes
+    def __init__(self, url: str, minutes: float, ago: float) -> None:
+        self.url, self.end = url.rstrip("/"), time.time() - 60 * ago
         self.start = self.end - 60 * minutes
 
     def series(self, expression: str) -> list[tuple[dict[str, str], list[float], list[float]]]:
-        """Labels, minutes and values of what a panel's query gives."""
+        """Labels, times (matplotlib's days) and values of what a panel's query gives."""
         for name, value in {"$__rate_interval": RATE_WINDOW, "$model": ".*", "$instance": ".*"}.items():
             expression = expression.replace(name, value)
         span = {"query": expression, "start": self.start, "end": self.end, "step": STEP_S}
@@ -73,7 +76,7 @@ class Source:
         return [
             (
                 one["metric"],
-                [(at - self.start) / 60 for at, _ in one["values"]],
+                [float(date2num(datetime.fromtimestamp(at, UTC))) for at, _ in one["values"]],
                 [float(value) for _, value in one["values"]],
             )
             for one in found
@@ -88,7 +91,7 @@ def legend(target: dict[str, Any], labels: dict[str, str]) -> str:
 def unit(panel: dict[str, Any]) -> tuple[str, float]:
     """How a panel's values end, and by what they are multiplied."""
     name = panel.get("fieldConfig", {}).get("defaults", {}).get("unit", "")
-    sign = {"reqps": " requests/s", "imgs/s": " images/s", "it/s": " iterations/s"}.get(name, SIGNS.get(name, ""))
+    sign = {"reqps": " req/s", "imgs/s": " images/s", "it/s": " it/s"}.get(name, SIGNS.get(name, ""))
     return sign, 100 if name == "percentunit" else 1
 
 
@@ -105,8 +108,8 @@ def draw_figure(axes: Axes, panel: dict[str, Any], source: Source) -> None:
     for number, (name, values) in enumerate(found):
         x = (number + 0.5) / len(found)
         last = [value for value in values if math.isfinite(value)][-1] * factor
-        axes.text(x, 0.55, f"{last:.3g}{sign}", ha="center", va="center", fontsize=15, color=COLOURS[0], weight="bold")
-        axes.text(x, 0.14, name, ha="center", va="center", fontsize=8)
+        axes.text(x, 0.55, f"{last:.3g}{sign}", ha="center", va="center", fontsize=11, color=COLOURS[0], weight="bold")
+        axes.text(x, 0.14, name, ha="center", va="center", fontsize=7)
 
 
 def draw_lines(axes: Axes, panel: dict[str, Any], source: Source) -> None:
@@ -132,9 +135,8 @@ def draw_lines(axes: Axes, panel: dict[str, Any], source: Source) -> None:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    finish(axes, panel, sign, source.minutes)
-    if found:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=min(3, len(found)), fontsize=7)
+    finish(axes, panel, sign)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=min(3, max(1, len(found))), fontsize=7)
 
 
 def draw_heat(axes: Axes, panel: dict[str, Any], source: Source) -> None:
@@ -154,15 +156,15 @@ def draw_heat(axes: Axes, panel: dict[str, Any], source: Source) -> None:
     names = [f"{float(labels['le']):g}" for labels, _, _ in buckets[used[0] : used[-1] + 1]]
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
-    finish(axes, panel, " images", source.minutes)
+    finish(axes, panel, " images")
 
 
-def finish(axes: Axes, panel: dict[str, Any], sign: str, minutes: float) -> None:
-    """Title, unit, and the span in minutes."""
+def finish(axes: Axes, panel: dict[str, Any], sign: str) -> None:
+    """Title, unit, and times of the day."""
     axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
     axes.set_title(sign.strip(), loc="right", fontsize=8, color="#9d9fa8")
-    axes.set_xlim(0, minutes)
-    axes.xaxis.set_major_formatter("{x:g} min")
+    axes.xaxis.set_major_locator(MinuteLocator())
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     axes.tick_params(length=0)
 
 
@@ -179,7 +181,7 @@ def draw(source: Source) -> Figure:
         height_ratios=[0.35] + [1] * rows,
         hspace=0.5,
         wspace=0.55,
-        left=0.04,
+        left=0.055,
         right=0.985,
         top=0.965,
         bottom=0.05,
@@ -200,7 +202,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Draw panels of the dashboards, from a Prometheus")
     parser.add_argument("url", help="of Prometheus")
     parser.add_argument("--minutes", type=float, default=6, help="how far back to look")
+    parser.add_argument("--ago", type=float, default=0, help="minutes since the end of what to look at")
     parser.add_argument("--out", type=Path, default=Path("docs/dashboards.png"))
     options = parser.parse_args()
-    with mpl.rc_context(STYLE):
-        draw(Source(options.url, options.minutes)).savefig(options.out, dpi=85)
+    with mpl.rc_context(cast("Any", STYLE)):
+        draw(Source(options.url, options.minutes, options.ago)).savefig(options.out, dpi=85)

@@ -14,7 +14,7 @@ from redis import Redis
 from core import datasets, serving
 from core.datasets import DatasetFacts
 from core.jobs import JobStore
-from tests.processes import Process, RedisServer, free_port, wait_until
+from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 
 FINGERPRINT = 64 * "f"
 """Of the data set ``pictures``, which the teacher, its classifier and its judge know."""
@@ -50,7 +50,7 @@ class Api:
         """One more API process, and a client of it."""
         port = free_port()
         environment = self._environment | {"FEWSTEP_PORT": str(port)}
-        process = Process("app", environment=environment, log=self.folder / f"api-{port}.log")
+        process = Process(*module_of("api"), environment=environment, log=self.folder / f"api-{port}.log")
         self._processes.append(process)
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         wait_until(lambda: _answers(process, client), what="API answering")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes import Process, RedisServer, free_port, wait_until
+from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
 
 MAX_IMAGES = 5000
@@ -16,7 +16,10 @@ HASTY_DEADLINE_S = 1.0
 
 
 class Stack:
-    """Processes by name: ``sampler``, ``api``, and ``hasty``, an API with a short deadline."""
+    """Processes by name: ``sampler``, ``api``, and ``hasty``, an API with a short deadline.
+
+    What a test adds to them is named ``sampler-…`` or ``api-…``, and is the test's to stop.
+    """
 
     def __init__(self, folder: Path, checkpoints: Path) -> None:
         self.folder = folder
@@ -29,8 +32,10 @@ class Stack:
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['api']}", timeout=90)
         self.hasty = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['hasty']}", timeout=90)
 
-    def start(self, name: str) -> None:
-        """Start one process."""
+    def start(self, name: str, **changes: str) -> None:
+        """Start one process, with other variables where said so."""
+        kind = "api" if name == "hasty" else name.partition("-")[0]
+        port = self.ports.setdefault(name, free_port())
         environment = {
             "FEWSTEP_REDIS_URL": self.redis.url,
             "FEWSTEP_CHECKPOINTS": str(self.checkpoints),
@@ -38,23 +43,15 @@ class Stack:
             "FEWSTEP_MAX_IMAGES": str(MAX_IMAGES),
             "FEWSTEP_MAX_WAIT_S": str(MAX_WAIT_S),
             "FEWSTEP_HEARTBEAT_S": str(HEARTBEAT_S),
-            "FEWSTEP_SAMPLER_METRICS_PORT": str(self.ports["sampler"]),
-            "FEWSTEP_DISTILLER_METRICS_PORT": str(self.ports["distiller"]),
+            {"api": "FEWSTEP_PORT"}.get(kind, f"FEWSTEP_{kind.upper()}_METRICS_PORT"): str(port),
             "FEWSTEP_DEVICE": "cpu",
             "FEWSTEP_VAR": str(self.folder / "var"),
             "FEWSTEP_SLICE_S": "2",
         }
-        match name:
-            case "sampler":
-                module = ["worker", "sampling"]
-            case "distiller":
-                module = ["worker", "distillation"]
-            case _:
-                module = ["app"]
-                environment["FEWSTEP_PORT"] = str(self.ports[name])
         if name == "hasty":
             environment["FEWSTEP_DEADLINE_S"] = str(HASTY_DEADLINE_S)
-        self.processes[name] = Process(*module, environment=environment, log=self.folder / f"{name}.log")
+        log = self.folder / f"{name}.log"
+        self.processes[name] = Process(*module_of(kind), environment=environment | changes, log=log)
 
     def stop(self, name: str, sign: signal.Signals = signal.SIGTERM) -> int:
         """End one process. Returns its exit code."""

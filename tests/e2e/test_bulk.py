@@ -1,6 +1,7 @@
 """Thousands of images in one request: told how far it is, delivered as one file."""
 
 import io
+import signal
 import zipfile
 
 import httpx
@@ -67,6 +68,27 @@ def test_cancelled_midway_it_leaves_no_pieces(stack: Stack) -> None:
     wait_until(lambda: stack.metric("sampler", "fewstep_requests_in_hand") == 0, what="given up")
     with Redis.from_url(stack.redis.url) as redis:
         assert not redis.exists(f"fewstep:generate:pieces:{location.removeprefix('/generate/')}")
+
+
+def test_workers_share_them_and_take_over_from_one_that_dies(stack: Stack) -> None:
+    def in_hand(name: str) -> float:
+        return stack.metric(name, "fewstep_requests_in_hand")
+
+    stack.start("sampler-second")
+    try:
+        wait_until(lambda: len(stack.api.get("/readyz").json()["checks"]["sampling"]["workers"]) == 2, what="both")
+        locations = [submit(stack.api, "application/x-npy", steps=2, seed=seed) for seed in (1, 10**6)]
+        wait_until(lambda: in_hand("sampler") == in_hand("sampler-second") == 1, what="each at work")
+        stack.stop("sampler-second", signal.SIGKILL)
+        sampler = Sampler(stack.checkpoints / "digits" / "2-step", device="cpu")
+        wait_until(lambda: all(stack.api.get(at).status_code != 202 for at in locations), timeout_s=120, what="the end")
+        for location, seed in zip(locations, (1, 10**6), strict=True):
+            images = np.load(io.BytesIO(stack.api.get(location).content), allow_pickle=False)
+            assert len(images) == N
+            np.testing.assert_array_equal(images[-5:], sampler.sample(seeds=range(seed + N - 5, seed + N)))
+    finally:
+        if "sampler-second" in stack.processes:
+            stack.stop("sampler-second")
 
 
 @pytest.mark.parametrize(

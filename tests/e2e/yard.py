@@ -17,10 +17,11 @@ from core.distillation import CheckpointRef, DistillJob, DistillRequest, plan_st
 from core.jobs import ENDED, JobRecord, JobState, JobStore
 from core.serving import Serving, read
 from core.settings import Settings
-from tests.processes import Process, RedisServer, free_port, wait_until
+from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
 from worker.distillation import send_slice
 
+WORKER, *ARGUMENTS = module_of("distiller")
 HEARTBEAT_S = 0.5
 SLICE_S = 0.5
 
@@ -48,16 +49,16 @@ class Yard:
         self.workers: dict[str, Process] = {}
         self.port = 0
 
-    def start(self, name: str = "one", *, module: str = "worker", **changes: object) -> Process:
+    def start(self, name: str = "one", *, module: str = WORKER, **changes: object) -> Process:
         """Start a worker, with its own working folder, and other settings than the rest where said so."""
-        settings = self.settings.model_copy(update=changes) if module == "worker" else self.settings
+        settings = self.settings.model_copy(update=changes) if module == WORKER else self.settings
         (self.folder / name / "accident").unlink(missing_ok=True)
         names = ("redis_url", "checkpoints", "artifacts", "datasets", "heartbeat_s", "slice_s", "lease_s", "device")
         environment = {f"FEWSTEP_{field.upper()}": str(getattr(settings, field)) for field in names}
         self.port = free_port()
         environment |= {"FEWSTEP_VAR": str(self.folder / name), "FEWSTEP_DISTILLER_METRICS_PORT": str(self.port)}
         environment |= {name: str(value) for name, value in changes.items() if name.isupper()}
-        self.workers[name] = Process(module, "distillation", environment=environment, log=self.folder / f"{name}.log")
+        self.workers[name] = Process(module, *ARGUMENTS, environment=environment, log=self.folder / f"{name}.log")
         return self.workers[name]
 
     def stop(self, name: str = "one", sign: signal.Signals = signal.SIGTERM) -> int:

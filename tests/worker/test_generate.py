@@ -218,3 +218,12 @@ def test_warming_up_is_no_traffic_and_survives_damage(desk: Desk, tmp_path: Path
     damaged = desk.settings.model_copy(update={"checkpoints": root})
     with Desk(damaged, desk.redis, "w1") as other:
         warm_up(other)
+
+
+def test_families_to_prewarm_are_loaded_wherever_they_lie(desk: Desk, conditional_family: Path, tmp_path: Path) -> None:
+    shutil.copytree(conditional_family, tmp_path / "teachers" / "classes")
+    changes = {"teachers": tmp_path / "teachers", "prewarm": ["classes"], "default_model": "tiny"}
+    with Desk(desk.settings.model_copy(update=changes), desk.redis, "w1") as other:
+        warm_up(other)
+        warm = {name.split("/")[0] for name in other.costs.seconds}
+    assert warm == {"tiny", "classes"}

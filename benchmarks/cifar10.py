@@ -1,0 +1,231 @@
+"""The paper's experiment: a CIFAR-10 family by PD and by CFD from one teacher, and the table that compares them.
+
+``python -m benchmarks.cifar10 --data FOLDER --out FOLDER --minutes 9`` works for so long and goes on where it was when
+it is called again, here or, with ``--out`` copied, on another machine; at the end it prints the table. FOLDER has
+``train.parquet`` and ``test.parquet`` in the Hugging Face Hub's image layout. Every stage is one command of ``fewstep``
+that a user could type; ``--list`` prints them. ``--scale toy`` runs them all in minutes on a CPU, to try the path.
+
+The network is sized for weights of 8 MB in float16 (3.7 million, 1.6 GFLOP a call) and for half an hour of an H200 for
+the teacher: 60,000 iterations of 1,024 images at three calls each are 0.29 EFLOP, or 13 minutes at 40% of the card's
+peak in bf16 and 27 at 20%. No GPU has run it yet.
+"""
+
+import argparse
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.shared.common import machine, table
+
+PART_BYTES = 16 * 2**20
+SECONDS_TO_SAVE = 60
+STEPS = (8, 4, 2, 1)
+CFD = {
+    "cfd": "--temperature 0.9 --dataset-weight 0",
+    "cfd-dataset": "--temperature 0.95 --dataset-weight 0.003 --entropy-share 0.75",
+}
+"""The paper's two sets of values, for DenseNets and for ResNets."""
+HEAD = ("model", "steps", "Fréchet distance", "classifier score", "precision", "recall")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything; batches in images."""
+
+    network: str
+    teacher: int
+    batch: int
+    warmup: int
+    ema_decay: float
+    classifier: int
+    pd: int
+    student: int
+    classifiers: tuple[str, str]
+    samples: int
+
+
+SCALES = {
+    "full": Scale(
+        network="--channels 32 --multipliers 2,3,4 --attention 1 --blocks 1 --dropout 0.1",
+        teacher=60_000,
+        batch=1024,
+        warmup=1_000,
+        ema_decay=0.9995,
+        classifier=8_000,
+        pd=1_000,
+        student=2_000,
+        classifiers=("resnet-18", "densenet-small"),
+        samples=50_000,
+    ),
+    "toy": Scale(
+        network="--channels 32 --multipliers 1,1 --attention 1 --blocks 1 --dropout 0",
+        teacher=4,
+        batch=8,
+        warmup=1,
+        ema_decay=0.5,
+        classifier=4,
+        pd=1,
+        student=1,
+        classifiers=("resnet-small", "densenet-small"),
+        samples=32,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command, and the file or folder that is there once it is done."""
+
+    makes: Path
+    command: str
+
+
+def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
+    """All that is to be done, in order."""
+    ours, train, test = out / "cifar10", shlex.quote(f"{data}/train.parquet"), shlex.quote(f"{data}/test.parquet")
+    first = ours / "8-step"
+    yield Stage(
+        ours / "teacher",
+        f"train --out {ours}/teacher --data {train} {scale.network} --iterations {scale.teacher} --batch-size "
+        f"{scale.batch} --learning-rate 1e-3 --decay cosine --warmup {scale.warmup} --ema-decay {scale.ema_decay}",
+    )
+    for name, architecture, seed in zip(("classifier", "judge"), scale.classifiers, (0, 1), strict=True):
+        yield Stage(
+            ours / name,
+            f"train-classifier --out {ours}/{name} --data {train} --test {test} --architecture {architecture} "
+            f"--iterations {scale.classifier} --batch-size {min(scale.batch, 512)} --seed {seed}",
+        )
+    distil = f"distill --data {train} --batch-size {min(scale.batch, 512)} --learning-rate 2e-4"
+    rounds = f"{distil} --iterations {scale.student} --from 8 --to 1 --teacher {first}"
+    yield Stage(
+        first, f"{distil} --iterations {scale.pd} --from 1024 --to 8 --teacher {ours}/teacher --out {ours} --method pd"
+    )
+    for name, options in CFD.items():
+        family = ours if name == "cfd" else out / name
+        yield Stage(family / "1-step", f"{rounds} --out {family} --method cfd --classifier {ours}/classifier {options}")
+    yield Stage(out / "pd" / "1-step", f"{rounds} --out {out}/pd --method pd")
+    for name, steps, folder in judged(out):
+        yield Stage(
+            out / "figures" / f"{name}-{steps}.json",
+            f"evaluate {folder} --steps {steps} --data {train} --judge {ours}/judge --n {scale.samples} --json",
+        )
+        grid = out / "grids" / f"{name}-{steps}.png"
+        yield Stage(grid, f"sample {folder} --steps {steps} --n 64 --seed 0 --out {grid}")
+
+
+def judged(out: Path) -> Iterator[tuple[str, int, Path]]:
+    """What is compared: name, steps and checkpoint."""
+    families = {"pd": out / "pd", "cfd": out / "cifar10", "cfd-dataset": out / "cfd-dataset"}
+    for steps in STEPS:
+        yield "ddim", steps, out / "cifar10" / "teacher"
+        for name, family in families.items():
+            if steps < STEPS[0]:
+                yield name, steps, family / f"{steps}-step"
+    yield "pd", STEPS[0], out / "cifar10" / "8-step"
+
+
+def work(todo: list[Stage], *, out: Path, seconds: float) -> bool:
+    """Run stages until the time is over. Returns whether all are done.
+
+    A stage whose time is over is asked to save and stop, as by Ctrl-C.
+    """
+    spent_file = out / "seconds.json"
+    spent: dict[str, float] = json.loads(spent_file.read_text()) if spent_file.exists() else {}
+    until = time.monotonic() + seconds
+    for stage in todo:
+        if stage.makes.exists():
+            continue
+        if time.monotonic() >= until:
+            return False
+        stage.makes.parent.mkdir(parents=True, exist_ok=True)
+        print(f"fewstep {stage.command}", file=sys.stderr, flush=True)
+        figures = stage.makes.suffix == ".json"
+        started = time.monotonic()
+        with subprocess.Popen(
+            [sys.executable, "-c", "from models.cli import main; main()", *shlex.split(stage.command)],
+            stdout=subprocess.PIPE if figures else sys.stderr,
+            text=True,
+        ) as process:
+            output = ""
+            try:
+                output, _ = process.communicate(timeout=until - started)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=SECONDS_TO_SAVE)
+        key = str(stage.makes.relative_to(out))
+        spent[key] = spent.get(key, 0) + time.monotonic() - started
+        spent_file.write_text(json.dumps(spent, indent=2))
+        if process.returncode == 130:
+            return False
+        if process.returncode:
+            raise SystemExit(process.returncode)
+        if figures:
+            stage.makes.write_text(output)
+        assert stage.makes.exists(), stage
+    return True
+
+
+def split(out: Path) -> None:
+    """Cut every file that is larger than 16 MiB into parts, as whoever moves the folder may need."""
+    for file in [file for file in out.rglob("*") if file.is_file() and file.stat().st_size > PART_BYTES]:
+        with file.open("rb") as whole:
+            for number, part in enumerate(iter(lambda: whole.read(PART_BYTES), b"")):
+                file.with_name(f"{file.name}.part{number:03}").write_bytes(part)
+        file.unlink()
+
+
+def join(out: Path) -> None:
+    """Put the parts together again."""
+    for first in list(out.rglob("*.part000")):
+        file = first.with_suffix("")
+        parts = sorted(file.parent.glob(f"{file.name}.part*"))
+        file.write_bytes(b"".join(part.read_bytes() for part in parts))
+        for part in parts:
+            part.unlink()
+
+
+def report(out: Path) -> str:
+    """The table, and what it took."""
+    rows: list[list[object]] = []
+    for name, steps, _ in judged(out):
+        (one,) = json.loads((out / "figures" / f"{name}-{steps}.json").read_text())
+        figures = [one["frechet_distance"], one["inception_score"], one["precision"], one["recall"]]
+        rows.append([name, steps, *figures])
+    spent = sum(json.loads((out / "seconds.json").read_text()).values())
+    facts = (
+        f"{one['samples']:,} samples against {one['data_images']:,} images, judged by {one['extractor']} "
+        f"({one['extractor_sha256'][:12]}); floor, {one['floor_of']}: {one['floor']:.3f}. {spent / 60:.0f} minutes."
+    )
+    return f"{machine()}\n\n{table(HEAD, rows)}\n\n{facts}"
+
+
+def main() -> None:
+    """Go on with the experiment."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of train.parquet and test.parquet")
+    parser.add_argument("--out", type=Path, default=Path("var/benchmarks/cifar10"))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which to stop and save")
+    parser.add_argument("--scale", choices=SCALES, default="full")
+    parser.add_argument("--list", action="store_true", help="print the commands and do nothing")
+    options = parser.parse_args()
+    todo = list(stages(SCALES[options.scale], data=options.data.resolve(), out=options.out.resolve()))
+    if options.list:
+        print("\n".join(f"fewstep {stage.command}" for stage in todo))
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    join(options.out)
+    try:
+        done = work(todo, out=options.out.resolve(), seconds=60 * min(options.minutes, 1e6))
+    finally:
+        split(options.out)
+    print(report(options.out) if done else "to be continued: the same command goes on from here")
+
+
+if __name__ == "__main__":
+    main()
