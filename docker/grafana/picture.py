@@ -21,7 +21,6 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, MinuteLocator, date2num
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 
 DASHBOARDS = Path(__file__).with_name("dashboards")
 FIGURES = {
@@ -76,11 +75,16 @@ class Source:
         return [
             (
                 one["metric"],
-                [float(date2num(datetime.fromtimestamp(at, UTC))) for at, _ in one["values"]],
+                [day(at) for at, _ in one["values"]],
                 [float(value) for _, value in one["values"]],
             )
             for one in found
         ]
+
+
+def day(at: float) -> float:
+    """A Unix time as matplotlib counts it."""
+    return float(date2num(datetime.fromtimestamp(at, UTC)))
 
 
 def legend(target: dict[str, Any], labels: dict[str, str]) -> str:
@@ -135,8 +139,10 @@ def draw_lines(axes: Axes, panel: dict[str, Any], source: Source) -> None:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    finish(axes, panel, sign)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=min(3, max(1, len(found))), fontsize=7)
+    finish(axes, panel, source, sign)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.1), ncol=min(4, max(1, len(found))), fontsize=7, columnspacing=1
+    )
 
 
 def draw_heat(axes: Axes, panel: dict[str, Any], source: Source) -> None:
@@ -156,13 +162,14 @@ def draw_heat(axes: Axes, panel: dict[str, Any], source: Source) -> None:
     names = [f"{float(labels['le']):g}" for labels, _, _ in buckets[used[0] : used[-1] + 1]]
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
-    finish(axes, panel, " images")
+    finish(axes, panel, source, " images")
 
 
-def finish(axes: Axes, panel: dict[str, Any], sign: str) -> None:
+def finish(axes: Axes, panel: dict[str, Any], source: Source, sign: str) -> None:
     """Title, unit, and times of the day."""
     axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
     axes.set_title(sign.strip(), loc="right", fontsize=8, color="#9d9fa8")
+    axes.set_xlim(day(source.start), day(source.end))
     axes.xaxis.set_major_locator(MinuteLocator())
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     axes.tick_params(length=0)
@@ -172,29 +179,17 @@ def draw(source: Source) -> Figure:
     """Figures in the first row, panels in the rows below."""
     boards = {name: json.loads((DASHBOARDS / f"{name}.json").read_text()) for name in PANELS}
     panels = {(name, panel["title"]): panel for name, board in boards.items() for panel in board["panels"]}
-    figure = plt.figure(figsize=(13.5, 11.5))
-    count = sum(map(len, PANELS.values()))
-    rows = math.ceil(count / 3)
-    grid = figure.add_gridspec(
-        rows + 1,
-        6,
-        height_ratios=[0.35] + [1] * rows,
-        hspace=0.5,
-        wspace=0.55,
-        left=0.055,
-        right=0.985,
-        top=0.965,
-        bottom=0.05,
-    )
+    figure = plt.figure(figsize=(13.5, 11))
+    sides = {"left": 0.05, "right": 0.985}
     small = [(name, title) for name, titles in FIGURES.items() for title in titles]
+    tiles = figure.add_gridspec(1, len(small), bottom=0.905, top=0.965, wspace=0.12, **sides)
     for number, key in enumerate(small):
-        draw_figure(figure.add_subplot(grid[0, number]), panels[key], source)
+        draw_figure(figure.add_subplot(tiles[number]), panels[key], source)
     large = [(name, title) for name, titles in PANELS.items() for title in titles]
+    grid = figure.add_gridspec(math.ceil(len(large) / 3), 3, bottom=0.05, top=0.86, hspace=0.45, wspace=0.18, **sides)
     for number, key in enumerate(large):
-        row, column = divmod(number, 3)
-        place: SubplotSpec = grid[row + 1, 2 * column : 2 * column + 2]
         paint = draw_heat if panels[key]["type"] == "heatmap" else draw_lines
-        paint(figure.add_subplot(place), panels[key], source)
+        paint(figure.add_subplot(grid[divmod(number, 3)]), panels[key], source)
     return figure
 
 
