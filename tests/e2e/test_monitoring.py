@@ -43,7 +43,7 @@ def prometheus(distilling: Stack, tmp_path_factory: pytest.TempPathFactory) -> I
     try:
         use(distilling)
         for last in ('ALERTS{alertstate="firing"}', "fewstep_distill_frechet_distance"):
-            wait_until(lambda last=last: prometheus.now(last), what=last)  # type: ignore[misc]
+            wait_until(lambda last=last: prometheus.ever(last), what=last)  # type: ignore[misc]
         yield prometheus
     finally:
         shutil.rmtree(torn)
