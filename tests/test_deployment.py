@@ -108,7 +108,7 @@ def test_workers_on_gpus_are_found_under_the_names_of_those_on_processors() -> N
 
 def test_prometheus_and_grafana_find_their_files_and_prometheus_its_targets() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service["volumes"] if mount.startswith("./")]
-    assert len(mounts) == 3
+    assert len(mounts) == 4
     assert all((ROOT / mount.partition(":")[0]).is_dir() for mount in mounts)
     targets = json.loads((ROOT / "docker" / "prometheus" / "targets" / "compose.json").read_text())
     found = {target for group in targets for target in group["targets"] if "localhost" not in target}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitor import CONFIGURATION, metrics, promtool, rules
+from tests.monitor import CONFIGURATION, ROOT, metrics, promtool, rules
 
 UNIT_TESTS = Path(__file__).with_name("rules.yml")
 
@@ -49,3 +49,13 @@ def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert set(rule["annotations"]) == {"summary", "cause", "action", "runbook"}
     assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+
+
+def test_the_document_has_the_objectives_of_the_rules() -> None:
+    text = (ROOT / "docs" / "monitoring.md").read_text()
+    budgets = [rule for rule in rules("record") if rule["record"] == "slo:error_budget:ratio"]
+    assert {rule["labels"]["slo"] for rule in budgets} == {"availability", "latency"}
+    for rule in budgets:
+        budget = float(rule["expr"].removeprefix("vector(").removesuffix(")"))
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {rule['labels']['slo']} |")]
+        assert row.endswith(f"| {100 * (1 - budget):g}% |")
