@@ -91,7 +91,7 @@ class Sampler:
         self.device = pick_device(device)
         network, self.card = load_checkpoint(checkpoint)
         network.to(self.device).requires_grad_(False)
-        self.flops = count_flops(network)
+        self.flops = count_flops(network, self.card.image_shape)
         ready = make_ready(network, self.card)
         self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts
         self.num_bytes = ready.walker.network.num_bytes

@@ -1,7 +1,5 @@
 """What a network computes, counted and not timed."""
 
-from typing import Any
-
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch.func import functional_call
@@ -9,17 +7,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 @torch.inference_mode()
-def count_flops(network: UNet2DModel) -> int:
-    """FLOPs of the convolutions and matrix products in one call for one image.
+def count_flops(network: UNet2DModel, image_shape: tuple[int, int, int]) -> int:
+    """FLOPs of the convolutions and matrix products in one call for one image (C, H, W).
 
     Runs it without values, on the shapes of its weights alone, so nothing is computed or copied.
     """
     named = [*network.named_parameters(), *network.named_buffers()]
     shapes = {name: torch.empty_like(value, device="meta") for name, value in named}
-    configuration: Any = network.config
-    side = configuration.sample_size
-    height, width = (side, side) if isinstance(side, int) else side
-    image = torch.empty(1, configuration.in_channels, height, width, device="meta")
+    image = torch.empty(1, *image_shape, device="meta")
     one = torch.empty(1, dtype=torch.int64, device="meta")
     labels = {} if network.class_embedding is None else {"class_labels": one}
     with FlopCounterMode(display=False) as counter:

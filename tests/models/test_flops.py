@@ -38,7 +38,7 @@ def test_flops_are_those_of_convolutions_linear_layers_and_attention(num_classes
     with torch.no_grad():
         network(torch.zeros(1, 3, 8, 8), torch.tensor([4]), **labels)
     expected = by_hand
-    assert count_flops(network) == expected
+    assert count_flops(network, (3, 8, 8)) == expected
     assert next(network.parameters()).device.type == "cpu"
 
 
