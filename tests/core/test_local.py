@@ -1,6 +1,7 @@
 """The launcher over real processes, which stand in for the service."""
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -160,7 +161,13 @@ def test_with_a_redis_of_ones_own_none_is_started_and_a_taken_metrics_port_is_re
     assert launcher.wait(30) == 0
     assert run.pids("redis") == []
     assert re.search(r"^api +\| api runs with redis://elsewhere:1234/5$", run.output, re.MULTILINE)
-    assert re.search(rf"Port {port} is in use; /metrics of the sampler takes (?!{port})\d+", run.output)
+    taken_instead = re.search(rf"Port {port} is in use; /metrics of the sampler takes (?!{port})(\d+)", run.output)
+    assert taken_instead
+    told = json.loads((run.folder / "var" / "prometheus" / "targets" / "service.json").read_text())
+    assert {entry["labels"]["job"]: entry["targets"] for entry in told} == {
+        "api": [f"127.0.0.1:{run.environment['FEWSTEP_PORT']}"],
+        "sampler": [f"127.0.0.1:{taken_instead[1]}"],
+    }
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_2(make_run: Callable[..., Run]) -> None:
