@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.shared.common import free_port, machine, process, quiet, save_paper_network, service, table
+from benchmarks.shared.common import free_port, lay_out_checkpoints, machine, process, quiet, service, table
 from benchmarks.shared.load import Plan, bodies, run
-from core.card import SHIPPED_CHECKPOINTS
 from models.engine import Sampler
 from models.images import encode
 
@@ -50,12 +49,8 @@ def main() -> None:
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoints = folder / "checkpoints"
-        checkpoints.mkdir()
-        (checkpoints / "digits").symlink_to(SHIPPED_CHECKPOINTS / "digits")
+        checkpoints = lay_out_checkpoints(folder, options.models)
         for model in options.models:
-            if model == "paper":
-                save_paper_network(checkpoints / "paper", [1])
             rows += measure(model, 1 if model == "paper" else 4, folder, checkpoints, options)
     print(table(HEAD, rows))
 

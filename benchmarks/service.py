@@ -11,9 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.shared.common import machine, quiet, save_paper_network, service, table
+from benchmarks.shared.common import lay_out_checkpoints, machine, quiet, service, table
 from benchmarks.shared.load import Plan, Report, bodies, run
-from core.card import SHIPPED_CHECKPOINTS
 from models.engine import Sampler
 from models.host import keep_memory
 from models.images import encode
@@ -105,12 +104,8 @@ def main() -> None:
     lines = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoints = folder / "checkpoints"
-        checkpoints.mkdir()
-        (checkpoints / "digits").symlink_to(SHIPPED_CHECKPOINTS / "digits")
+        checkpoints = lay_out_checkpoints(folder, options.models)
         for model in options.models:
-            if model == "paper":
-                save_paper_network(checkpoints / "paper", [1])
             steps = 1 if model == "paper" else options.digits_steps
             more, line = measure(model, steps, checkpoints, folder, options)
             rows += more

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from diffusers.utils import logging as diffusers_logging
 
+from core.card import SHIPPED_CHECKPOINTS
 from models.checkpoint import save_checkpoint
 from models.schedule import step_rows
 from models.unet import UNetConfig, build_unet
@@ -62,6 +63,16 @@ def save_paper_network(family: Path, steps: Sequence[int], config: UNetConfig = 
     network = build_unet(config)
     for num_steps in steps:
         save_checkpoint(family / f"{num_steps}-step", network, rows=step_rows(num_steps), method="base")
+
+
+def lay_out_checkpoints(folder: Path, models: Sequence[str]) -> Path:
+    """A new folder of families: ``digits``, and ``paper`` (1 step) if it is among the models."""
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "digits").symlink_to(SHIPPED_CHECKPOINTS / "digits")
+    if "paper" in models:
+        save_paper_network(checkpoints / "paper", [1])
+    return checkpoints
 
 
 def free_port() -> int:
