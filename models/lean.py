@@ -35,12 +35,14 @@ class LeanUNet(nn.Module):
     It takes over the modules of a network that is not to be used any more.
 
     Attributes:
-        num_bytes: Bytes of the weights.
+        architecture: What is computed with the weights, for every network of which it is the same.
+        dtype: Of weights and activations.
     """
 
     def __init__(self, network: UNet2DModel, *, dtype: torch.dtype) -> None:
         """Make a network lean that ``is_lean``."""
         super().__init__()
+        self.architecture = network.to_json_string()
         self.dtype = dtype
         resnets = [module for module in network.modules() if isinstance(module, ResnetBlock2D)]
         self._widths = [resnet.time_emb_proj.out_features for resnet in resnets]
@@ -52,7 +54,6 @@ class LeanUNet(nn.Module):
         self._norm_out = network.conv_norm_out
         for module in (self._conv_in, self._conv_out, self._down, self._mid, self._up, self._norm_out):
             module.to(dtype=dtype, memory_format=torch.channels_last)
-        self.num_bytes = sum(value.nbytes for value in self.state_dict().values())
         if _packs(next(self._conv_in.parameters()).device):
             _replace(self, {part: PackedConv(part) for part in self.modules() if isinstance(part, nn.Conv2d)})
 
@@ -60,6 +61,16 @@ class LeanUNet(nn.Module):
         """What all blocks add at a row, for each image of a batch or, without labels, for all alike."""
         vectors = [self._embed(row, label) for label in labels or (None,)]
         return [part[:, :, None, None] for part in torch.stack(vectors).to(self.dtype).split(self._widths, dim=1)]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the weights as they are laid out, in which oneDNN pads a few channels to many."""
+        return sum(_num_bytes(value) for value in (*self.parameters(), *self.buffers()))
+
+    def weights(self) -> dict[str, Tensor]:
+        """All tensors that ``forward`` computes with, by name, once a first call has laid them out."""
+        named = (*self.named_parameters(), *self.named_buffers())
+        return {name: value for name, value in named if not name.startswith("_embed.")}
 
     def forward(self, z_t: Tensor, shifts: Shifts) -> Tensor:
         """The prediction, (B, C, H, W) float32, of images (B, C, H, W) float32."""
@@ -98,6 +109,10 @@ class PlainUNet(nn.Module):
         return prediction
 
 
+MOST_KNOWN = 1024
+"""Rows and classes whose vectors are kept, some ten kilobytes each."""
+
+
 class _Embedding(nn.Module):
     """(sum of widths,) float32 that row and class add in all blocks; computed one at a time, so for any batch alike."""
 
@@ -110,6 +125,8 @@ class _Embedding(nn.Module):
 
     def forward(self, row: int, label: int | None) -> Tensor:
         if (row, label) not in self._known:
+            if len(self._known) == MOST_KNOWN:
+                self._known.clear()
             self._known[row, label] = self._compute(row, label)
         return self._known[row, label]
 
@@ -173,7 +190,8 @@ class PackedConv(nn.Module):
         self.weight: Tensor | None = conv.weight
         self.bias = conv.bias
         self.options = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        self.packed: Tensor | None = None
+        self.packed: Tensor | None
+        self.register_buffer("packed", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         padding, stride, dilation, groups = self.options
@@ -206,12 +224,18 @@ def _convolve_packed(
 _convolve = torch.jit.script_if_tracing(_convolve_packed)  # a trace cannot take the empty list by itself
 
 
+def _num_bytes(value: Tensor) -> int:
+    laid_out = value.layout == torch._mkldnn  # type: ignore[attr-defined]
+    return int(torch.ops.mkldnn._nbytes(value)) if laid_out else value.nbytes
+
+
 def _packs(device: torch.device) -> bool:
     """Whether oneDNN lays out weights here. Its operators are those of torch's compiler; without them all is slower."""
+    needed = ("_reorder_convolution_weight", "_convolution_pointwise", "_nbytes")
     return (
         device.type == "cpu"
         and torch.backends.mkldnn.is_available()
-        and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_convolution_weight", "_convolution_pointwise"))
+        and all(hasattr(torch.ops.mkldnn, name) for name in needed)
     )
 
 

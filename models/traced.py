@@ -4,47 +4,63 @@ A thread that samples gives Python's global lock away at every operator and must
 that serve requests a batch of a small network so took a hundred times as long; one call takes and gives it once. It
 also saves what Python itself costs, a quarter of the time of a single small image. The same operators run in the same
 order, so the numbers are the same, bit by bit.
+
+TorchScript never gives back what it compiled, some 25 MB a network. So weights are inputs, and all checkpoints of one
+architecture share one function, which is traced with the first of them.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.lean import LeanUNet, PackedConv, Shifts
+from models.lean import LeanUNet, Shifts
 
 Predict = Callable[[Tensor, Shifts], Tensor]
+
+_traced: dict[tuple[object, ...], Callable[..., Tensor]] = {}
+_tracing = Lock()
 
 
 @torch.inference_mode()
 def trace(network: LeanUNet, z_t: Tensor, shifts: Shifts) -> Predict:
     """``network`` for images of the shape of ``z_t``, in batches of any size, and for any shifts."""
     network(z_t, shifts)  # lays the weights out
-    convs = [module for module in network.modules() if isinstance(module, PackedConv)]
-    packed = [conv.packed for conv in convs]
-    with _quiet():
-        traced = torch.jit.trace(_Flat(network, convs), (z_t, *shifts, *packed), check_trace=False)
-    for conv, weight in zip(convs, packed, strict=True):
-        conv.packed = weight
-    return lambda z_t, shifts: cast("Tensor", traced(z_t, *shifts, *packed))
+    weights = network.weights()
+    key = (network.architecture, network.dtype, z_t.shape[1:], tuple(weights))
+    with _tracing:
+        if key not in _traced:
+            _traced[key] = _trace(network, weights, z_t, shifts)
+        traced = _traced[key]
+    inputs = tuple(weights.values())
+    return lambda z_t, shifts: traced(z_t, *shifts, *inputs)
 
 
-class _Flat(nn.Module):
-    """Takes the weights of convolutions as inputs, since the layout of oneDNN cannot be a constant of TorchScript."""
-
-    def __init__(self, network: LeanUNet, convs: list[PackedConv]) -> None:
-        super().__init__()
-        self.network, self._convs = network, convs
-
-    def forward(self, z_t: Tensor, *rest: Tensor) -> Tensor:
-        count = len(rest) - len(self._convs)
-        for conv, weight in zip(self._convs, rest[count:], strict=True):
-            conv.packed = weight
-        prediction: Tensor = self.network(z_t, rest[:count])
+def _trace(network: LeanUNet, weights: dict[str, Tensor], z_t: Tensor, shifts: Shifts) -> Callable[..., Tensor]:
+    def call(z_t: Tensor, *rest: Tensor) -> Tensor:
+        _put(network, dict(zip(weights, rest[len(shifts) :], strict=True)))
+        prediction: Tensor = network(z_t, rest[: len(shifts)])
         return prediction
+
+    with _quiet():
+        try:
+            # Of a function, since a traced module would keep the weights of this network.
+            traced = torch.jit.trace(call, (z_t, *shifts, *weights.values()), check_trace=False)
+        finally:
+            _put(network, weights)
+    return cast("Callable[..., Tensor]", traced)
+
+
+def _put(network: LeanUNet, weights: dict[str, Tensor]) -> None:
+    """As ``torch.func.functional_call`` does, which refuses to be traced."""
+    for name, value in weights.items():
+        owner, _, leaf = name.rpartition(".")
+        module = network.get_submodule(owner)
+        (module._parameters if leaf in module._parameters else module._buffers)[leaf] = value  # type: ignore[assignment]
 
 
 @contextmanager

@@ -1,5 +1,8 @@
+import gc
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import worker.samplers
-from core.card import CARD_NAME, CheckpointError
+from core.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
 from models.engine import Sampler
 from worker import sampling_metrics as metrics
 from worker.samplers import Samplers
@@ -59,6 +62,56 @@ def test_the_longest_unused_go_when_it_is_too_much(tiny_family: Path) -> None:
     assert metrics.CACHE_BYTES._value.get() == 2 * size
     assert samplers.get(tiny_family / "1-step") is first
     assert samplers.get(tiny_family / "2-step") is not second
+
+
+def test_what_is_gone_from_disk_goes_when_another_comes(tiny_family: Path, checkpoint: Path) -> None:
+    samplers = Samplers("cpu", max_bytes=2**30)
+    kept, _ = samplers.get(tiny_family / "2-step"), samplers.get(checkpoint)
+    shutil.rmtree(checkpoint)
+    samplers.get(tiny_family / "4-step")
+    assert set(samplers.loaded()) == {tiny_family / "2-step", tiny_family / "4-step"}
+    assert samplers.get(tiny_family / "2-step") is kept
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the memory of this process")
+def test_memory_of_what_was_dropped_is_used_again(tiny_family: Path, tmp_path: Path) -> None:
+    samplers = Samplers("cpu", max_bytes=0)
+    after = []
+    for number in range(40):
+        folder = tmp_path / str(number)
+        shutil.copytree(tiny_family / "1-step", folder)
+        samplers.get(folder).sample(seeds=range(3))
+        shutil.rmtree(folder)
+        after.append(memory())
+    assert after[-1] - after[9] < 30e6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the memory of this process")
+def test_what_the_cache_says_is_what_it_takes(tmp_path: Path) -> None:
+    for number in range(12):
+        shutil.copytree(SHIPPED_CHECKPOINTS / "digits" / "1-step", tmp_path / str(number))
+    # In a process that has freed nothing before, which would be used again.
+    command = [sys.executable, "-c", f"from {__name__} import fill; fill({str(tmp_path)!r})"]
+    taken, counted = map(float, subprocess.run(command, check=True, capture_output=True).stdout.split()[-2:])
+    assert counted > 20e6
+    assert 0.75 * counted < taken < 1.4 * counted
+
+
+def fill(folder: str) -> None:
+    """Print by how many bytes the process and what the cache counts grow by all checkpoints of a folder but four."""
+    samplers = Samplers("cpu", max_bytes=2**30)
+    checkpoints = sorted(Path(folder).iterdir())
+    for checkpoint in checkpoints[:4]:
+        samplers.get(checkpoint)
+    before = memory()
+    counted = sum(samplers.get(checkpoint).num_bytes for checkpoint in checkpoints[4:])
+    print("\n", memory() - before, counted)
+
+
+def memory() -> int:
+    """Bytes that this process holds in memory."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_one_that_is_larger_than_all_that_may_be_kept_still_serves(tiny_family: Path) -> None:
