@@ -1,5 +1,6 @@
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import worker.samplers
 from core.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
 from models.engine import Sampler
+from models.host import keep_memory
 from worker import sampling_metrics as metrics
 from worker.samplers import Samplers
 
@@ -92,20 +94,22 @@ def test_what_the_cache_says_is_what_it_takes(tmp_path: Path) -> None:
         shutil.copytree(SHIPPED_CHECKPOINTS / "digits" / "1-step", tmp_path / str(number))
     # In a process that has freed nothing before, which would be used again.
     command = [sys.executable, "-c", f"from {__name__} import fill; fill({str(tmp_path)!r})"]
-    taken, counted = map(float, subprocess.run(command, check=True, capture_output=True).stdout.split()[-2:])
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (taken, counted) = map(int, re.findall(r"^(\d+) bytes, (\d+) counted$", output, re.MULTILINE)[0])
     assert counted > 20e6
     assert 0.75 * counted < taken < 1.4 * counted
 
 
 def fill(folder: str) -> None:
     """Print by how many bytes the process and what the cache counts grow by all checkpoints of a folder but four."""
+    keep_memory()  # as the worker does
     samplers = Samplers("cpu", max_bytes=2**30)
     checkpoints = sorted(Path(folder).iterdir())
     for checkpoint in checkpoints[:4]:
         samplers.get(checkpoint)
     before = memory()
     counted = sum(samplers.get(checkpoint).num_bytes for checkpoint in checkpoints[4:])
-    print("\n", memory() - before, counted)
+    print(f"\n{memory() - before} bytes, {counted} counted\n")
 
 
 def memory() -> int:
