@@ -58,7 +58,7 @@ class Soak:
                 name = f"family-{number}"
                 shutil.copytree(SHIPPED_CHECKPOINTS / "digits", self._checkpoints / f".{name}")
                 (self._checkpoints / f".{name}").rename(self._checkpoints / name)
-                while api.get(f"/models/{name}").status_code == 404 and not self.over.wait(0.2):
+                while api.get(f"/models/{name}/1-step").status_code == 404 and not self.over.wait(0.2):
                     pass  # the catalogue looks once a second
                 for steps in (1, 2, 4, 8):
                     self._generate(api, "request of a new family", model=name, steps=steps, n=2, seed=number)
