@@ -79,6 +79,7 @@ class Yard:
         body = DistillRequest.model_validate({**facts, "teacher": f"{self.family.name}/{teacher}", **request})
         card = read_card(self.family / teacher)
         job_id = uuid.uuid4().hex
+        assert body.from_steps is not None
         steps = plan_steps(body.from_steps, body.to_steps, convert=False)
         assert steps is not None
         return DistillJob(
