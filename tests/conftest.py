@@ -19,11 +19,6 @@ from models.schedule import step_rows
 from models.unet import UNetConfig, build_unet
 from tests.processes import RedisServer
 
-if os.environ.get("FEWSTEP_TEST_WITHOUT_ONEDNN"):
-    # As on a Mac: torch neither says that it has oneDNN nor uses it. In this process, not in those that tests start.
-    torch.backends.mkldnn.is_available = lambda: False
-    torch.backends.mkldnn.set_flags(_enabled=False)
-
 
 @pytest.fixture(scope="session")
 def tiny_family(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,7 +1,7 @@
 """A worker that has an accident: ``python -m tests.e2e.saboteur distillation``, with what happens in ``SABOTAGE``.
 
 The child process of the worker imports this module too, and so has the accident as well. Those that happen ``once``
-leave a mark in the folder ``FEWSTEP_VAR``.
+leave a mark in the folder ``FEWSTEP_VAR``: ``MARK``.
 """
 
 import os
@@ -16,15 +16,15 @@ from worker.__main__ import main
 from worker.watch import Watch
 
 ACCIDENT = os.environ["SABOTAGE"]
+MARK = Path(os.environ["FEWSTEP_VAR"], "accident")
 
 
 def once() -> bool:
     """True the first time of asking."""
-    mark = Path(os.environ["FEWSTEP_VAR"], "accident")
-    if mark.exists():
+    if MARK.exists():
         return False
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    MARK.parent.mkdir(parents=True, exist_ok=True)
+    MARK.touch()
     return True
 
 
@@ -50,6 +50,15 @@ def hang(watch: Watch) -> None:
     BEAT(watch)
 
 
+def pause(watch: Watch) -> None:
+    """In the middle of a slice of the second round, until the mark is removed or the worker is to stop."""
+    if watch.at[0] == 1 and once():
+        while MARK.exists() and not watch._is_draining():
+            time.sleep(0.01)
+        MARK.touch()  # not again
+    BEAT(watch)
+
+
 def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *arguments: Any, **facts: Any) -> bool:  # noqa: ANN401
     """As a machine that sleeps at the worst moment, until its parent wakes it."""
     if once():
@@ -65,6 +74,8 @@ match ACCIDENT:
         Watch.beat = die  # type: ignore[assignment, method-assign]
     case "hang":
         Watch.beat = hang  # type: ignore[assignment, method-assign]
+    case "pause":
+        Watch.beat = pause  # type: ignore[assignment, method-assign]
     case "freeze before publishing":
         JobStore.end = freeze_before_publishing  # type: ignore[assignment, method-assign]
     case _:
