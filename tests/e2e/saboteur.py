@@ -44,8 +44,9 @@ def die(watch: Watch) -> None:
 
 
 def hang(watch: Watch) -> None:
-    """As a deadlock."""
+    """As a deadlock, which the lease does not outlast for long."""
     if once():
+        watch._store.tell(watch._record.job.id, watch.fence, lease_s=0.1)
         time.sleep(1000)
     BEAT(watch)
 
@@ -60,8 +61,10 @@ def pause(watch: Watch) -> None:
 
 
 def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *arguments: Any, **facts: Any) -> bool:  # noqa: ANN401
-    """As a machine that sleeps at the worst moment, until its parent wakes it."""
+    """As a machine that sleeps at the worst moment, parent and child, until someone wakes the parent."""
     if once():
+        os.kill(os.getppid(), signal.SIGSTOP)  # or it would see that its child hangs
+        store.tell(job_id, fence, lease_s=0.1)
         os.kill(os.getpid(), signal.SIGSTOP)
     return END(store, job_id, fence, *arguments, **facts)
 
