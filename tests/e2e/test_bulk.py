@@ -76,7 +76,11 @@ def test_workers_share_them_and_take_over_from_one_that_dies(stack: Stack) -> No
 
     stack.start("sampler-second")
     try:
-        wait_until(lambda: len(stack.api.get("/readyz").json()["checks"]["sampling"]["workers"]) == 2, what="both")
+        wait_until(
+            lambda: len(stack.api.get("/readyz").json()["checks"]["sampling"]["workers"]) == 2,
+            timeout_s=120,
+            what="both",
+        )
         while True:  # one may be faster and take both
             locations = [submit(stack.api, "application/x-npy", steps=2, seed=seed) for seed in (1, 10**6)]
             wait_until(lambda: in_hand("sampler") + in_hand("sampler-second") == 2, what="both at work")
