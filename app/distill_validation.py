@@ -15,7 +15,15 @@ from core import datasets
 from core.card import Card, CheckpointError, Family, no_such_checkpoint
 from core.classifier_card import ClassifierCard
 from core.datasets import DatasetFacts
-from core.distillation import SYNTHETIC, CheckpointRef, ClassifierRef, DistillJob, DistillRequest, plan_steps
+from core.distillation import (
+    MOST_DEFAULT_STEPS,
+    SYNTHETIC,
+    CheckpointRef,
+    ClassifierRef,
+    DistillJob,
+    DistillRequest,
+    plan_steps,
+)
 from core.errors import Conflict, InvalidRequest, NotFound
 from core.settings import Settings
 
@@ -30,7 +38,8 @@ def resolve(request: DistillRequest, service: Service) -> DistillJob:
     """
     family, checkpoint = _teacher(request, service)
     card = family.cards[checkpoint]
-    steps = _steps(request, card)
+    from_steps, steps = _steps(request, card)
+    request = request.model_copy(update={"from_steps": from_steps})
     _refuse_sizes(request, steps, service.settings)
     _refuse_memory(request, family, checkpoint, service)
     classifiers, known = read_classifiers(service.settings), datasets.read(service.jobs.redis)
@@ -69,26 +78,36 @@ def _teacher(request: DistillRequest, service: Service) -> tuple[Family, str]:
     return family, checkpoint
 
 
-def _steps(request: DistillRequest, card: Card) -> tuple[int, ...]:
+def _steps(request: DistillRequest, card: Card) -> tuple[int, tuple[int, ...]]:
+    """Steps that the teacher is sampled in, and those of each round's student."""
     given, convert = request.from_steps, card.prediction_type == "epsilon"
-    if card.num_steps % given:
-        divisors = [steps for steps in range(1, card.num_steps + 1) if card.num_steps % steps == 0]
+    divisors = [steps for steps in range(1, card.num_steps + 1) if card.num_steps % steps == 0]
+    starts = [steps for steps in divisors if convert or steps % 2 == 0]
+    if not starts:
         raise InvalidRequest(
-            f"the teacher has {card.num_steps} steps, and {given} is no divisor of that",
-            field="from_steps",
-            allowed=divisors,
+            f"nothing can be distilled from {request.teacher}: its number of steps, {card.num_steps}, cannot be halved",
+            field="teacher",
         )
-    steps = plan_steps(given, request.to_steps, convert=convert)
-    if steps is None:
-        halved = [
+    if given is not None and given not in starts:
+        flaw = "cannot be halved" if given in divisors else "is no divisor of that"
+        raise InvalidRequest(
+            f"the teacher has {card.num_steps} steps, and {given} {flaw}", field="from_steps", allowed=starts
+        )
+    tried = [given] if given else [steps for steps in reversed(starts) if steps <= MOST_DEFAULT_STEPS]
+    plans = {start: plan_steps(start, request.to_steps, convert=convert) for start in tried}
+    for start, steps in plans.items():
+        if steps is not None:
+            return start, steps
+    halved = {start >> power for start in tried for power in range(start.bit_length())}
+    raise InvalidRequest(
+        f"halving {tried[0]} steps again and again does not give {request.to_steps}",
+        field="to_steps",
+        allowed=[
             half
-            for half in (given >> power for power in range(12))
-            if half and plan_steps(given, half, convert=convert)
-        ]
-        raise InvalidRequest(
-            f"halving {given} steps again and again does not give {request.to_steps}", field="to_steps", allowed=halved
-        )
-    return steps
+            for half in sorted(halved, reverse=True)
+            if any(plan_steps(start, half, convert=convert) for start in tried)
+        ],
+    )
 
 
 def _refuse_sizes(request: DistillRequest, steps: tuple[int, ...], settings: Settings) -> None:

@@ -99,8 +99,9 @@ def problem(error: FewstepError, path: str = "/generate") -> Responses:
     return {int(error.status): {"description": error.title, "content": content}}
 
 
-ANY_OTHER_ERROR: Responses = {
-    "default": {"description": "Any other error", "content": {PROBLEM: {"schema": _PROBLEM_SCHEMA}}}
+OF_ANY_ENDPOINT: Responses = {
+    **problem(InvalidRequest("n: this endpoint takes nothing from the query", field="n", allowed=[]), "/models"),
+    "default": {"description": "Any other error", "content": {PROBLEM: {"schema": _PROBLEM_SCHEMA}}},
 }
 _UNKNOWN = problem(
     NotFound(f"there is no generation {_ID}; results are kept for 3600 seconds after the end", field="id"),

@@ -16,7 +16,7 @@ REQUESTS: dict[str, Any] = {
         "summary": "The teacher of digits in 8 steps, halved to students of 4, 2 and 1",
         "value": {"teacher": "digits/teacher", "from_steps": 8, "to_steps": 1, "name": "digits-mine"},
     },
-    "default": {"summary": "A checkpoint of 8 steps with every default", "value": {"teacher": "digits/8-step"}},
+    "default": {"summary": "A checkpoint with every default", "value": {"teacher": "digits/8-step"}},
     "better": {
         "summary": "One short round, whose student serves in its family if it is better than the one that does",
         "value": {
@@ -34,7 +34,7 @@ _RECORD = JobRecord(
     job=DistillJob(
         id=_ID,
         name="digits-mine",
-        request=DistillRequest(teacher="digits/teacher", name="digits-mine"),
+        request=DistillRequest(teacher="digits/teacher", from_steps=8, name="digits-mine"),
         teacher=CheckpointRef(
             family="digits",
             checkpoint="teacher",

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from asgi_correlation_id import CorrelationIdMiddleware
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app import classifiers, datasets, distill_jobs, families, generate, health, metrics, problems
 from app.body import BodyGuard
-from app.examples import ANY_OTHER_ERROR
+from app.examples import OF_ANY_ENDPOINT
 from app.observe import Observe
+from app.query import refuse_unknown_parameters
 from app.service import run_service
 from core.settings import get_settings
 
@@ -33,15 +35,27 @@ def create_app() -> FastAPI:
         summary="Images from diffusion models in one to eight steps",
         version=version("fewstep"),
         lifespan=_lifespan,
-        responses=ANY_OTHER_ERROR,
+        responses=OF_ANY_ENDPOINT,
+        dependencies=[Depends(refuse_unknown_parameters)],
         redoc_url=None,
     )
     for module in (generate, families, distill_jobs, classifiers, datasets, health, metrics):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyGuard, max_body_bytes=get_settings().max_body_bytes)
+    settings = get_settings()
+    app.add_middleware(BodyGuard, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Observe)
+    if settings.cors_origins:
+        # Outside of what makes errors, so that pages can read those too. Nobody logs in here, so a page may see any
+        # header of an answer and send any header and method that there is.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
     app.add_middleware(
         CorrelationIdMiddleware,
         validator=lambda value: REQUEST_ID.fullmatch(value) is not None,

@@ -108,7 +108,7 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     if details[0]["type"] == "json_invalid":
         reason = details[0]["ctx"]["error"]
         return _ours(request, MalformedRequest(f"the body is not JSON: {reason} at character {details[0]['loc'][-1]}"))
-    fields = _fields_of_body(request)
+    fields = fields_of_body(request)
     errors = [_explain(detail, fields) for detail in details]
     first = errors[0]
     members = {key: value for key, value in first.items() if key == "allowed"}
@@ -116,7 +116,7 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     return _ours(request, InvalidRequest(summary, field=first["field"], errors=errors, **members))
 
 
-def _fields_of_body(request: Request) -> dict[str, Any]:
+def fields_of_body(request: Request) -> dict[str, Any]:
     """Schema of each field of the body that the endpoint takes, of fields within fields under ``outer.inner``."""
     body = getattr(request.scope.get("route"), "body_field", None)
     if body is None:

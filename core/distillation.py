@@ -8,6 +8,8 @@ from core.generation import MAX_SEED
 
 Promote = Literal["never", "if_better", "always"]
 SYNTHETIC = "synthetic"
+MOST_DEFAULT_STEPS = 8
+"""Steps that a teacher is sampled in where none are asked for, if its own allow it."""
 
 
 class EvaluateRequest(BaseModel):
@@ -35,8 +37,14 @@ class DistillRequest(BaseModel):
         Literal["cfd", "pd"], Field(description="Classifier-based feature distillation, or progressive distillation")
     ] = "cfd"
     from_steps: Annotated[
-        int, Field(ge=1, le=1024, description="Steps that the teacher is sampled in, a divisor of its own")
-    ] = 8
+        int | None,
+        Field(
+            ge=1,
+            le=1024,
+            description="Steps that the teacher is sampled in, a divisor of its own; by default 8 or, where that is no "
+            "divisor or halving it does not meet `to_steps`, the most below 8 that will do",
+        ),
+    ] = None
     to_steps: Annotated[
         int, Field(ge=1, le=512, description="Steps of the last student: `from_steps` divided by a power of two")
     ] = 1
@@ -141,6 +149,7 @@ class DistillJob(BaseModel):
     Attributes:
         id: 32 hexadecimal digits.
         name: Family of the students.
+        request: As it was sent, and with the steps that the teacher is sampled in.
         teacher: What is distilled.
         steps: Of the student of each round.
         data: Name of a data set, or ``synthetic``.

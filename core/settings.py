@@ -1,13 +1,20 @@
 """Every setting of the service, read from the environment with the prefix ``FEWSTEP_``."""
 
+import json
+import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.card import SHIPPED_CHECKPOINTS
+
+ORIGIN = re.compile(
+    r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+)
+LIKE = "in small letters and without a path, such as https://app.example or http://127.0.0.1:3000"
 
 
 class Settings(BaseSettings):
@@ -36,6 +43,12 @@ class Settings(BaseSettings):
     )
     default_model: str = Field("digits", description="Family that a request without a model gets")
     device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
+
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Origins whose pages may call the API from a browser, with commas between or as a JSON list, such"
+        " as https://app.example; * for any. Empty: pages of the API's own origin alone",
+    )
 
     max_images: int = Field(256, ge=1, description="Most images in one request, asynchronous zip and npy apart")
     max_bulk_images: int = Field(10_000, ge=1, description="Most images in an asynchronous request for a zip or npy")
@@ -109,6 +122,24 @@ class Settings(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        if given.lstrip().startswith("["):
+            return json.loads(given)
+        return [part for part in map(str.strip, given.split(",")) if part]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: list[str]) -> list[str]:
+        """They are compared with what browsers send, letter by letter, so that any other form would never match."""
+        for origin in origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: * or scheme, host and, if not the usual one, port, {LIKE}")
+        return origins
 
     @property
     def families(self) -> tuple[Path, ...]:

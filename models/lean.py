@@ -15,6 +15,8 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.host import onednn_takes_bf16
+
 Shifts = Sequence[Tensor]
 """What row and class add in each residual block, (B, C, 1, 1) or (1, C, 1, 1), by the block's index."""
 
@@ -54,7 +56,7 @@ class LeanUNet(nn.Module):
         self._norm_out = network.conv_norm_out
         for module in (self._conv_in, self._conv_out, self._down, self._mid, self._up, self._norm_out):
             module.to(dtype=dtype, memory_format=torch.channels_last)
-        if _packs(next(self._conv_in.parameters()).device):
+        if packs(next(self._conv_in.parameters()).device, dtype):
             _replace(self, {part: PackedConv(part) for part in self.modules() if isinstance(part, nn.Conv2d)})
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
@@ -229,12 +231,12 @@ def _num_bytes(value: Tensor) -> int:
     return int(torch.ops.mkldnn._nbytes(value)) if laid_out else value.nbytes
 
 
-def _packs(device: torch.device) -> bool:
+def packs(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether oneDNN lays out weights here. Its operators are those of torch's compiler; without them all is slower."""
     needed = ("_reorder_convolution_weight", "_convolution_pointwise", "_nbytes")
     return (
         device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
+        and (onednn_takes_bf16() if dtype is torch.bfloat16 else torch.backends.mkldnn.is_available())
         and all(hasattr(torch.ops.mkldnn, name) for name in needed)
     )
 

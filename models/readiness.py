@@ -11,6 +11,7 @@ from torch import nn
 
 from core.card import Card
 from models.execution import Precision
+from models.host import multiplies_bf16
 from models.images import Pictures
 from models.lean import is_lean
 from models.walker import Walker
@@ -74,17 +75,11 @@ def _tries_bf16(network: UNet2DModel, device: torch.device) -> bool:
         return False
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and not _is_small(network) and _has_native_bf16()
+    return device.type == "cpu" and not _is_small(network) and multiplies_bf16()
 
 
 def _is_small(network: nn.Module) -> bool:
     return sum(value.numel() for value in network.parameters()) < SMALL
-
-
-def _has_native_bf16() -> bool:
-    """Whether the processor multiplies bf16 itself; emulation would be slower than float32."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _num_steps(card: Card) -> int:

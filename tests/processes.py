@@ -68,9 +68,15 @@ class Process:
             self._process.wait()
             raise
 
+    def terminate(self) -> None:
+        """Ask it to end, without waiting for that."""
+        self._process.send_signal(signal.SIGTERM)
+
     def freeze(self) -> None:
-        """Stop it in its tracks, as a machine that hangs."""
+        """Stop it in its tracks, as a machine that hangs; when this returns it does nothing more."""
         self._process.send_signal(signal.SIGSTOP)
+        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"it has ended: {self.log.read_text()}"
 
     def thaw(self) -> None:
         """Let it go on."""

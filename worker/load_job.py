@@ -59,6 +59,7 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         given=given,
         device=settings.device,
     )
+    assert request.from_steps is not None  # decided when the job was accepted
     chain = prepare_chain(
         teacher=folder,
         parent=parent,

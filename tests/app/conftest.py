@@ -14,6 +14,7 @@ from redis import Redis
 from core import datasets, serving
 from core.datasets import DatasetFacts
 from core.jobs import JobStore
+from models.schedule import step_rows
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 
 FINGERPRINT = 64 * "f"
@@ -46,10 +47,10 @@ class Api:
         self._processes: list[Process] = []
         self.client, self.other = self.start()[1], self.start()[1]
 
-    def start(self) -> tuple[Process, httpx.Client]:
-        """One more API process, and a client of it."""
+    def start(self, **changes: str) -> tuple[Process, httpx.Client]:
+        """One more API process, with other variables where said so, and a client of it."""
         port = free_port()
-        environment = self._environment | {"FEWSTEP_PORT": str(port)}
+        environment = self._environment | {"FEWSTEP_PORT": str(port)} | changes
         process = Process(*module_of("api"), environment=environment, log=self.folder / f"api-{port}.log")
         self._processes.append(process)
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
@@ -94,7 +95,12 @@ def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, condit
     shutil.copytree(conditional_family, checkpoints / "classes")
     for name in ("noise", "huge"):
         shutil.copytree(tiny_family / "8-step", teachers / name / "8-step")
-    _change(teachers / "noise" / "8-step", prediction_type="epsilon")
+    shutil.copytree(tiny_family / "1-step", teachers / "noise" / "1-step")
+    for name in ("8-step", "1-step"):
+        _change(teachers / "noise" / name, prediction_type="epsilon")
+    for num_steps in (12, 15):
+        shutil.copytree(tiny_family / "8-step", teachers / "odd" / f"{num_steps}-step")
+        _change(teachers / "odd" / f"{num_steps}-step", num_steps=num_steps, rows=step_rows(num_steps))
     _change(teachers / "huge" / "8-step", parameters=10**10)
     shutil.copytree(tiny_family, teachers / "digits")  # hidden by the first one
     _write_classifier(checkpoints / "digits" / "classifier", sha256=64 * "1")

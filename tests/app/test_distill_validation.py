@@ -18,7 +18,7 @@ TEACHER = "digits/teacher"
         # Of the schema.
         ({"teacher": None}, 422, "teacher", {"type": "string"}),
         ({"method": "gan"}, 422, "method", {"enum": ["cfd", "pd"]}),
-        ({"from_steps": 0}, 422, "from_steps", {"minimum": 1}),
+        ({"from_steps": 0}, 422, "from_steps", {}),
         ({"to_steps": "1"}, 422, "to_steps", {"maximum": 512}),
         ({"iterations": 0}, 422, "iterations", {"minimum": 1}),
         ({"batch_size": 0}, 422, "batch_size", {"minimum": 1}),
@@ -33,7 +33,7 @@ TEACHER = "digits/teacher"
         ({"evaluate": {"images": 3}}, 422, "evaluate.images", ["samples"]),
         ({"steps": 4}, 422, "steps", None),
         # Of the teacher.
-        ({"teacher": "cats/teacher"}, 404, "teacher", ["classes", "digits", "huge", "noise"]),
+        ({"teacher": "cats/teacher"}, 404, "teacher", ["classes", "digits", "huge", "noise", "odd"]),
         ({"teacher": "digits/cats"}, 404, "teacher", ["teacher", "8-step", "4-step", "2-step", "1-step"]),
         ({"teacher": "digits/../digits/teacher"}, 404, "teacher", None),
         (
@@ -42,12 +42,16 @@ TEACHER = "digits/teacher"
             "teacher",
             ["classes/2-step", "classes/1-step"],
         ),
-        ({"from_steps": 3}, 422, "from_steps", [2**power for power in range(11)]),
-        ({"teacher": "digits/4-step"}, 422, "from_steps", [1, 2, 4]),
+        ({"from_steps": 3}, 422, "from_steps", [2**power for power in range(1, 11)]),
+        ({"from_steps": 1}, 422, "from_steps", [2**power for power in range(1, 11)]),
+        ({"teacher": "digits/4-step", "from_steps": 8}, 422, "from_steps", [2, 4]),
+        ({"teacher": "digits/1-step"}, 422, "teacher", None),
+        ({"teacher": "digits/1-step", "from_steps": 1}, 422, "teacher", None),
+        ({"teacher": "odd/15-step"}, 422, "teacher", None),
+        ({"teacher": "odd/12-step", "to_steps": 4, "method": "pd"}, 422, "to_steps", [3, 2, 1]),
         ({"to_steps": 3}, 422, "to_steps", [4, 2, 1]),
         ({"to_steps": 8}, 422, "to_steps", [4, 2, 1]),
         ({"to_steps": 16}, 422, "to_steps", [4, 2, 1]),
-        ({"from_steps": 1}, 422, "to_steps", []),
         ({"teacher": "noise/8-step", "to_steps": 16, "method": "pd"}, 422, "to_steps", [8, 4, 2, 1]),
         # Of the method.
         ({"method": "pd", "classifier": "digits/classifier"}, 422, "classifier", None),
@@ -106,6 +110,32 @@ def test_what_cannot_be_done_is_refused(
         assert document["allowed"] == allowed
     assert api.jobs.ids() == []
     assert api.redis.llen("fewstep:distillation") == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "from_steps", "steps"),
+    [
+        ({"teacher": "digits/teacher"}, 8, [4, 2, 1]),
+        ({"teacher": "digits/8-step"}, 8, [4, 2, 1]),
+        ({"teacher": "digits/4-step"}, 4, [2, 1]),
+        ({"teacher": "digits/2-step"}, 2, [1]),
+        ({"teacher": "digits/4-step", "to_steps": 2}, 4, [2]),
+        ({"teacher": "odd/12-step", "method": "pd"}, 4, [2, 1]),
+        ({"teacher": "odd/12-step", "method": "pd", "to_steps": 3}, 6, [3]),
+        ({"teacher": "noise/8-step", "method": "pd"}, 8, [8, 4, 2, 1]),
+        ({"teacher": "noise/1-step", "method": "pd"}, 1, [1]),
+    ],
+    ids=str,
+)
+def test_the_teacher_alone_decides_where_to_start(
+    api: Api, body: dict[str, Any], from_steps: int, steps: list[int]
+) -> None:
+    response = api.client.post(PATH, json=body)
+    assert response.status_code == 202, response.text
+    job = response.json()
+    assert (job["request"]["from_steps"], job["steps"]) == (from_steps, steps)
+    spelled_out = api.client.post(PATH, json=body | {"from_steps": from_steps})
+    assert spelled_out.json()["steps"] == steps
 
 
 def test_the_estimated_memory_is_said(api: Api) -> None:

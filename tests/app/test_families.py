@@ -92,7 +92,7 @@ def test_a_promoted_student_serves_and_rollback_ends_that(api: Api) -> None:
 
 def test_families_that_are_brought_are_there_and_of_two_names_the_first_has_it(api: Api) -> None:
     names = [one["name"] for one in api.client.get("/models").json()["models"]]
-    assert names == ["classes", "digits", "huge", "noise"]
+    assert names == ["classes", "digits", "huge", "noise", "odd"]
     card = api.client.get("/models/digits/teacher").json()
     assert card["metrics"]["evaluations"]  # that of the shipped folder
 

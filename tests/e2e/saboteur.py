@@ -1,7 +1,7 @@
 """A worker that has an accident: ``python -m tests.e2e.saboteur distillation``, with what happens in ``SABOTAGE``.
 
 The child process of the worker imports this module too, and so has the accident as well. Those that happen ``once``
-leave a mark in the folder ``FEWSTEP_VAR``.
+leave a mark in the folder ``FEWSTEP_VAR``: ``MARK``.
 """
 
 import os
@@ -16,15 +16,15 @@ from worker.__main__ import main
 from worker.watch import Watch
 
 ACCIDENT = os.environ["SABOTAGE"]
+MARK = Path(os.environ["FEWSTEP_VAR"], "accident")
 
 
 def once() -> bool:
     """True the first time of asking."""
-    mark = Path(os.environ["FEWSTEP_VAR"], "accident")
-    if mark.exists():
+    if MARK.exists():
         return False
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    MARK.parent.mkdir(parents=True, exist_ok=True)
+    MARK.touch()
     return True
 
 
@@ -44,15 +44,27 @@ def die(watch: Watch) -> None:
 
 
 def hang(watch: Watch) -> None:
-    """As a deadlock."""
+    """As a deadlock, which the lease does not outlast for long."""
     if once():
+        watch._store.tell(watch._record.job.id, watch.fence, lease_s=0.1)
         time.sleep(1000)
     BEAT(watch)
 
 
+def pause(watch: Watch) -> None:
+    """In the middle of a slice of the second round, until the mark is removed or the worker is to stop."""
+    if watch.at[0] == 1 and once():
+        while MARK.exists() and not watch._is_draining():
+            time.sleep(0.01)
+        MARK.touch()  # not again
+    BEAT(watch)
+
+
 def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *arguments: Any, **facts: Any) -> bool:  # noqa: ANN401
-    """As a machine that sleeps at the worst moment, until its parent wakes it."""
+    """As a machine that sleeps at the worst moment, parent and child, until someone wakes the parent."""
     if once():
+        os.kill(os.getppid(), signal.SIGSTOP)  # or it would see that its child hangs
+        store.tell(job_id, fence, lease_s=0.1)
         os.kill(os.getpid(), signal.SIGSTOP)
     return END(store, job_id, fence, *arguments, **facts)
 
@@ -65,6 +77,8 @@ match ACCIDENT:
         Watch.beat = die  # type: ignore[assignment, method-assign]
     case "hang":
         Watch.beat = hang  # type: ignore[assignment, method-assign]
+    case "pause":
+        Watch.beat = pause  # type: ignore[assignment, method-assign]
     case "freeze before publishing":
         JobStore.end = freeze_before_publishing  # type: ignore[assignment, method-assign]
     case _:

@@ -2,6 +2,9 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import httpx
 from redis import Redis
@@ -19,6 +22,40 @@ def submit(api: httpx.Client, **body: object) -> str:
     return str(response.headers["location"])
 
 
+def begun(api: httpx.Client, location: str) -> bool:
+    """Whether a generation is running or has ended."""
+    return bool(api.get(location).json().get("status") != "queued")
+
+
+def freeze_while_running(stack: Stack, **body: object) -> str:
+    """Submit a generation and freeze the worker in the middle of it. Returns where to ask for it."""
+    sampler = stack.processes["sampler"]
+    while True:
+        location = submit(stack.api, **body)
+        wait_until(partial(begun, stack.api, location), what="its beginning")
+        sampler.freeze()
+        if stack.api.get(location).status_code == 202:
+            return location
+        sampler.thaw()  # too fast: it had ended by then
+
+
+@contextmanager
+def waiting_for(stack: Stack, **body: object) -> Iterator[list[httpx.Response]]:
+    """A request that waits for its answer, while the worker is frozen; the answer is there at the end."""
+    sampler, answers = stack.processes["sampler"], list[httpx.Response]()
+    with httpx.Client(base_url=stack.api.base_url, timeout=60) as client:
+        waiting = threading.Thread(target=lambda: answers.append(client.post("/generate", json=body)))
+        sampler.freeze()
+        try:
+            waiting.start()
+            with Redis.from_url(stack.redis.url) as redis:
+                wait_until(lambda: redis.zcard(records.QUEUED) == 1, what="queued")
+            yield answers
+        finally:
+            sampler.thaw()
+            waiting.join(timeout=60)
+
+
 def fetched(api: httpx.Client, location: str) -> httpx.Response:
     """The answer once it is there."""
     wait_until(lambda: api.get(location).status_code != 202, timeout_s=90, what="the end")
@@ -28,8 +65,7 @@ def fetched(api: httpx.Client, location: str) -> httpx.Response:
 
 
 def test_a_killed_worker_loses_nothing_and_without_one_the_service_says_so(stack: Stack) -> None:
-    path = submit(stack.api, n=400, steps=8, seed=1)
-    wait_until(lambda: stack.api.get(path).json()["status"] == "running", what="running")
+    path = freeze_while_running(stack, n=400, steps=8, seed=1)
     stack.stop("sampler", signal.SIGKILL)
     wait_until(lambda: not is_ready(stack.api), timeout_s=6 * HEARTBEAT_S, what="the missing heartbeat")
 
@@ -61,14 +97,8 @@ def test_a_killed_worker_loses_nothing_and_without_one_the_service_says_so(stack
 
 
 def test_a_restart_of_redis_is_survived_by_those_who_wait(stack: Stack) -> None:
-    stack.processes["sampler"].freeze()
-    answers: list[httpx.Response] = []
-    waiting = threading.Thread(target=lambda: answers.append(stack.api.post("/generate", json={"seed": 3})))
-    try:
-        waiting.start()
+    with waiting_for(stack, seed=3) as answers:
         location = submit(stack.api, seed=4)
-        with Redis.from_url(stack.redis.url) as redis:
-            wait_until(lambda: redis.zcard(records.QUEUED) == 2, what="both queued")
         stack.redis.stop(signal.SIGKILL)
         assert stack.api.post("/generate").status_code == 503
         assert stack.api.get(location).status_code == 503
@@ -79,9 +109,6 @@ def test_a_restart_of_redis_is_survived_by_those_who_wait(stack: Stack) -> None:
         assert "fewstep_queue_messages" not in metrics.names()
         assert metrics.get("fewstep_storage_free_bytes", volume="var") > 0
         stack.redis.start()
-    finally:
-        stack.processes["sampler"].thaw()
-    waiting.join(timeout=60)
     (answer,) = answers
     assert answer.status_code == 200, answer.text
     assert answer.json()["seed"] == 3
@@ -89,33 +116,22 @@ def test_a_restart_of_redis_is_survived_by_those_who_wait(stack: Stack) -> None:
 
 
 def test_a_lost_subscription_is_renewed_in_time_for_who_waits(stack: Stack) -> None:
-    answers: list[httpx.Response] = []
-    waiting = threading.Thread(target=lambda: answers.append(stack.api.post("/generate", json={"n": 60, "steps": 8})))
-    waiting.start()
-    with Redis.from_url(stack.redis.url) as redis:
-        wait_until(lambda: redis.hlen(records.RUNNING) == 1, what="running")
+    with waiting_for(stack, n=60, steps=8) as answers, Redis.from_url(stack.redis.url) as redis:
         redis.client_kill_filter(_type="pubsub")
-    waiting.join(timeout=60)
     assert answers[0].status_code == 200, answers[0].text
 
 
 def test_a_worker_that_is_stopped_finishes_what_it_has(stack: Stack) -> None:
-    path = submit(stack.api, n=100, steps=8)
-    wait_until(lambda: stack.api.get(path).json()["status"] == "running", what="running")
+    path = freeze_while_running(stack, n=100, steps=8)
     assert stack.stop("sampler") == 0
     assert stack.api.get(path).status_code == 200
     assert not is_ready(stack.api)
 
 
 def test_an_api_that_is_stopped_finishes_what_it_has(stack: Stack) -> None:
-    answers: list[httpx.Response] = []
-    with httpx.Client(base_url=stack.api.base_url, timeout=60) as client:
-        waiting = threading.Thread(target=lambda: answers.append(client.post("/generate", json={"n": 100, "steps": 8})))
-        waiting.start()
-        with Redis.from_url(stack.redis.url) as redis:
-            wait_until(lambda: redis.hlen(records.RUNNING) == 1, what="running")
-        assert stack.stop("api") in (0, -signal.SIGTERM)
-        waiting.join(timeout=60)
+    with waiting_for(stack, n=100, steps=8) as answers:
+        stack.processes["api"].terminate()
+    assert stack.stop("api") in (0, -signal.SIGTERM)
     assert answers[0].status_code == 200
 
 

@@ -22,6 +22,7 @@ from tests.prometheus import Scrape, scrape
 from worker.distillation import send_slice
 
 WORKER, *ARGUMENTS = module_of("distiller")
+SABOTEUR = "tests.e2e.saboteur"
 HEARTBEAT_S = 0.5
 SLICE_S = 0.5
 
@@ -79,6 +80,7 @@ class Yard:
         body = DistillRequest.model_validate({**facts, "teacher": f"{self.family.name}/{teacher}", **request})
         card = read_card(self.family / teacher)
         job_id = uuid.uuid4().hex
+        assert body.from_steps is not None
         steps = plan_steps(body.from_steps, body.to_steps, convert=False)
         assert steps is not None
         return DistillJob(
@@ -99,6 +101,21 @@ class Yard:
         record = self.store.read(job_id)
         assert record is not None
         return record
+
+    def submit_and_pause(self, name: str = "one", **changes: object) -> tuple[str, Path]:
+        """A job, and a worker that stands still in the middle of a slice of its second round, with the first one saved.
+
+        Returns the job's id and the file to remove for the worker to go on; when asked to stop it does so too.
+        """
+        self.start(name, module=SABOTEUR, SABOTAGE="pause", **changes)
+        job_id, mark = self.submit(), self.folder / name / "accident"
+        wait_until(mark.exists, timeout_s=90, what="the middle of a slice")
+        record = self.record(job_id)
+        assert record.state is JobState.RUNNING
+        assert record.lease > self.store.now(), "nobody works on it"
+        assert record.round == 1
+        assert record.saved
+        return job_id, mark
 
     def wait_for_iteration(self, job_id: str, *, least: int = 1, round_index: int = 0) -> JobRecord:
         """Wait until a saved state has come so far."""

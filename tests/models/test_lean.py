@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
-from models.lean import LeanUNet, PlainUNet, is_lean
+from models.lean import LeanUNet, PlainUNet, is_lean, packs
 from models.unet import UNetConfig, build_unet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
@@ -52,7 +52,7 @@ def test_several_heads_and_their_order() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("config", [TINY, CLASSES])
 @torch.inference_mode()
-def test_on_this_machine_an_image_is_the_same_in_every_batch_size(config: UNetConfig, dtype: torch.dtype) -> None:
+def test_an_image_is_the_same_in_every_batch_size(config: UNetConfig, dtype: torch.dtype) -> None:
     lean = LeanUNet(network(config), dtype=dtype)
     images = noise(config, 16)
     labels = None if config.num_classes is None else [index % 4 for index in range(16)]
@@ -62,8 +62,12 @@ def test_on_this_machine_an_image_is_the_same_in_every_batch_size(config: UNetCo
         shifts = [lean.shifts(1024, labels and labels[start : start + size]) for start in starts]
         return torch.cat([lean(images[s : s + size], shift) for s, shift in zip(starts, shifts, strict=True)])
 
-    expected = in_batches(8)
-    assert [size for size in SIZES if torch.equal(in_batches(size), expected)] == list(SIZES)
+    outcomes = {size: in_batches(size) for size in SIZES}
+    # Where oneDNN lays out the weights one kernel has them all; elsewhere kernels may sum in another order.
+    exact = packs(torch.device("cpu"), dtype)
+    tolerance = 0 if exact else {torch.float32: 2e-5, torch.bfloat16: 0.05}[dtype]
+    for size in SIZES:
+        torch.testing.assert_close(outcomes[size], outcomes[8], atol=tolerance, rtol=0)
 
 
 @torch.inference_mode()

@@ -57,11 +57,13 @@ def test_a_size_that_rounds_differently_is_left_out(card: Card, tiny_family: Pat
     forward = walker.network.forward
 
     def off_by_a_bit(z_t: torch.Tensor, shifts: object) -> torch.Tensor:
-        return forward(z_t, shifts) + (1e-6 if len(z_t) == 2 else 0)  # type: ignore[arg-type]
+        return forward(z_t, shifts) + (1e-6 if len(z_t) == off else 0)  # type: ignore[arg-type]
 
-    walker.network.forward = off_by_a_bit  # type: ignore[method-assign]
     with torch.inference_mode():
-        assert readiness._equal_sizes(walker, card, readiness.CPU_SIZES) == (1, 4, 8, 16)
+        sizes = readiness._equal_sizes(walker, card, readiness.CPU_SIZES)
+        off = min(sizes)
+        walker.network.forward = off_by_a_bit  # type: ignore[method-assign]
+        assert readiness._equal_sizes(walker, card, readiness.CPU_SIZES) == tuple(size for size in sizes if size != off)
 
 
 def test_the_number_of_threads_changes_no_pixel(tiny_family: Path, card: Card) -> None:

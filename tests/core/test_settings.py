@@ -1,0 +1,54 @@
+"""Settings as they are read from the environment."""
+
+import pytest
+from pydantic import ValidationError
+
+from core.settings import Settings, complaint
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("", []),
+        ("*", ["*"]),
+        ("https://app.example", ["https://app.example"]),
+        (
+            " https://app.example, http://127.0.0.1:3000 ,http://[::1]:3000,",
+            ["https://app.example", "http://127.0.0.1:3000", "http://[::1]:3000"],
+        ),
+        ('["https://app.example", "capacitor://localhost"]', ["https://app.example", "capacitor://localhost"]),
+    ],
+)
+def test_origins_are_separated_by_commas_or_a_json_list(
+    monkeypatch: pytest.MonkeyPatch, given: str, origins: list[str]
+) -> None:
+    monkeypatch.setenv("FEWSTEP_CORS_ORIGINS", given)
+    assert Settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "app.example",
+        "https://",
+        "https://app.example/",
+        "https://app.example/page",
+        "https://app.example?x",
+        "https://user@app.example",
+        "https://App.example",
+        "https://*.example",
+        "https://app.example:443",
+        "http://app.example:80",
+        "https://app.example:port",
+        "https://a.example https://b.example",
+        "null",
+        "https://app.example,nonsense",
+        '["https://app.example"',
+        "[7]",
+    ],
+)
+def test_what_no_browser_would_send_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("FEWSTEP_CORS_ORIGINS", given)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert complaint(caught.value).startswith("FEWSTEP_CORS_ORIGINS")
