@@ -5,6 +5,7 @@ PORT ?= $(or $(FEWSTEP_PORT),8000)
 PROMETHEUS_PORT ?= $(or $(FEWSTEP_PROMETHEUS_PORT),9090)
 BIN = .venv/bin
 INSTALLED = .venv/.installed
+TOOLS = .venv/.tools
 PROMETHEUS = .venv/.prometheus
 
 .DEFAULT_GOAL := help
@@ -22,34 +23,42 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
 	@$(BIN)/pytest
 
-check: $(INSTALLED) ## Lint, formatting, types
+check: $(TOOLS) ## Lint, formatting, types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-bench: $(INSTALLED) ## Run every benchmark; each prints a table
+bench: $(TOOLS) ## Run every benchmark; each prints a table
 	@for benchmark in benchmarks/[a-z]*.py; do \
 		echo "$$benchmark"; $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit; done
 
-lock: ## Write requirements.lock anew from pyproject.toml, keeping pins that still fit (needs uv)
-	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
-	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+lock: $(INSTALLED) ## Write requirements.lock anew from pyproject.toml, keeping pins that still fit
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --quiet --output-file requirements.lock
 
 clean: ## Remove .venv and caches; var/, with Redis's data and the logs, stays
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Touched last, so that an interrupted installation is taken up again.
-$(INSTALLED): pyproject.toml requirements.lock
+# What the service needs. Touched last, so that an interrupted installation is taken up again.
+$(INSTALLED): pyproject.toml requirements.lock docker/install.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Fewstep needs Python 3.11 or later, and $(PYTHON) is not; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; \
 		exit 1; }
-	@echo "Installing into .venv: a minute or more the first time, mostly PyTorch"
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install $(notdir $(PYTHON))-venv"; \
+		exit 1; }
+	@echo "Installing into .venv: up to a minute the first time, mostly PyTorch"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[worker,local,dev]'
+	@sh docker/install.sh $(BIN)/python -e '.[worker,local]'
 	@touch $@
 	@echo "Installed"
+
+# What tests and benchmarks need beside it.
+$(TOOLS): $(INSTALLED)
+	@echo "Installing what tests need"
+	@sh docker/install.sh $(BIN)/python -e '.[worker,local,dev]'
+	@touch $@
 
 # Where no prometheus is on PATH. Not anew after each installation of ours: it is 100 MB.
 $(PROMETHEUS): docker/prometheus/install.sh | $(INSTALLED)
