@@ -3,15 +3,20 @@
 PYTHON ?= python3
 PORT ?= $(or $(FEWSTEP_PORT),8000)
 PROMETHEUS_PORT ?= $(or $(FEWSTEP_PROMETHEUS_PORT),9090)
-BIN = .venv/bin
-INSTALLED = .venv/.installed
-PROMETHEUS = .venv/.prometheus
+PYTHONS ?= 3.11 3.12 3.13 3.14
+VENV = .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+TOOLS = $(VENV)/.tools
+PROMETHEUS = $(VENV)/.prometheus
+FAST = tests/core tests/models tests/test_*.py
+FIND = $(BIN)/uv python find --system
 
 .DEFAULT_GOAL := help
-.PHONY: help run monitor test check bench lock clean
+.PHONY: help run monitor test check test-fast test-pythons bench lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## Start everything and say when it is ready; PORT=8000 sets the port, Ctrl-C stops it
 	@FEWSTEP_PORT='$(PORT)' exec $(BIN)/python -m core.local
@@ -22,36 +27,56 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
 	@$(BIN)/pytest
 
-check: $(INSTALLED) ## Lint, formatting, types
+check: $(TOOLS) ## Lint, formatting, types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-bench: $(INSTALLED) ## Run every benchmark; each prints a table
+test-fast: $(TOOLS) ## Tests that need no server and no training: a minute
+	@$(BIN)/pytest -m "not slow" $(FAST)
+
+test-pythons: $(INSTALLED) ## check and test-fast with each of PYTHONS="3.11 3.12 ..." that is here or that uv can bring
+	@for version in $(PYTHONS); do \
+		python=$$($(FIND) $$version 2>/dev/null) || { \
+			UV_HTTP_RETRIES=0 $(BIN)/uv python install --quiet --no-bin $$version 2>/dev/null && \
+			python=$$($(FIND) $$version 2>/dev/null); } || { \
+			echo "Python $$version: skipped, it is not here and uv cannot bring it"; continue; }; \
+		echo "Python $$version: $$python"; \
+		$(MAKE) --no-print-directory check test-fast VENV=.pythons/$$version PYTHON="$$python" || exit; done
+
+bench: $(TOOLS) ## Run every benchmark; each prints a table
 	@for benchmark in benchmarks/[a-z]*.py; do \
 		echo "$$benchmark"; $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)" || exit; done
 
-lock: ## Write requirements.lock anew from pyproject.toml, keeping pins that still fit (needs uv)
-	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
-	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+lock: $(INSTALLED) ## Write requirements.lock anew from pyproject.toml, keeping pins that still fit
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --quiet --output-file requirements.lock
 
 clean: ## Remove .venv and caches; var/, with Redis's data and the logs, stays
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .pythons .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Touched last, so that an interrupted installation is taken up again.
-$(INSTALLED): pyproject.toml requirements.lock
+# What the service needs. Touched last, so that an interrupted installation is taken up again.
+$(INSTALLED): pyproject.toml requirements.lock docker/install.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Fewstep needs Python 3.11 or later, and $(PYTHON) is not; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; \
 		exit 1; }
-	@echo "Installing into .venv: a minute or more the first time, mostly PyTorch"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[worker,local,dev]'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install $(notdir $(PYTHON))-venv"; \
+		exit 1; }
+	@echo "Installing into $(VENV): up to a minute the first time, mostly PyTorch"
+	@$(PYTHON) -m venv $(VENV)
+	@sh docker/install.sh $(BIN)/python -e '.[worker,local]'
 	@touch $@
 	@echo "Installed"
 
+# What tests and benchmarks need beside it.
+$(TOOLS): $(INSTALLED)
+	@echo "Installing what tests need"
+	@sh docker/install.sh $(BIN)/python -e '.[worker,local,dev]'
+	@touch $@
+
 # Where no prometheus is on PATH. Not anew after each installation of ours: it is 100 MB.
 $(PROMETHEUS): docker/prometheus/install.sh | $(INSTALLED)
-	@sh docker/prometheus/install.sh .venv/prometheus
+	@sh docker/prometheus/install.sh $(VENV)/prometheus
 	@touch $@
