@@ -9,10 +9,10 @@ TOOLS = .venv/.tools
 PROMETHEUS = .venv/.prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help run monitor test check bench lock clean
+.PHONY: help run monitor test test-containers check bench lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## Start everything and say when it is ready; PORT=8000 sets the port, Ctrl-C stops it
 	@FEWSTEP_PORT='$(PORT)' exec $(BIN)/python -m core.local
@@ -22,6 +22,10 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
 	@$(BIN)/pytest
+
+test-containers: $(TOOLS) ## Build the images, start Compose and disturb it; needs Docker or Podman, BASE_IMAGE names another base
+	@$(BIN)/python -m tests.containers.engine
+	@$(BIN)/pytest --timeout 3600 tests/containers
 
 check: $(TOOLS) ## Lint, formatting, types
 	@$(BIN)/ruff check
