@@ -15,8 +15,9 @@ from tests.processes import ROOT, wait_until
 PROJECT = "fewstep-test"
 API_IMAGE, WORKER_IMAGE = f"{PROJECT}-api", f"{PROJECT}-worker"
 OURS = {"api": API_IMAGE, "sampler": WORKER_IMAGE, "distiller": WORKER_IMAGE}
-SLICE_S = 3
-DISTILLER_MEMORY = 2**30
+SLICE_S = 10
+PATIENCE_S = 900  # a distiller gives way to whatever else wants the processor
+DISTILLER_MEMORY = 2 * 2**30
 GRAFANA = "grafana"
 PNG = {"Accept": "image/png"}
 
@@ -32,7 +33,8 @@ class Stack:
         shutil.copy(ROOT / "docker-compose.yml", folder)
         services: dict[str, Any] = {name: {"image": image} for name, image in OURS.items()}
         services["distiller"] |= {
-            "environment": {"FEWSTEP_SLICE_S": str(SLICE_S)},
+            # The network is so small that threads would only wait for each other.
+            "environment": {"FEWSTEP_SLICE_S": str(SLICE_S), "OMP_NUM_THREADS": "1"},
             "deploy": {"resources": {"limits": {"memory": str(DISTILLER_MEMORY)}}},
         }
         (folder / "override.yml").write_text(yaml.safe_dump({"services": services}))
@@ -138,7 +140,7 @@ class Stack:
     def submit(self, name: str, **changes: Any) -> str:  # noqa: ANN401
         """Path of a new job of one round, whose student serves under the name."""
         body = {"teacher": "digits/4-step", "from_steps": 4, "to_steps": 2, "method": "pd", "name": name}
-        body |= {"iterations": 60, "batch_size": 16, "evaluate": None}
+        body |= {"iterations": 40, "batch_size": 16, "evaluate": None}
         answer = httpx.post(f"{self.url()}/distill-jobs", json=body | changes)
         assert answer.status_code == 202, answer.text
         return str(answer.headers["location"])
@@ -158,12 +160,12 @@ class Stack:
             assert job["state"] in ("pending", "running"), job
             return bool(job["iteration"] >= least)
 
-        wait_until(there, timeout_s=120, what=f"iteration {least}")
+        wait_until(there, timeout_s=PATIENCE_S, what=f"iteration {least}")
 
     def ended(self, path: str) -> dict[str, Any]:
         """A job once it has ended."""
         ends = ("succeeded", "failed", "cancelled")
-        wait_until(lambda: self.job(path)["state"] in ends, timeout_s=240, what=f"the end of {path}")
+        wait_until(lambda: self.job(path)["state"] in ends, timeout_s=PATIENCE_S, what=f"the end of {path}")
         return self.job(path)
 
     def logs(self) -> str:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.containers.conftest import note
-from tests.containers.stack import DISTILLER_MEMORY, PNG, Stack
+from tests.containers.stack import DISTILLER_MEMORY, PATIENCE_S, PNG, Stack
 from tests.processes import wait_until
 
 CLIENTS = 3
@@ -52,13 +52,13 @@ def under_load(ask: Callable[[int], object]) -> Iterator[list[int]]:
 
 def test_a_job_survives_its_killed_container(stack: Stack, undisturbed: bytes) -> None:
     job = stack.submit("killed")
-    stack.wait_for_iteration(job, 10)
+    stack.wait_for_iteration(job, 5)
     before = stack.started()
     began = time.monotonic()
     # From within and all but the init process: what an engine kills when told to it does not start again.
     stack.engine.try_run("exec", stack.container("distiller"), "python", "-c", KILL_ALL)
     reached = stack.job(job)["iteration"]
-    wait_until(lambda: stack.job(job)["iteration"] > reached, timeout_s=120, what="progress again")
+    wait_until(lambda: stack.job(job)["iteration"] > reached, timeout_s=PATIENCE_S, what="progress again")
     note(f"a job goes on {time.monotonic() - began:.0f} s after its container was killed")
     assert {name for name, at in stack.started().items() if at != before[name]} == {"distiller"}
     assert stack.ended(job)["state"] == "succeeded"
@@ -67,7 +67,7 @@ def test_a_job_survives_its_killed_container(stack: Stack, undisturbed: bytes) -
 
 def test_a_job_ends_though_all_was_taken_down_meanwhile(stack: Stack, undisturbed: bytes) -> None:
     job = stack.submit("down")
-    stack.wait_for_iteration(job, 10)
+    stack.wait_for_iteration(job, 5)
     stack.down()
     assert not any(stack.containers(service) for service in stack.services)
     began = time.monotonic()
