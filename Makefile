@@ -3,13 +3,17 @@
 PYTHON ?= python3
 PORT ?= $(or $(FEWSTEP_PORT),8000)
 PROMETHEUS_PORT ?= $(or $(FEWSTEP_PROMETHEUS_PORT),9090)
-BIN = .venv/bin
-INSTALLED = .venv/.installed
-TOOLS = .venv/.tools
-PROMETHEUS = .venv/.prometheus
+PYTHONS ?= 3.11 3.12 3.13 3.14
+VENV = .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+TOOLS = $(VENV)/.tools
+PROMETHEUS = $(VENV)/.prometheus
+FAST = tests/core tests/models tests/test_*.py
+FIND = $(BIN)/uv python find --system
 
 .DEFAULT_GOAL := help
-.PHONY: help run monitor test test-containers check bench lock clean
+.PHONY: help run monitor test check test-fast test-pythons test-containers bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,14 +27,26 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
 	@$(BIN)/pytest
 
-test-containers: $(TOOLS) ## Build the images, start Compose and disturb it; needs Docker or Podman, BASE_IMAGE names another base
-	@$(BIN)/python -m tests.containers.engine
-	@$(BIN)/pytest --timeout 3600 tests/containers
-
 check: $(TOOLS) ## Lint, formatting, types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+test-fast: $(TOOLS) ## Tests that need no server and no training: a minute
+	@$(BIN)/pytest -m "not slow" $(FAST)
+
+test-pythons: $(INSTALLED) ## check and test-fast with each of PYTHONS="3.11 3.12 ..." that is here or that uv can bring
+	@for version in $(PYTHONS); do \
+		python=$$($(FIND) $$version 2>/dev/null) || { \
+			UV_HTTP_RETRIES=0 $(BIN)/uv python install --quiet --no-bin $$version 2>/dev/null && \
+			python=$$($(FIND) $$version 2>/dev/null); } || { \
+			echo "Python $$version: skipped, it is not here and uv cannot bring it"; continue; }; \
+		echo "Python $$version: $$python"; \
+		$(MAKE) --no-print-directory check test-fast VENV=.pythons/$$version PYTHON="$$python" || exit; done
+
+test-containers: $(TOOLS) ## Build the images, start Compose, disturb it; BASE_IMAGE, ENGINE=docker or podman
+	@$(BIN)/python -m tests.containers.engine
+	@$(BIN)/pytest --timeout 3600 tests/containers
 
 bench: $(TOOLS) ## Run every benchmark; each prints a table
 	@for benchmark in benchmarks/[a-z]*.py; do \
@@ -41,7 +57,7 @@ lock: $(INSTALLED) ## Write requirements.lock anew from pyproject.toml, keeping 
 		--no-header --no-annotate --quiet --output-file requirements.lock
 
 clean: ## Remove .venv and caches; var/, with Redis's data and the logs, stays
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .pythons .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the service needs. Touched last, so that an interrupted installation is taken up again.
@@ -52,8 +68,8 @@ $(INSTALLED): pyproject.toml requirements.lock docker/install.sh
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install $(notdir $(PYTHON))-venv"; \
 		exit 1; }
-	@echo "Installing into .venv: up to a minute the first time, mostly PyTorch"
-	@$(PYTHON) -m venv .venv
+	@echo "Installing into $(VENV): up to a minute the first time, mostly PyTorch"
+	@$(PYTHON) -m venv $(VENV)
 	@sh docker/install.sh $(BIN)/python -e '.[worker,local]'
 	@touch $@
 	@echo "Installed"
@@ -66,5 +82,5 @@ $(TOOLS): $(INSTALLED)
 
 # Where no prometheus is on PATH. Not anew after each installation of ours: it is 100 MB.
 $(PROMETHEUS): docker/prometheus/install.sh | $(INSTALLED)
-	@sh docker/prometheus/install.sh .venv/prometheus
+	@sh docker/prometheus/install.sh $(VENV)/prometheus
 	@touch $@

@@ -33,6 +33,18 @@ def test_rules_record_and_alerts_fire_as_they_should() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_no_figure_that_is_compared_has_a_last_digit(cases: list[dict[str, Any]]) -> None:
+    """Versions of Prometheus interpolate differently, and tell 3 from 2.9999999999999996."""
+    figures = [
+        check["expr"]
+        for case in cases
+        for check in case["promql_expr_test"]
+        if any(sample["value"] not in (0, 1) for sample in check["exp_samples"])
+    ]
+    assert len(figures) > 5
+    assert [figure for figure in figures if not figure.startswith("round(")] == []
+
+
 def test_every_alert_is_seen_to_fire_and_every_one_could_have_in_a_service_that_is_well(
     cases: list[dict[str, Any]],
 ) -> None:

@@ -50,7 +50,7 @@ def test_digits(cache: Path) -> None:
     assert digits.class_names == tuple("0123456789")
     assert not digits.flip
     # The whole range is used, and neighbours are alike, as in handwriting: not one grey, no blocks, no noise.
-    assert (digits.images.min(), digits.images.max()) == (0, 255)
+    assert (int(digits.images.min()), int(digits.images.max())) == (0, 255)
     images = digits.images[..., 0].astype(float)
     assert images.std(axis=0)[4:12, 4:12].min() > 30
     steps = np.abs(np.diff(images, axis=2)).mean(axis=(0, 1))
