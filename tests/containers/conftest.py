@@ -45,7 +45,7 @@ def images(engine: Engine) -> dict[str, str]:
 def _running(engine: Engine, images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert images
     stack = Stack(engine, tmp_path_factory.mktemp("compose"))
-    stack.down("--volumes")  # of a run that was cut off
+    stack.remove()  # of a run that was cut off
     began = time.monotonic()
     try:
         stack.up()
@@ -54,7 +54,7 @@ def _running(engine: Engine, images: dict[str, str], tmp_path_factory: pytest.Te
         yield stack
     finally:
         print(stack.logs())
-        stack.down("--volumes")
+        stack.remove()
 
 
 @pytest.fixture

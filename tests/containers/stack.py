@@ -18,6 +18,7 @@ OURS = {"api": API_IMAGE, "sampler": WORKER_IMAGE, "distiller": WORKER_IMAGE}
 SLICE_S = 10
 PATIENCE_S = 900  # a distiller gives way to whatever else wants the processor
 DISTILLER_MEMORY = 2 * 2**30
+ENDS = ("succeeded", "failed", "cancelled")
 GRAFANA = "grafana"
 PNG = {"Accept": "image/png"}
 
@@ -71,9 +72,7 @@ class Stack:
 
     def containers(self, service: str) -> list[str]:
         """Names of all containers of a service."""
-        labels = {"project": PROJECT, "service": service}
-        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
-        return self.engine.ask("ps", "--all", *filters, "--format", "{{.Names}}").splitlines()
+        return self._look("project", PROJECT, "service", service)
 
     def container(self, service: str) -> str:
         """Name of the only container of a service."""
@@ -157,15 +156,14 @@ class Stack:
 
         def there() -> bool:
             job = self.job(path)
-            assert job["state"] in ("pending", "running"), job
+            assert job["state"] not in ENDS, job
             return bool(job["iteration"] >= least)
 
         wait_until(there, timeout_s=PATIENCE_S, what=f"iteration {least}")
 
     def ended(self, path: str) -> dict[str, Any]:
         """A job once it has ended."""
-        ends = ("succeeded", "failed", "cancelled")
-        wait_until(lambda: self.job(path)["state"] in ends, timeout_s=PATIENCE_S, what=f"the end of {path}")
+        wait_until(lambda: self.job(path)["state"] in ENDS, timeout_s=PATIENCE_S, what=f"the end of {path}")
         return self.job(path)
 
     def logs(self) -> str:
@@ -177,6 +175,21 @@ class Stack:
                 tails.append(f"== {container}\n{(done.stdout + done.stderr).decode(errors='replace')}")
         return "\n".join(tails)
 
-    def down(self, *options: str) -> None:
-        """End all containers; what they keep stays, unless the options say otherwise."""
-        self.compose("down", *options)
+    def down(self) -> None:
+        """End all containers; what they keep stays."""
+        # podman-compose knows of the first container of a service alone.
+        if second := self._look("project", PROJECT, "container-number", "2"):
+            self.engine.run("rm", "--force", "--volumes", *second)
+        self.compose("down")
+
+    def remove(self) -> None:
+        """End all containers at once, and with them what they keep."""
+        if containers := self._look("project", PROJECT):
+            self.engine.run("rm", "--force", "--volumes", *containers)
+        self.compose("down", "--volumes")
+
+    def _look(self, *labels: str) -> list[str]:
+        """Names of containers by labels of Compose's and their values."""
+        pairs = zip(labels[::2], labels[1::2], strict=True)
+        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in pairs]
+        return self.engine.ask("ps", "--all", *filters, "--format", "{{.Names}}").splitlines()
