@@ -125,7 +125,7 @@ class Stack:
 
     def ensure_whole(self) -> None:
         """Start what a test has ended."""
-        if len(self.readiness()) < 3 or any(len(self.containers(name)) != 1 for name in self.services):
+        if any(len(self.containers(name)) != 1 for name in self.services):
             self.up()
         self.wait_until_whole()
 
