@@ -184,8 +184,8 @@ class Stack:
 
     def remove(self) -> None:
         """End all containers at once, and with them what they keep."""
-        if containers := self._look("project", PROJECT):
-            self.engine.run("rm", "--force", "--volumes", *containers)
+        # By itself it leaves volumes without a name; what others depend on is left to it.
+        self.engine.try_run("rm", "--force", "--volumes", *self._look("project", PROJECT))
         self.compose("down", "--volumes")
 
     def _look(self, *labels: str) -> list[str]:
