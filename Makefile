@@ -13,10 +13,10 @@ FAST = tests/core tests/models tests/test_*.py
 FIND = $(BIN)/uv python find --system
 
 .DEFAULT_GOAL := help
-.PHONY: help run monitor test check test-fast test-pythons bench lock clean
+.PHONY: help run monitor test check test-fast test-pythons test-containers bench lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## Start everything and say when it is ready; PORT=8000 sets the port, Ctrl-C stops it
 	@FEWSTEP_PORT='$(PORT)' exec $(BIN)/python -m core.local
@@ -43,6 +43,10 @@ test-pythons: $(INSTALLED) ## check and test-fast with each of PYTHONS="3.11 3.1
 			echo "Python $$version: skipped, it is not here and uv cannot bring it"; continue; }; \
 		echo "Python $$version: $$python"; \
 		$(MAKE) --no-print-directory check test-fast VENV=.pythons/$$version PYTHON="$$python" || exit; done
+
+test-containers: $(TOOLS) ## Build the images, start Compose, disturb it; BASE_IMAGE, ENGINE=docker or podman
+	@$(BIN)/python -m tests.containers.engine
+	@$(BIN)/pytest --timeout 3600 tests/containers
 
 bench: $(TOOLS) ## Run every benchmark; each prints a table
 	@for benchmark in benchmarks/[a-z]*.py; do \

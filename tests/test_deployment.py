@@ -59,9 +59,11 @@ def test_containers_run_the_commands_of_the_procfile() -> None:
 
 def test_every_target_exists_and_every_image_is_of_a_version() -> None:
     stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
-    assert {service["build"]["target"] for service in OURS.values()} == {name for _, name in stages} - {"base"}
-    images = [service["image"] for service in SERVICES.values() if "build" not in service]
-    for image in [*images, *(source for source, _ in stages if source != "base")]:
+    targets = {service["build"]["target"] for service in OURS.values()}
+    assert targets == {name for source, name in stages if source == "base"}
+    assert {source for source, name in stages if name not in targets} == {"scratch", "${BASE_IMAGE}"}
+    base = re.findall(r"^ARG BASE_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    for image in [*base, *(service["image"] for service in SERVICES.values() if "build" not in service)]:
         assert re.search(r":v?\d+\.\d+\.\d+", image), image
 
 
@@ -94,6 +96,29 @@ def test_every_service_restarts_is_probed_and_has_a_limit(service: str) -> None:
     assert facts["restart"] == "unless-stopped"
     assert facts["healthcheck"]["test"]
     assert facts["deploy"]["resources"]["limits"]["memory"]
+
+
+def test_what_a_build_may_be_given_is_handed_on_and_documented() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    for service in OURS.values():
+        assert set(service["build"]["args"]) == set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE))
+        assert all(f"`{name}`" in operations for name in service["build"]["args"])
+
+
+def test_only_volumes_and_tmp_can_be_written() -> None:
+    (volume,) = re.findall(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert f"FEWSTEP_VAR={volume}" in DOCKERFILE
+    for service in OURS.values():
+        assert service["read_only"] is True
+        assert service["tmpfs"] == ["/tmp"]
+
+
+def test_a_job_that_a_worker_cannot_hold_is_refused() -> None:
+    gib = re.fullmatch(r"\$\{WORKER_MEMORY:-(\d+)g\}", SERVICES["distiller"]["deploy"]["resources"]["limits"]["memory"])
+    most = re.fullmatch(r"\$\{\w+:-(\d+)\}", SERVICES["api"]["environment"]["FEWSTEP_MAX_JOB_MEMORY_BYTES"])
+    assert gib is not None
+    assert most is not None
+    assert int(most[1]) < int(gib[1]) * 2**30
 
 
 def test_workers_on_gpus_are_found_under_the_names_of_those_on_processors() -> None:

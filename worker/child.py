@@ -11,6 +11,7 @@ from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -102,6 +103,8 @@ def _serve(connection: Connection, draining: Any, make: Callable[..., Callable[.
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     os.nice(10)  # sampling goes first
+    with suppress(OSError):  # and last where memory runs out: of all processes the kernel is to end this one
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
     def tell(note: Any) -> None:  # noqa: ANN401
         with suppress(OSError):  # its parent is gone, and this process is about to end

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ def test_what_it_tells_comes_before_its_answer_and_its_end_is_told() -> None:
     assert child.call("work", is_hung=lambda: False) == 7
     assert notes == [("work", number, False) for number in range(3)]
     (pid,) = child.pids
+    # Where memory runs out the kernel ends this process, and neither its parent nor one that samples.
+    if (score := Path(f"/proc/{pid}/oom_score_adj")).exists():
+        assert score.read_text() == "1000\n"
     with pytest.raises(ChildDied, match="SIGKILL"):
         child.call("die", is_hung=lambda: False)
     assert notes[3:] == [("die", number, False) for number in range(3)]
