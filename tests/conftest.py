@@ -20,6 +20,13 @@ from models.unet import UNetConfig, build_unet
 from tests.processes import RedisServer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs Redis starts a server."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "redis_server" in item.fixturenames:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def tiny_family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A family ``tiny`` of random weights and 8x8 RGB images in a folder of its own: teacher, 8-, 4-, 2-, 1-step."""

@@ -146,7 +146,8 @@ def test_make_says_what_is_missing_before_anything_is_half_made(tmp_path: Path) 
     shutil.copytree(ROOT / "docker", tmp_path / "docker")
     program(tmp_path / "without" / "ensurepip.py", "raise ImportError('Debian has it in python3-venv')\n")
     (tmp_path / "python3.99").symlink_to(sys.executable)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "without")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment["PYTHONPATH"] = str(tmp_path / "without")
     command = ["make", "run", f"PYTHON={tmp_path / 'python3.99'}"]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode != 0

@@ -17,6 +17,8 @@ import pytest
 from core.local import redis_port
 from tests.processes import free_port
 
+pytestmark = pytest.mark.slow
+
 STAND_IN = """
 import http.server, os, signal, sys, time
 name = sys.argv[1]
@@ -134,6 +136,7 @@ def test_restarts_what_died_and_stops_redis_last_on_ctrl_c(make_run: Callable[..
     assert f"Redis will be at redis://127.0.0.1:{redis_port(run.folder / 'var')}/0" in run.output
     assert f"curl -sS http://127.0.0.1:{run.environment['FEWSTEP_PORT']}/generate" in run.output
 
+    run.until(lambda: run.pids("sampler"))
     os.kill(run.pids("sampler")[0], signal.SIGKILL)
     run.until(lambda: len(run.pids("sampler")) == 2)
     assert not run.nothing_lives()

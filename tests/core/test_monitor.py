@@ -16,6 +16,7 @@ def test_without_a_service_that_ever_ran_it_says_what_to_start(tmp_path: Path) -
         prepare(Settings(var=tmp_path))
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_replaced_and_the_targets_are_this_machines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

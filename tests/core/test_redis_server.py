@@ -13,6 +13,7 @@ import redis
 from core.errors import FewstepError
 from core.redis_server import find_server, server_arguments
 
+pytestmark = pytest.mark.slow
 Start = Callable[[], subprocess.Popen[str]]
 
 

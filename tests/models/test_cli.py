@@ -23,6 +23,8 @@ from models.cli import main
 from models.engine import Sampler, noise_for
 from models.unet import UNetConfig, build_unet
 
+pytestmark = pytest.mark.slow
+
 FEWSTEP = Path(sys.executable).with_name("fewstep")
 GOLDEN = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
 TINY_NETWORK = ("--channels", "32", "--multipliers", "1", "--attention=", "--blocks", "1", "--dropout", "0")

@@ -39,6 +39,7 @@ def test_the_last_two_rounds_are_twice_as_long(num_steps: int, iterations: int) 
     assert round_config(TrainConfig(iterations=10), num_steps).iterations == iterations
 
 
+@pytest.mark.slow
 def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path) -> None:
     network, card = load_checkpoint(SHIPPED_CHECKPOINTS / "digits" / "2-step")
     teacher = Denoiser(network.requires_grad_(False), cosine_schedule(), card.prediction_type)

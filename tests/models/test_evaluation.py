@@ -73,6 +73,7 @@ def change_card(checkpoint: Path, **fields: object) -> None:
     (checkpoint / "card.json").write_text(Card.model_validate(card.model_dump()).model_dump_json())
 
 
+@pytest.mark.slow
 def test_a_family_is_judged_beside_its_teacher_at_every_number_of_steps(
     family: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,8 @@ from models.synthetic import BLOCK, SyntheticConfig, SyntheticData
 from models.trainer import TrainConfig, train
 from tests.states import assert_same_states
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainConfig(
     iterations=300, batch_size=4, learning_rate=1e-2, decay="cosine", warmup=20, clip=1.0, ema_decay=0.9, seed=5
 )

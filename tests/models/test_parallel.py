@@ -28,6 +28,8 @@ from models.schedule import cosine_schedule, step_rows
 from models.trainer import TrainConfig
 from models.unet import UNetConfig, build_unet
 
+pytestmark = pytest.mark.slow
+
 FEWSTEP = Path(sys.executable).with_name("fewstep")
 UNET = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CONFIG = TrainConfig(iterations=20, batch_size=8, learning_rate=2e-4, decay="cosine", seed=3)

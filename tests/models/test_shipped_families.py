@@ -65,6 +65,7 @@ def flat(images: Pictures) -> npt.NDArray[np.float64]:
     return images.reshape(len(images), -1) / 255.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_steps", "least_sure"), [(1, 0.9), (2, 0.85), (4, 0.85), (8, 0.8)])
 def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int, least_sure: float) -> None:
     folder = DIGITS / Family.read(DIGITS).checkpoint_for(num_steps)
@@ -74,6 +75,7 @@ def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int,
     assert (probabilities.max(1) >= 0.9).mean() >= least_sure
 
 
+@pytest.mark.slow
 def test_one_step_is_far_nearer_to_real_digits_than_the_teacher_in_one_and_two() -> None:
     device = torch.device("cpu")
     real = load_data("digits")
