@@ -30,15 +30,15 @@ from models.authors import load_authors_unet
 from models.batches import TrainingData
 from models.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
 from models.classifier import Classifier
+from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import plan_rounds, run_round
 from models.engine import pick_device
 from models.execution import Execution
 from models.images import to_float
-from models.prediction import Denoiser
 from models.progress import Progress, StopTraining
-from models.schedule import Schedule, cosine_schedule, step_rows
 from models.trainer import TrainConfig
-from models.unet import UNetConfig, build_unet
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "models" / "golden" / "reference_vectors.safetensors"
 TEACHER_STEPS = 8

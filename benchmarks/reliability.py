@@ -19,8 +19,8 @@ from benchmarks.shared.common import machine, table
 from core.jobs import ENDED
 from core.settings import Settings
 from models.checkpoint import save_checkpoint
-from models.schedule import step_rows
-from models.unet import UNetConfig, build_unet
+from models.diffusion.schedule import step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 from tests.e2e.yard import Yard
 from tests.processes import wait_until
 

@@ -9,8 +9,8 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from core.card import PAPER_SCHEDULE, CheckpointError, NoiseSchedule, PredictionType
-from models.schedule import COSINE_ROWS, step_rows
-from models.unet import UNetConfig, build_unet
+from models.diffusion.schedule import COSINE_ROWS, step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 
 # The authors' name of each part of a residual block, and diffusers'.
 _RESIDUAL = {

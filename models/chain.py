@@ -13,9 +13,9 @@ from core.errors import InvalidRequest
 from models.batches import DataSource, TrainingData
 from models.checkpoint import load_denoiser, save_checkpoint
 from models.data import Dataset, load_data
+from models.diffusion.prediction import Denoiser
 from models.distill import Round, StudentLoss, plan_rounds, round_config, run_round
 from models.execution import Execution
-from models.prediction import Denoiser
 from models.progress import OnProgress
 from models.synthetic import SyntheticConfig, SyntheticData
 from models.trainer import TrainConfig

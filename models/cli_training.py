@@ -69,10 +69,10 @@ def train(
     compile_: Compile = None,
 ) -> None:
     """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
+    from models.diffusion.unet import UNetConfig
     from models.execution import Execution
     from models.runs import train_teacher
     from models.trainer import TrainConfig
-    from models.unet import UNetConfig
 
     train_teacher(
         out=out,

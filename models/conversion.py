@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.batches import Batch
-from models.losses import truncated_snr_loss
+from models.diffusion.losses import truncated_snr_loss
+from models.diffusion.prediction import Denoiser, add_noise
 from models.parallel import Draws
-from models.prediction import Denoiser, add_noise
 from models.trainer import Loss
 
 

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from core.errors import InvalidRequest
 from models.batches import Batch, DataSource
 from models.conversion import conversion_loss
+from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import subgrid
+from models.diffusion.unet import disable_dropout
 from models.execution import AUTO, Execution
 from models.parallel import Draws
 from models.pd import pd_loss
-from models.prediction import Denoiser
 from models.progress import OnProgress
-from models.schedule import subgrid
 from models.target import TargetBatch, target_batch
 from models.trainer import Loss, TrainConfig, train
-from models.unet import disable_dropout
 
 StudentLoss = Callable[[Tensor, TargetBatch], Tensor]
 """Maps a student's ``x_hat`` (B, C, H, W) and its target to a scalar: how a method says what closeness is."""

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from models.losses import truncated_snr_loss
+from models.diffusion.losses import truncated_snr_loss
 from models.target import TargetBatch
 
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.card import CheckpointError, NoiseSchedule, PredictionType
 from core.errors import InvalidRequest
-from models.schedule import full_rows
+from models.diffusion.schedule import full_rows
 
 _FILES = [
     "model_index.json",

@@ -22,18 +22,18 @@ from models.chain import (
 )
 from models.checkpoint import load_denoiser, save_checkpoint
 from models.data import load_data
+from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import build_schedule, full_rows
+from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import Round, StudentLoss
 from models.engine import pick_device
 from models.execution import AUTO, Execution
 from models.files import refuse_existing, state_path_of
 from models.parallel import join_processes, process_index
 from models.pd import pd_loss
-from models.prediction import Denoiser
 from models.progress import OnProgress, terminal_progress
-from models.schedule import build_schedule, full_rows
 from models.synthetic import SyntheticConfig
 from models.trainer import TrainConfig, train
-from models.unet import UNetConfig, build_unet
 
 
 def train_teacher(

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.ddim import ddim_step
-from models.prediction import Denoise, add_noise
-from models.schedule import Schedule
+from models.diffusion.ddim import ddim_step
+from models.diffusion.prediction import Denoise, add_noise
+from models.diffusion.schedule import Schedule
 
 
 @torch.no_grad()

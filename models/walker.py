@@ -8,11 +8,11 @@ from torch import Tensor
 
 from core.card import Card
 from core.errors import InvalidRequest
-from models.ddim import Step, ddim_steps, ddim_walk
+from models.diffusion.ddim import Step, ddim_steps, ddim_walk
+from models.diffusion.prediction import x_from_prediction
+from models.diffusion.schedule import build_schedule, subgrid
 from models.images import Pictures, to_uint8
 from models.lean import LeanUNet, PlainUNet, Shifts, is_lean
-from models.prediction import x_from_prediction
-from models.schedule import build_schedule, subgrid
 from models.traced import Predict, trace
 
 

@@ -15,8 +15,8 @@ from redis import Redis
 
 from core.settings import Settings
 from models.checkpoint import save_checkpoint
-from models.schedule import step_rows
-from models.unet import UNetConfig, build_unet
+from models.diffusion.schedule import step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 from tests.processes import RedisServer
 
 

@@ -17,8 +17,8 @@ from diffusers.utils import logging as diffusers_logging
 
 from core.card import SHIPPED_CHECKPOINTS
 from models.checkpoint import save_checkpoint
-from models.schedule import step_rows
-from models.unet import UNetConfig, build_unet
+from models.diffusion.schedule import step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 
 PAPER = UNetConfig()
 SECONDS_TO_START = 180

@@ -14,7 +14,7 @@ from redis import Redis
 from core import datasets, serving
 from core.datasets import DatasetFacts
 from core.jobs import JobStore
-from models.schedule import step_rows
+from models.diffusion.schedule import step_rows
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 
 FINGERPRINT = 64 * "f"

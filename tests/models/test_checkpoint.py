@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from core.card import CheckpointError, Family, locate_checkpoint, read_card
 from core.errors import InvalidRequest, NotFound
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.diffusion.schedule import step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 from models.engine import Sampler
-from models.schedule import step_rows
-from models.unet import UNetConfig, build_unet
 
 SMALL = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
 WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")

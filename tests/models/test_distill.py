@@ -8,13 +8,13 @@ from core.errors import InvalidRequest
 from models.batches import Batch, TrainingData, draw_batch
 from models.checkpoint import load_checkpoint
 from models.data import load_data
+from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import cosine_schedule, step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import plan_rounds, round_config, round_loss, run_round
 from models.parallel import Draws
-from models.prediction import Denoiser
 from models.progress import Progress
-from models.schedule import cosine_schedule, step_rows
 from models.trainer import TrainConfig, iteration_generator
-from models.unet import UNetConfig, build_unet
 
 
 def test_a_chain_halves_the_steps_and_keeps_to_the_rows_of_the_teacher() -> None:

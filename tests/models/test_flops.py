@@ -4,8 +4,8 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from models.ceiling import ceiling
+from models.diffusion.unet import UNetConfig, build_unet
 from models.flops import count_flops
-from models.unet import UNetConfig, build_unet
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])

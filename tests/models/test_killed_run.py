@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from core.card import Card
 from models.batches import Batch, DataSource, TrainingData
+from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import cosine_schedule
 from models.parallel import Draws
-from models.prediction import Denoiser
 from models.progress import Progress
-from models.schedule import cosine_schedule
 from models.synthetic import BLOCK, SyntheticConfig, SyntheticData
 from models.trainer import TrainConfig, train
 from tests.states import assert_same_states

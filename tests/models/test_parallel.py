@@ -19,14 +19,14 @@ from models.batches import TrainingData
 from models.cfd import CFDConfig, cfd_loss
 from models.checkpoint import load_checkpoint
 from models.classifier import Classifier
+from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import cosine_schedule, step_rows
+from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import StudentLoss, plan_rounds, run_round
 from models.parallel import join_processes, process_index, refuse_uneven
 from models.pd import pd_loss
-from models.prediction import Denoiser
 from models.progress import Progress
-from models.schedule import cosine_schedule, step_rows
 from models.trainer import TrainConfig
-from models.unet import UNetConfig, build_unet
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from core.card import CheckpointError, read_card
 from core.errors import InvalidRequest
 from models.checkpoint import save_checkpoint
+from models.diffusion.schedule import build_schedule
 from models.engine import Sampler
 from models.pipelines import find_pipeline, read_pipeline
-from models.schedule import build_schedule
 
 
 def eps_network(seed: int = 0) -> UNet2DModel:

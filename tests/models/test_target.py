@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
-from models.ddim import ddim_step
-from models.schedule import cosine_schedule, step_rows
+from models.diffusion.ddim import ddim_step
+from models.diffusion.schedule import cosine_schedule, step_rows
 from models.target import target_batch
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from core.card import LastStep, PredictionType
 from models.checkpoint import diffusers_scheduler
-from models.ddim import ddim_sample, ddim_step
-from models.prediction import add_noise, eps_from_x, x_from_prediction
-from models.schedule import cosine_schedule, step_rows
+from models.diffusion.ddim import ddim_sample, ddim_step
+from models.diffusion.prediction import add_noise, eps_from_x, x_from_prediction
+from models.diffusion.schedule import cosine_schedule, step_rows
 
 SHAPE = (2, 3, 4, 4)
 

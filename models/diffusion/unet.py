@@ -33,7 +33,7 @@ class UNetConfig:
 
 
 def build_unet(config: UNetConfig) -> UNet2DModel:
-    """A U-Net with fresh weights; called as of ``models.prediction.Denoiser``."""
+    """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``."""
     image_channels, height, width = config.image_shape
     attention = [level in config.attention_levels for level in range(len(config.multipliers))]
     return UNet2DModel(

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.schedule import cosine_schedule, step_rows, subgrid
+from models.diffusion.schedule import cosine_schedule, step_rows, subgrid
 
 
 def test_signal_and_noise_have_unit_power_in_every_row() -> None:

@@ -1,6 +1,6 @@
 import torch
 
-from models.unet import UNetConfig, build_unet
+from models.diffusion.unet import UNetConfig, build_unet
 
 
 def test_the_narrowest_network_heeds_time_and_class() -> None:

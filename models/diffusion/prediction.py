@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from core.card import PredictionType
-from models.schedule import Schedule
+from models.diffusion.schedule import Schedule
 
 
 def add_noise(*, x: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from core.card import LastStep
-from models.prediction import Denoise, eps_from_x
-from models.schedule import Schedule
+from models.diffusion.prediction import Denoise, eps_from_x
+from models.diffusion.schedule import Schedule
 
 
 def ddim_step(
