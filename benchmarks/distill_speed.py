@@ -26,9 +26,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.authors import load_authors_unet
 from models.batches import TrainingData
 from models.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
+from models.checkpoints.authors import load_authors_unet
 from models.classifier import Classifier
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows

@@ -18,7 +18,7 @@ import torch
 from benchmarks.shared.common import machine, table
 from core.jobs import ENDED
 from core.settings import Settings
-from models.checkpoint import save_checkpoint
+from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from tests.e2e.yard import Yard

@@ -11,7 +11,7 @@ import torch
 from core.card import Card
 from core.errors import InvalidRequest
 from models.batches import DataSource, TrainingData
-from models.checkpoint import load_denoiser, save_checkpoint
+from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.data import Dataset, load_data
 from models.diffusion.prediction import Denoiser
 from models.distill import Round, StudentLoss, plan_rounds, round_config, run_round

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from core.card import CheckpointError
 from core.classifier_card import CLASSIFIER_CARD_NAME, Architecture, ClassifierCard, read_classifier_card
+from models.checkpoints.files import new_folder, sha256, verify_weights
 from models.classifier import Classifier
-from models.files import new_folder, sha256, verify_weights
 
 _WEIGHTS = "model.safetensors"
 

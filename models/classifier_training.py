@@ -11,12 +11,12 @@ from torch.nn import functional
 from core.classifier_card import Architecture, ClassifierCard
 from core.errors import InvalidRequest
 from models.batches import Batch, TrainingData
+from models.checkpoints.files import refuse_existing, state_path_of
 from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
 from models.data import load_data
 from models.engine import pick_device
 from models.execution import AUTO, Execution
-from models.files import refuse_existing, state_path_of
 from models.images import to_float
 from models.parallel import Draws, refuse_processes
 from models.progress import terminal_progress

@@ -69,7 +69,7 @@ def inspect(
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
 ) -> None:
     """Verify a checkpoint and print its card as JSON, its rows shortened."""
-    from models.checkpoint import load_checkpoint
+    from models.checkpoints.checkpoint import load_checkpoint
 
     folder = locate_checkpoint(checkpoints, model, steps)
     _, card = load_checkpoint(folder)
@@ -89,9 +89,9 @@ def import_(
     ] = None,
 ) -> None:
     """Turn a checkpoint of the CFD authors' code, or a pipeline of diffusers, into one of ours."""
-    from models.authors import read_authors_checkpoint
-    from models.checkpoint import save_checkpoint
-    from models.pipelines import find_pipeline, read_pipeline
+    from models.checkpoints.authors import read_authors_checkpoint
+    from models.checkpoints.checkpoint import save_checkpoint
+    from models.checkpoints.pipelines import find_pipeline, read_pipeline
 
     path = Path(checkpoint).expanduser()
     theirs = read_authors_checkpoint(path) if path.is_file() else read_pipeline(find_pipeline(checkpoint))

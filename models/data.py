@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import FewstepError
+from models.checkpoints.files import cache_folder
 from models.cifar_archive import cifar_source, is_cifar_folder
 from models.decoded import read_decoded, write_decoded
-from models.files import cache_folder
 from models.image_folder import folder_source, zip_source
 from models.sources import DIGITS, SYNTHETIC, Source, bad_data, digits_source, parquet_source
 
@@ -66,7 +66,7 @@ def load_data(
         split: Which split to read where the source has several.
         size: Side in pixels; each picture is cropped about its centre to a square and resized. None leaves them alone.
         flip: Whether training may mirror pictures; None lets the source say (digits may not be).
-        cache: Folder of decoded data; by default that of ``models.files.cache_folder``.
+        cache: Folder of decoded data; by default that of ``models.checkpoints.files.cache_folder``.
 
     Raises:
         InvalidRequest: There is no such source, it is damaged or empty, or its pictures differ in shape; the message

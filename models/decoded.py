@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from models.files import in_place_of
+from models.checkpoints.files import in_place_of
 from models.sources import Contents, Picture, Source, bad_data
 
 _AT_ONCE = 256  # pictures in memory

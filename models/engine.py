@@ -12,7 +12,7 @@ from torch import Tensor
 from core.card import Card, refuse_class
 from core.errors import InvalidRequest
 from models.captured import CapturedWalks
-from models.checkpoint import load_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint
 from models.flops import count_flops
 from models.images import Pictures
 from models.readiness import make_ready

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.card import CARD_NAME, Family, read_card
 from core.errors import FewstepError, InvalidRequest
+from models.checkpoints.files import in_place_of
 from models.data import Dataset
 from models.engine import Sampler
 from models.extractors import Extractor
@@ -19,7 +20,6 @@ from models.fidelity import (
     share_within,
     sureness,
 )
-from models.files import in_place_of
 from models.reference import MOST_NEIGHBOURHOODS, Reference
 
 EVALUATIONS = "evaluations"

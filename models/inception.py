@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from core.errors import InvalidRequest
+from models.checkpoints.files import sha256
 from models.extractors import Extractor
-from models.files import sha256
 
 
 def inception_extractor(weights: Path, *, device: torch.device) -> Extractor:

@@ -11,10 +11,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from core.errors import FewstepError, InvalidRequest
+from models.checkpoints.files import cache_folder, in_place_of
 from models.data import Dataset, load_data
 from models.extractors import Extractor
 from models.fidelity import NEIGHBOURS, Moments, frechet_distance, moments, radii
-from models.files import cache_folder, in_place_of
 from models.sources import NoSuchSplit
 
 _VERSION = 1  # raised whenever the same data and extractor give other statistics than before

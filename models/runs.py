@@ -20,7 +20,8 @@ from models.chain import (
     run_chain,
     save_student,
 )
-from models.checkpoint import load_denoiser, save_checkpoint
+from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
+from models.checkpoints.files import refuse_existing, state_path_of
 from models.data import load_data
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, full_rows
@@ -28,7 +29,6 @@ from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import Round, StudentLoss
 from models.engine import pick_device
 from models.execution import AUTO, Execution
-from models.files import refuse_existing, state_path_of
 from models.parallel import join_processes, process_index
 from models.pd import pd_loss
 from models.progress import OnProgress, terminal_progress

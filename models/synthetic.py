@@ -21,10 +21,10 @@ from tqdm import tqdm
 from core.card import Card
 from core.errors import FewstepError, InvalidRequest
 from models.batches import TrainingData
+from models.checkpoints.files import cache_folder, in_place_of
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import subgrid
-from models.files import cache_folder, in_place_of
 from models.images import Pictures, to_uint8
 from models.progress import StopTraining
 from models.sources import SYNTHETIC

@@ -14,7 +14,7 @@ import torch
 from redis import Redis
 
 from core.settings import Settings
-from models.checkpoint import save_checkpoint
+from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from tests.processes import RedisServer

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.card import SHIPPED_CHECKPOINTS
-from models.checkpoint import load_checkpoint, save_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from models.data import load_data
 from models.engine import Sampler
 from models.evaluation import evaluate, save_evaluation

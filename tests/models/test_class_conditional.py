@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from core.errors import InvalidRequest
 from models.base import base_loss
 from models.batches import Batch
-from models.checkpoint import load_denoiser
+from models.checkpoints.checkpoint import load_denoiser
 from models.conversion import conversion_loss
 from models.distill import round_loss
 from models.engine import Sampler

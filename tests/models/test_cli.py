@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.classifier_card import read_classifier_card
-from models.checkpoint import load_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint
 from models.cli import main
 from models.diffusion.unet import UNetConfig, build_unet
 from models.engine import Sampler, noise_for

@@ -6,7 +6,7 @@ import torch
 from core.card import SHIPPED_CHECKPOINTS
 from core.errors import InvalidRequest
 from models.batches import Batch, TrainingData, draw_batch
-from models.checkpoint import load_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint
 from models.data import load_data
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows

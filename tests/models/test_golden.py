@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from models.authors import authors_config, load_authors_unet
 from models.cfd import CFDConfig, cfd_loss, diversity, entropy, feature_kl
+from models.checkpoints.authors import authors_config, load_authors_unet
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.losses import truncated_snr_loss
 from models.diffusion.prediction import Denoiser, add_noise

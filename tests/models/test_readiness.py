@@ -7,7 +7,7 @@ import torch
 
 from core.card import Card, read_card
 from models import readiness
-from models.checkpoint import load_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint
 from models.lean import LeanUNet
 from models.readiness import make_ready
 from models.sizes import cut

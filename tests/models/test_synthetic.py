@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FewstepError, InvalidRequest
-from models.checkpoint import load_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule

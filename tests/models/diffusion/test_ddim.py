@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core.card import LastStep, PredictionType
-from models.checkpoint import diffusers_scheduler
+from models.checkpoints.checkpoint import diffusers_scheduler
 from models.diffusion.ddim import ddim_sample, ddim_step
 from models.diffusion.prediction import add_noise, eps_from_x, x_from_prediction
 from models.diffusion.schedule import cosine_schedule, step_rows

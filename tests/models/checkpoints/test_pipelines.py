@@ -14,10 +14,10 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from core.card import CheckpointError, read_card
 from core.errors import InvalidRequest
-from models.checkpoint import save_checkpoint
+from models.checkpoints.checkpoint import save_checkpoint
+from models.checkpoints.pipelines import find_pipeline, read_pipeline
 from models.diffusion.schedule import build_schedule
 from models.engine import Sampler
-from models.pipelines import find_pipeline, read_pipeline
 
 
 def eps_network(seed: int = 0) -> UNet2DModel:

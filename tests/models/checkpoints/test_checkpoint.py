@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from core.card import CheckpointError, Family, locate_checkpoint, read_card
 from core.errors import InvalidRequest, NotFound
-from models.checkpoint import load_checkpoint, save_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.engine import Sampler

@@ -22,9 +22,9 @@ from core.card import (
     PredictionType,
     read_card,
 )
+from models.checkpoints.files import new_folder, sha256, verify_weights
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import COSINE_ROWS, build_schedule
-from models.files import new_folder, sha256, verify_weights
 
 _WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 _UNET_CONFIG = Path("unet", "config.json")

@@ -1,0 +1,1 @@
+"""Checkpoints on disk: ours, the CFD authors', pipelines of diffusers."""
