@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.shared.common import machine, quiet, service, table
 from benchmarks.shared.load import Plan, bodies, run
 from core.card import SHIPPED_CHECKPOINTS
+from models.data.images import encode
 from models.engine import Sampler
-from models.images import encode
 
 STEPS = 1
 JOB = {"teacher": "digits/8-step", "iterations": 5000, "batch_size": 32, "evaluate": None}

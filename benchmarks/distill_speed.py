@@ -30,13 +30,13 @@ from models.batches import TrainingData
 from models.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
 from models.checkpoints.authors import load_authors_unet
 from models.classifier import Classifier
+from models.data.images import to_float
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import plan_rounds, run_round
 from models.engine import pick_device
 from models.execution import Execution
-from models.images import to_float
 from models.progress import Progress, StopTraining
 from models.trainer import TrainConfig
 

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from core.card import SHIPPED_CHECKPOINTS
-from models.data import load_data
+from models.data.dataset import load_data
 from models.engine import Sampler
 from models.evaluation import Evaluation, evaluate
 from models.extractors import judge_extractor, refuse_distilled_through

@@ -6,8 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.data import Dataset
-from models.images import to_float
+from models.data.dataset import Dataset
+from models.data.images import to_float
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.images import Pictures, to_levels
+from models.data.images import Pictures, to_levels
 from models.lean import Shifts
 from models.walker import Walker
 

@@ -12,7 +12,7 @@ from core.card import Card
 from core.errors import InvalidRequest
 from models.batches import DataSource, TrainingData
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
-from models.data import Dataset, load_data
+from models.data.dataset import Dataset, load_data
 from models.diffusion.prediction import Denoiser
 from models.distill import Round, StudentLoss, plan_rounds, round_config, run_round
 from models.execution import Execution
@@ -77,7 +77,7 @@ def prepare_chain(
         parent: As of ``Chain``, and so are ``config``, ``student_loss``, ``facts`` and ``execution``.
         from_steps: Steps in which the teacher is sampled; a divisor of its own.
         to_steps: Steps of the last student.
-        data: As of ``models.data.load_data``, and so is ``size``; a name where ``synthetic`` is given.
+        data: As of ``models.data.dataset.load_data``, and so is ``size``; a name where ``synthetic`` is given.
         size: Side of the pictures.
         synthetic: Sample the images from the teacher instead.
         config: How to train.

@@ -14,10 +14,10 @@ from models.batches import Batch, TrainingData
 from models.checkpoints.files import refuse_existing, state_path_of
 from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
-from models.data import load_data
+from models.data.dataset import load_data
+from models.data.images import to_float
 from models.engine import pick_device
 from models.execution import AUTO, Execution
-from models.images import to_float
 from models.parallel import Draws, refuse_processes
 from models.progress import terminal_progress
 from models.trainer import Loss, TrainConfig, train
@@ -93,7 +93,7 @@ def train_classifier(
     Args:
         out: Folder to write; the state of the run is beside it while it lasts.
         architecture: One of ``models.classifier.SHAPES``.
-        data: As of ``models.data.load_data``, with labels.
+        data: As of ``models.data.dataset.load_data``, with labels.
         test: Where the images to test on are; without it a fifth of ``data`` is kept for that.
         size: Side of the pictures.
         config: How to train.

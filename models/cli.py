@@ -44,8 +44,8 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Sample images."""
+    from models.data.images import read_noise, write_pictures
     from models.engine import Sampler, class_labels
-    from models.images import read_noise, write_pictures
 
     if out.suffix not in (".png", ".npy"):
         raise InvalidRequest(f"{out}: ends in neither .png nor .npy", field="out")

@@ -57,7 +57,7 @@ def evaluate(
     """Judge samples: Fréchet distance, Inception score, precision, recall, and how sure the judge is of them."""
     from tqdm import tqdm
 
-    from models.data import load_data
+    from models.data.dataset import load_data
     from models.engine import Sampler, pick_device
     from models.evaluation import default_count, pairs_of, save_evaluation
     from models.evaluation import evaluate as evaluate_samples

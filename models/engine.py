@@ -13,8 +13,8 @@ from core.card import Card, refuse_class
 from core.errors import InvalidRequest
 from models.captured import CapturedWalks
 from models.checkpoints.checkpoint import load_checkpoint
+from models.data.images import Pictures
 from models.flops import count_flops
-from models.images import Pictures
 from models.readiness import make_ready
 from models.sizes import cut
 

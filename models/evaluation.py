@@ -8,7 +8,7 @@ from typing import Any
 from core.card import CARD_NAME, Family, read_card
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import in_place_of
-from models.data import Dataset
+from models.data.dataset import Dataset
 from models.engine import Sampler
 from models.extractors import Extractor
 from models.fidelity import (

@@ -12,7 +12,7 @@ from core.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
 from core.errors import InvalidRequest
 from models.cfd import Classify
 from models.classifier_checkpoint import load_classifier
-from models.images import Pictures, to_float
+from models.data.images import Pictures, to_float
 
 _BATCH = 100
 

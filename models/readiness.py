@@ -10,9 +10,9 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
 
 from core.card import Card
+from models.data.images import Pictures
 from models.execution import Precision
 from models.host import multiplies_bf16
-from models.images import Pictures
 from models.lean import is_lean
 from models.walker import Walker
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import cache_folder, in_place_of
-from models.data import Dataset, load_data
+from models.data.dataset import Dataset, load_data
+from models.data.sources import NoSuchSplit
 from models.extractors import Extractor
 from models.fidelity import NEIGHBOURS, Moments, frechet_distance, moments, radii
-from models.sources import NoSuchSplit
 
 _VERSION = 1  # raised whenever the same data and extractor give other statistics than before
 MOST_NEIGHBOURHOODS = 10_000
@@ -46,7 +46,7 @@ def load_reference(source: str, train: Dataset, *, size: int | None, extractor: 
     """The statistics of a data set, from the cache if they were taken before.
 
     Args:
-        source: As of ``models.data.load_data``, and so is ``size``.
+        source: As of ``models.data.dataset.load_data``, and so is ``size``.
         train: What was loaded from it.
         size: Side of the pictures.
         extractor: Whose features.

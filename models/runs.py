@@ -22,7 +22,7 @@ from models.chain import (
 )
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.checkpoints.files import refuse_existing, state_path_of
-from models.data import load_data
+from models.data.dataset import load_data
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, full_rows
 from models.diffusion.unet import UNetConfig, build_unet
@@ -53,7 +53,7 @@ def train_teacher(
 
     Args:
         out: Checkpoint folder; its state while it runs is beside it.
-        data: As of ``models.data.load_data``, and so is ``size``.
+        data: As of ``models.data.dataset.load_data``, and so is ``size``.
         size: Side of the pictures.
         unet: Size of the network; the image shape is the data set's.
         init: Checkpoint folder to start from, in place of fresh weights of ``unet``.

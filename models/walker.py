@@ -8,10 +8,10 @@ from torch import Tensor
 
 from core.card import Card
 from core.errors import InvalidRequest
+from models.data.images import Pictures, to_uint8
 from models.diffusion.ddim import Step, ddim_steps, ddim_walk
 from models.diffusion.prediction import x_from_prediction
 from models.diffusion.schedule import build_schedule, subgrid
-from models.images import Pictures, to_uint8
 from models.lean import LeanUNet, PlainUNet, Shifts, is_lean
 from models.traced import Predict, trace
 

@@ -46,7 +46,7 @@ class DataFolder:
 
 def describe(path: Path) -> DatasetFacts:
     """What is known of a data set; decodes it if that was not done before."""
-    from models.data import load_data  # costs a moment, which a worker without data sets need not spend
+    from models.data.dataset import load_data  # costs a moment, which a worker without data sets need not spend
 
     try:
         data = load_data(str(path))

@@ -15,8 +15,8 @@ from core.artifacts import open_artifacts
 from core.generation import Generation
 from core.log import get_logger
 from core.settings import Settings
+from models.data.images import Pictures
 from models.engine import Sampler, class_labels, noise_for
-from models.images import Pictures
 from worker import sampling_metrics as metrics
 from worker.batcher import Job
 from worker.costs import Costs

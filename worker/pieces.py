@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.generation import Generation, MediaType
-from models.images import Pictures, encode
+from models.data.images import Pictures, encode
 
 PIECE_IMAGES = 256
 

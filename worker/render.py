@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 
 from core.generation import GeneratedImage, GenerateResponse, Generation, MediaType, Timings
-from models.images import Pictures, encode, make_grid
+from models.data.images import Pictures, encode, make_grid
 
 
 def render(images: Pictures, generation: Generation, *, queue_s: float, sample_s: float) -> tuple[bytes, Timings]:

@@ -9,9 +9,9 @@ import uvicorn
 from fastapi import FastAPI, Response
 
 from benchmarks.shared.common import quiet
+from models.data.images import encode
 from models.engine import Sampler
 from models.host import keep_memory
-from models.images import encode
 
 
 def main() -> None:

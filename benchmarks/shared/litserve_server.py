@@ -8,9 +8,9 @@ import litserve
 from fastapi import Response
 
 from benchmarks.shared.common import quiet
+from models.data.images import Pictures, encode
 from models.engine import Sampler
 from models.host import keep_memory
-from models.images import Pictures, encode
 
 BATCH_TIMEOUT_S = 0.005
 

@@ -10,7 +10,7 @@ import torch
 
 from core.card import SHIPPED_CHECKPOINTS
 from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from models.data import load_data
+from models.data.dataset import load_data
 from models.engine import Sampler
 from models.evaluation import evaluate, save_evaluation
 from models.extractors import judge_extractor

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from models.data.images import encode, make_grid
 from models.engine import Sampler
-from models.images import encode, make_grid
 from tests.e2e.stack import Stack
 
 Pixels = npt.NDArray[np.uint8]

@@ -11,7 +11,7 @@ import pytest
 
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.datasets import DIGITS as KNOWN
-from models.data import load_data
+from models.data.dataset import load_data
 from tests.e2e.stack import Stack
 from tests.e2e.yard import draw_pictures
 from tests.processes import wait_until

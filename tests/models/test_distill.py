@@ -7,7 +7,7 @@ from core.card import SHIPPED_CHECKPOINTS
 from core.errors import InvalidRequest
 from models.batches import Batch, TrainingData, draw_batch
 from models.checkpoints.checkpoint import load_checkpoint
-from models.data import load_data
+from models.data.dataset import load_data
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet

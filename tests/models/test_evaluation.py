@@ -17,7 +17,7 @@ from core.errors import InvalidRequest
 from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
 from models.cli import main
-from models.data import load_data
+from models.data.dataset import load_data
 from models.engine import Sampler
 from models.evaluation import default_count, evaluate, pairs_of, save_evaluation
 from models.extractors import Extractor, judge_extractor, lineage, refuse_distilled_through

@@ -22,8 +22,8 @@ from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.errors import InvalidRequest
 from models.cfd import CFDConfig
 from models.cli import main
+from models.data.images import to_float
 from models.hub_classifier import load_hub_classifier
-from models.images import to_float
 from models.methods import pick_student_loss
 from models.target import TargetBatch
 

@@ -11,11 +11,11 @@ from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
 from core.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
 from core.classifier_card import read_classifier_card
-from models.data import load_data
+from models.data.dataset import load_data
+from models.data.images import Pictures
 from models.engine import Sampler
 from models.evaluation import evaluate
 from models.extractors import judge_extractor
-from models.images import Pictures
 from models.reference import load_reference
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
+from models.data.images import to_uint8
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
 from models.distill import plan_rounds, run_round
-from models.images import to_uint8
 from models.progress import Progress, StopTraining
 from models.synthetic import BLOCK, SyntheticConfig, SyntheticData, block_noise, default_steps
 from models.trainer import TrainConfig

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.generation import MediaType
-from models.images import Pictures
+from models.data.images import Pictures
 from tests.generations import make_generation
 from worker.pieces import PiecewiseDocument
 from worker.render import render

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from core.generation import GenerateResponse, Generation, MediaType
-from models.images import Pictures, encode, make_grid
+from models.data.images import Pictures, encode, make_grid
 from tests.generations import make_generation
 from worker.render import render
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from core.errors import FewstepError
 from models.checkpoints.files import cache_folder
-from models.cifar_archive import cifar_source, is_cifar_folder
-from models.decoded import read_decoded, write_decoded
-from models.image_folder import folder_source, zip_source
-from models.sources import DIGITS, SYNTHETIC, Source, bad_data, digits_source, parquet_source
+from models.data.cifar_archive import cifar_source, is_cifar_folder
+from models.data.decoded import read_decoded, write_decoded
+from models.data.image_folder import folder_source, zip_source
+from models.data.sources import DIGITS, SYNTHETIC, Source, bad_data, digits_source, parquet_source
 
 _DECODER = 1  # raised whenever the same source decodes to other bytes than before
 _ALLOWED = (

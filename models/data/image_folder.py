@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from models.sources import Contents, Picture, Source, bad_data, of_split
+from models.data.sources import Contents, Picture, Source, bad_data, of_split
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 

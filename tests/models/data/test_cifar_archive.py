@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidRequest
-from models.data import load_data
+from models.data.dataset import load_data
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
 TEST = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)

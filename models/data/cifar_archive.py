@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
-from models.sources import Contents, NoSuchSplit, Picture, Source, bad_data
+from models.data.sources import Contents, NoSuchSplit, Picture, Source, bad_data
 
 
 class _Layout(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from core.errors import FewstepError, InvalidRequest
-from models.data import load_data
+from models.data.dataset import load_data
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 6, 5, 3), dtype=np.uint8)
 
@@ -135,7 +135,7 @@ def test_processes_that_load_at_once(tmp_path: Path, cache: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from models.data import load_data
+from models.data.dataset import load_data
 print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(10):

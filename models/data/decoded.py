@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from models.checkpoints.files import in_place_of
-from models.sources import Contents, Picture, Source, bad_data
+from models.data.sources import Contents, Picture, Source, bad_data
 
 _AT_ONCE = 256  # pictures in memory
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
@@ -29,7 +29,7 @@ _Mode = Literal["L", "RGB"]
 
 
 class Decoded(NamedTuple):
-    """Pictures of one shape; the fields are those of ``models.data.Dataset``."""
+    """Pictures of one shape; the fields are those of ``models.data.dataset.Dataset``."""
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None

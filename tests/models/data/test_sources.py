@@ -11,7 +11,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from core.errors import InvalidRequest
-from models.data import load_data
+from models.data.dataset import load_data
 
 PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 PIXELS = np.random.default_rng(0).integers(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from core.errors import InvalidRequest
-from models.data import Dataset, load_data
+from models.data.dataset import Dataset, load_data
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 6, 5, 3), dtype=np.uint8)
 
