@@ -4,7 +4,7 @@ The plain loop does what the authors' code does (zju-SWJ/RCFD), written anew: fl
 compiled, teacher and target features under no_grad, classifier frozen, the target as a difference quotient, logarithms
 of softmaxes, the optimizer's defaults. That its loss is theirs is checked against numbers that their code computed.
 
-Ours is ``models.trainer.train`` on a CFD round, as ``fewstep distill`` runs it, with the options that are printed. Each
+Ours is ``models.training.trainer.train`` on a CFD round, as ``fewstep distill`` runs it, with the options that are printed. Each
 variant lives in a process of its own, where its peak memory is its own. They take turns, so that a busy machine slows
 both alike: of the figures only the ratios are worth keeping.
 """
@@ -26,7 +26,6 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.batches import TrainingData
 from models.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
 from models.checkpoints.authors import load_authors_unet
 from models.classifier import Classifier
@@ -36,9 +35,10 @@ from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import plan_rounds, run_round
 from models.engine import pick_device
-from models.execution import Execution
-from models.progress import Progress, StopTraining
-from models.trainer import TrainConfig
+from models.training.batches import TrainingData
+from models.training.execution import Execution
+from models.training.progress import Progress, StopTraining
+from models.training.trainer import TrainConfig
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "models" / "golden" / "reference_vectors.safetensors"
 TEACHER_STEPS = 8

@@ -22,7 +22,7 @@ from models.extractors import judge_extractor, refuse_distilled_through
 from models.methods import pick_student_loss
 from models.reference import load_reference
 from models.runs import distill_chain
-from models.trainer import TrainConfig
+from models.training.trainer import TrainConfig
 
 METHODS: dict[str, dict[str, float] | None] = {
     "PD": None,

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from models.execution import Precision
+from models.training.execution import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CHANNELS, SIDE = 256, 32

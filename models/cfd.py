@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.parallel import gather_rows
 from models.target import TargetBatch
+from models.training.parallel import gather_rows
 
 Classify = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Maps images (B, C, H, W) in [-1, 1] to ``(logits, features)``, float32 (B, classes) and (B, width)."""

@@ -10,15 +10,15 @@ import torch
 
 from core.card import Card
 from core.errors import InvalidRequest
-from models.batches import DataSource, TrainingData
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.data.dataset import Dataset, load_data
 from models.diffusion.prediction import Denoiser
 from models.distill import Round, StudentLoss, plan_rounds, round_config, run_round
-from models.execution import Execution
-from models.progress import OnProgress
 from models.synthetic import SyntheticConfig, SyntheticData
-from models.trainer import TrainConfig
+from models.training.batches import DataSource, TrainingData
+from models.training.execution import Execution
+from models.training.progress import OnProgress
+from models.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

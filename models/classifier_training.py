@@ -10,17 +10,17 @@ from torch.nn import functional
 
 from core.classifier_card import Architecture, ClassifierCard
 from core.errors import InvalidRequest
-from models.batches import Batch, TrainingData
 from models.checkpoints.files import refuse_existing, state_path_of
 from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
 from models.data.dataset import load_data
 from models.data.images import to_float
 from models.engine import pick_device
-from models.execution import AUTO, Execution
-from models.parallel import Draws, refuse_processes
-from models.progress import terminal_progress
-from models.trainer import Loss, TrainConfig, train
+from models.training.batches import Batch, TrainingData
+from models.training.execution import AUTO, Execution
+from models.training.parallel import Draws, refuse_processes
+from models.training.progress import terminal_progress
+from models.training.trainer import Loss, TrainConfig, train
 
 TEST_SHARE = 0.2
 _EVALUATION_BATCH = 500

@@ -11,7 +11,7 @@ from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoi
 from core.errors import FewstepError, InvalidRequest
 from models.cli_evaluate import evaluation
 from models.cli_training import Checkpoints, Device, Seed, command_line, training
-from models.progress import StopTraining, speaks
+from models.training.progress import StopTraining, speaks
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 

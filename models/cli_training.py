@@ -70,9 +70,9 @@ def train(
 ) -> None:
     """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
     from models.diffusion.unet import UNetConfig
-    from models.execution import Execution
     from models.runs import train_teacher
-    from models.trainer import TrainConfig
+    from models.training.execution import Execution
+    from models.training.trainer import TrainConfig
 
     train_teacher(
         out=out,
@@ -161,11 +161,11 @@ def distill(
 
     What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
     """
-    from models.execution import Execution
     from models.methods import pick_student_loss
     from models.runs import distill_chain
     from models.synthetic import synthetic_config
-    from models.trainer import TrainConfig
+    from models.training.execution import Execution
+    from models.training.trainer import TrainConfig
 
     execution = Execution(precision=precision, compile=compile_)
     folder = locate_checkpoint(checkpoints, teacher)
@@ -227,8 +227,8 @@ def train_classifier(
 ) -> None:
     """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
     from models import classifier_training
-    from models.execution import Execution
-    from models.trainer import TrainConfig
+    from models.training.execution import Execution
+    from models.training.trainer import TrainConfig
 
     card = classifier_training.train_classifier(
         out=out,

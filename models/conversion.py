@@ -9,11 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from models.batches import Batch
 from models.diffusion.losses import truncated_snr_loss
 from models.diffusion.prediction import Denoiser, add_noise
-from models.parallel import Draws
-from models.trainer import Loss
+from models.training.batches import Batch
+from models.training.parallel import Draws
+from models.training.trainer import Loss
 
 
 def conversion_loss(teacher: Denoiser, rows: tuple[int, ...], student: Denoiser) -> Loss:

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InvalidRequest
-from models.batches import Batch, DataSource
 from models.conversion import conversion_loss
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import subgrid
 from models.diffusion.unet import disable_dropout
-from models.execution import AUTO, Execution
-from models.parallel import Draws
 from models.pd import pd_loss
-from models.progress import OnProgress
 from models.target import TargetBatch, target_batch
-from models.trainer import Loss, TrainConfig, train
+from models.training.batches import Batch, DataSource
+from models.training.execution import AUTO, Execution
+from models.training.parallel import Draws
+from models.training.progress import OnProgress
+from models.training.trainer import Loss, TrainConfig, train
 
 StudentLoss = Callable[[Tensor, TargetBatch], Tensor]
 """Maps a student's ``x_hat`` (B, C, H, W) and its target to a scalar: how a method says what closeness is."""
@@ -111,7 +111,7 @@ def run_round(
     on_progress: OnProgress,
     execution: Execution = AUTO,
 ) -> Denoiser:
-    """Train a student from a copy of its teacher, without dropout; arguments as of ``models.trainer.train``."""
+    """Train a student from a copy of its teacher, without dropout; arguments as of ``models.training.trainer.train``."""
     student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
     teacher = replace(teacher, network=execution.view(teacher.network))
     if this.is_conversion:

@@ -16,9 +16,9 @@ from models.classifier import SHAPES
 from models.classifier_checkpoint import load_classifier
 from models.distill import StudentLoss
 from models.engine import pick_device
-from models.execution import AUTO, Execution
 from models.hub_classifier import load_hub_classifier
 from models.pd import pd_loss
+from models.training.execution import AUTO, Execution
 
 
 class _Chosen(NamedTuple):

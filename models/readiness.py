@@ -11,9 +11,9 @@ from torch import nn
 
 from core.card import Card
 from models.data.images import Pictures
-from models.execution import Precision
 from models.host import multiplies_bf16
 from models.lean import is_lean
+from models.training.execution import Precision
 from models.walker import Walker
 
 REFERENCE_SIZE = 8

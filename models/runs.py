@@ -9,8 +9,6 @@ from types import MappingProxyType
 import torch
 
 from core.card import CARD_NAME, PAPER_SCHEDULE, read_card
-from models.base import base_loss
-from models.batches import TrainingData
 from models.chain import (
     count_classes,
     fill_source,
@@ -28,12 +26,14 @@ from models.diffusion.schedule import build_schedule, full_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import Round, StudentLoss
 from models.engine import pick_device
-from models.execution import AUTO, Execution
-from models.parallel import join_processes, process_index
 from models.pd import pd_loss
-from models.progress import OnProgress, terminal_progress
 from models.synthetic import SyntheticConfig
-from models.trainer import TrainConfig, train
+from models.training.base import base_loss
+from models.training.batches import TrainingData
+from models.training.execution import AUTO, Execution
+from models.training.parallel import join_processes, process_index
+from models.training.progress import OnProgress, terminal_progress
+from models.training.trainer import TrainConfig, train
 
 
 def train_teacher(

@@ -20,14 +20,14 @@ from tqdm import tqdm
 
 from core.card import Card
 from core.errors import FewstepError, InvalidRequest
-from models.batches import TrainingData
 from models.checkpoints.files import cache_folder, in_place_of
 from models.data.images import Pictures, to_uint8
 from models.data.sources import SYNTHETIC
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import subgrid
-from models.progress import StopTraining
+from models.training.batches import TrainingData
+from models.training.progress import StopTraining
 
 BLOCK = 64
 """Images sampled at once. Always as many: kernels round differently at other sizes, and a block must never change."""

@@ -9,10 +9,10 @@ from core.errors import InvalidRequest
 from core.settings import Settings
 from models.chain import Chain, prepare_chain
 from models.engine import pick_device
-from models.execution import AUTO
 from models.methods import pick_student_loss
 from models.synthetic import SyntheticConfig
-from models.trainer import TrainConfig
+from models.training.execution import AUTO
+from models.training.trainer import TrainConfig
 from worker.places import checkpoint_folder, classifier_folder
 from worker.rounds import Jury, assemble_jury, data_source
 

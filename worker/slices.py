@@ -23,7 +23,7 @@ from core.log import configure_logging, get_logger
 from core.serving import Made, Promotion
 from core.settings import Settings
 from models.chain import Chain, fill_source, run_chain
-from models.trainer import Diverged, TrainingError
+from models.training.trainer import Diverged, TrainingError
 from worker.load_job import load_job
 from worker.notes import RoundFinished, SliceEnded, Tell
 from worker.rounds import Jury, finish_round

@@ -10,7 +10,7 @@ from core.jobs import JobRecord, JobState, JobStore
 from core.queues import Queue
 from core.settings import Settings
 from models.distill import Round
-from models.progress import OnProgress, Progress, StopTraining
+from models.training.progress import OnProgress, Progress, StopTraining
 from worker.notes import Subject, Tell, Trained
 
 LOOK_EVERY_S = 0.05

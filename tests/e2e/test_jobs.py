@@ -14,7 +14,7 @@ from core.jobs import MAX_ATTEMPTS, JobState
 from core.settings import Settings
 from models.engine import Sampler
 from models.runs import distill_chain
-from models.trainer import TrainConfig
+from models.training.trainer import TrainConfig
 from tests.e2e.yard import SABOTEUR, Yard
 from tests.processes import wait_until
 from worker.distillation import send_slice

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InvalidRequest
-from models.base import base_loss
-from models.batches import Batch
 from models.checkpoints.checkpoint import load_denoiser
 from models.conversion import conversion_loss
 from models.distill import round_loss
 from models.engine import Sampler
-from models.parallel import Draws
-from models.trainer import Loss, iteration_generator
+from models.training.base import base_loss
+from models.training.batches import Batch
+from models.training.parallel import Draws
+from models.training.trainer import Loss, iteration_generator
 
 CPU = torch.device("cpu")
 

@@ -6,11 +6,11 @@ import torch
 
 from core.card import CheckpointError
 from core.classifier_card import Architecture
-from models.batches import TrainingData
 from models.classifier import SHAPES, Classifier
 from models.classifier_checkpoint import load_classifier, save_classifier
 from models.classifier_training import shift, split
-from models.parallel import Draws
+from models.training.batches import TrainingData
+from models.training.parallel import Draws
 
 IMAGES = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 

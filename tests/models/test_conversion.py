@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 
 from core.card import NoiseSchedule
-from models.batches import TrainingData
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import plan_rounds, run_round
-from models.trainer import TrainConfig
+from models.training.batches import TrainingData
+from models.training.trainer import TrainConfig
 
 LINEAR = NoiseSchedule(beta_schedule="linear", num_rows=1000, beta_start=1e-4, beta_end=0.02)
 

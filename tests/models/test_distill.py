@@ -5,16 +5,16 @@ import torch
 
 from core.card import SHIPPED_CHECKPOINTS
 from core.errors import InvalidRequest
-from models.batches import Batch, TrainingData, draw_batch
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.dataset import load_data
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import plan_rounds, round_config, round_loss, run_round
-from models.parallel import Draws
-from models.progress import Progress
-from models.trainer import TrainConfig, iteration_generator
+from models.training.batches import Batch, TrainingData, draw_batch
+from models.training.parallel import Draws
+from models.training.progress import Progress
+from models.training.trainer import TrainConfig, iteration_generator
 
 
 def test_a_chain_halves_the_steps_and_keeps_to_the_rows_of_the_teacher() -> None:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from core.card import Card
-from models.batches import Batch, DataSource, TrainingData
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
-from models.parallel import Draws
-from models.progress import Progress
 from models.synthetic import BLOCK, SyntheticConfig, SyntheticData
-from models.trainer import TrainConfig, train
+from models.training.batches import Batch, DataSource, TrainingData
+from models.training.parallel import Draws
+from models.training.progress import Progress
+from models.training.trainer import TrainConfig, train
 from tests.states import assert_same_states
 
 pytestmark = pytest.mark.slow

@@ -18,9 +18,9 @@ from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
 from models.distill import plan_rounds, run_round
-from models.progress import Progress, StopTraining
 from models.synthetic import BLOCK, SyntheticConfig, SyntheticData, block_noise, default_steps
-from models.trainer import TrainConfig
+from models.training.progress import Progress, StopTraining
+from models.training.trainer import TrainConfig
 from tests.states import assert_same_states
 
 CONFIG = SyntheticConfig(images=2 * BLOCK, steps=1, refresh=3)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.batches import Batch, TrainingData, draw_batch
-from models.parallel import Draws
-from models.progress import Progress, StopTraining
-from models.trainer import (
+from models.training.batches import Batch, TrainingData, draw_batch
+from models.training.parallel import Draws
+from models.training.progress import Progress, StopTraining
+from models.training.trainer import (
     SAVE_EVERY_S,
     Diverged,
     TrainConfig,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from core.errors import InvalidRequest
-from models.batches import Batch
+from models.training.batches import Batch
 
 
 def join_processes() -> None:

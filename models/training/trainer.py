@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FewstepError
-from models.batches import Batch, DataSource, draw_batch
-from models.execution import AUTO, Execution
-from models.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
-from models.progress import OnProgress, Progress, StopTraining
+from models.training.batches import Batch, DataSource, draw_batch
+from models.training.execution import AUTO, Execution
+from models.training.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
+from models.training.progress import OnProgress, Progress, StopTraining
 
 Loss = Callable[[nn.Module, Batch, Draws], Tensor]
 """Maps the network, clean images and randomness to a scalar, the mean over the images."""
@@ -168,7 +168,7 @@ def train(
 ) -> nn.Module:
     """Train ``network`` to the end of its run, going on from ``state_path`` where a run was cut off.
 
-    Of several processes (``models.parallel``) each learns from its own rows of every batch. Gradients are averaged
+    Of several processes (``models.training.parallel``) each learns from its own rows of every batch. Gradients are averaged
     before they are clipped, so all take the same step and stay equal.
 
     Args:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from core.card import read_card
 from core.errors import InvalidRequest
-from models.batches import TrainingData
 from models.cfd import CFDConfig, cfd_loss
 from models.checkpoints.checkpoint import load_checkpoint
 from models.classifier import Classifier
@@ -23,10 +22,11 @@ from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import StudentLoss, plan_rounds, run_round
-from models.parallel import join_processes, process_index, refuse_uneven
 from models.pd import pd_loss
-from models.progress import Progress
-from models.trainer import TrainConfig
+from models.training.batches import TrainingData
+from models.training.parallel import join_processes, process_index, refuse_uneven
+from models.training.progress import Progress
+from models.training.trainer import TrainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +145,7 @@ def noise_pictures(folder: Path) -> Path:
 
 def test_a_batch_must_be_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_uneven(7)
-    monkeypatch.setattr("models.parallel.num_processes", lambda: 2)
+    monkeypatch.setattr("models.training.parallel.num_processes", lambda: 2)
     refuse_uneven(8)
     with pytest.raises(InvalidRequest, match="2 processes cannot share 7 images evenly") as caught:
         refuse_uneven(7)

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from core.errors import InvalidRequest
-from models.batches import TrainingData
 from models.classifier import Classifier
-from models.execution import Execution
-from models.progress import Progress
-from models.trainer import TrainConfig, TrainState, train
-from tests.models.test_trainer import CONFIG, IMAGES, noise_loss, small_network
+from models.training.batches import TrainingData
+from models.training.execution import Execution
+from models.training.progress import Progress
+from models.training.trainer import TrainConfig, TrainState, train
+from tests.models.training.test_trainer import CONFIG, IMAGES, noise_loss, small_network
 
 BF16 = Execution(precision="bf16")
 
