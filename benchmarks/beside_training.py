@@ -17,7 +17,7 @@ from benchmarks.shared.common import machine, quiet, service, table
 from benchmarks.shared.load import Plan, bodies, run
 from core.card import SHIPPED_CHECKPOINTS
 from models.data.images import encode
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 
 STEPS = 1
 JOB = {"teacher": "digits/8-step", "iterations": 5000, "batch_size": 32, "evaluate": None}

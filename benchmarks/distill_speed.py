@@ -34,7 +34,7 @@ from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import plan_rounds, run_round
-from models.engine import pick_device
+from models.sampling.engine import pick_device
 from models.training.batches import TrainingData
 from models.training.execution import Execution
 from models.training.progress import Progress, StopTraining

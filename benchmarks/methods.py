@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from core.card import SHIPPED_CHECKPOINTS
 from models.data.dataset import load_data
-from models.engine import Sampler
 from models.evaluation import Evaluation, evaluate
 from models.extractors import judge_extractor, refuse_distilled_through
 from models.methods import pick_student_loss
 from models.reference import load_reference
 from models.runs import distill_chain
+from models.sampling.engine import Sampler
 from models.training.trainer import TrainConfig
 
 METHODS: dict[str, dict[str, float] | None] = {

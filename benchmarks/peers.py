@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.shared.common import free_port, lay_out_checkpoints, machine, process, quiet, service, table
 from benchmarks.shared.load import Plan, bodies, run
 from models.data.images import encode
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 
 HEAD = ("model", "server", "clients", "images/s", "p50, ms", "p95, ms", "p99, ms")
 SERVERS = ("fewstep", "litserve", "fastapi")

@@ -21,9 +21,9 @@ from benchmarks.shared.common import (
     table,
 )
 from core.card import SHIPPED_CHECKPOINTS
-from models.ceiling import ceiling, seconds
-from models.engine import Sampler, noise_for, pick_device
-from models.host import keep_memory
+from models.sampling.ceiling import ceiling, seconds
+from models.sampling.engine import Sampler, noise_for, pick_device
+from models.sampling.host import keep_memory
 
 HEAD = ("model", "steps", "batch", "images/s", "TFLOP/s", "of the ceiling", "diffusers float32, images/s", "ratio")
 

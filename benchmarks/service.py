@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.shared.common import lay_out_checkpoints, machine, quiet, service, table
 from benchmarks.shared.load import Plan, Report, bodies, run
 from models.data.images import encode
-from models.engine import Sampler
-from models.host import keep_memory
+from models.sampling.engine import Sampler
+from models.sampling.host import keep_memory
 
 HEAD = ("model", "loop", "images/s", "p50, ms", "p95, ms", "p99, ms", "of the bare sampler")
 

@@ -15,7 +15,7 @@ from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
 from models.data.dataset import load_data
 from models.data.images import to_float
-from models.engine import pick_device
+from models.sampling.engine import pick_device
 from models.training.batches import Batch, TrainingData
 from models.training.execution import AUTO, Execution
 from models.training.parallel import Draws, refuse_processes
@@ -99,7 +99,7 @@ def train_classifier(
         config: How to train.
         label_smoothing: Share of each label that is spread over all classes.
         shift_by: Most pixels by which an image is moved.
-        device: As of ``models.engine.pick_device``.
+        device: As of ``models.sampling.engine.pick_device``.
         execution: How the network is run.
         command: Recorded in the card.
 

@@ -45,7 +45,7 @@ def sample(
 ) -> None:
     """Sample images."""
     from models.data.images import read_noise, write_pictures
-    from models.engine import Sampler, class_labels
+    from models.sampling.engine import Sampler, class_labels
 
     if out.suffix not in (".png", ".npy"):
         raise InvalidRequest(f"{out}: ends in neither .png nor .npy", field="out")

@@ -58,12 +58,12 @@ def evaluate(
     from tqdm import tqdm
 
     from models.data.dataset import load_data
-    from models.engine import Sampler, pick_device
     from models.evaluation import default_count, pairs_of, save_evaluation
     from models.evaluation import evaluate as evaluate_samples
     from models.extractors import judge_extractor, refuse_distilled_through
     from models.inception import inception_extractor
     from models.reference import load_reference
+    from models.sampling.engine import Sampler, pick_device
 
     if judge and inception:
         raise InvalidRequest("one of --judge and --inception judges, not both", field="inception")

@@ -9,7 +9,6 @@ from core.card import CARD_NAME, Family, read_card
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import in_place_of
 from models.data.dataset import Dataset
-from models.engine import Sampler
 from models.extractors import Extractor
 from models.fidelity import (
     NEIGHBOURS,
@@ -21,6 +20,7 @@ from models.fidelity import (
     sureness,
 )
 from models.reference import MOST_NEIGHBOURHOODS, Reference
+from models.sampling.engine import Sampler
 
 EVALUATIONS = "evaluations"
 """Where a card's metrics have them."""

@@ -15,9 +15,9 @@ from models.cfd import RESNET_PRESET, CFDConfig, cfd_loss
 from models.classifier import SHAPES
 from models.classifier_checkpoint import load_classifier
 from models.distill import StudentLoss
-from models.engine import pick_device
 from models.hub_classifier import load_hub_classifier
 from models.pd import pd_loss
+from models.sampling.engine import pick_device
 from models.training.execution import AUTO, Execution
 
 
@@ -46,7 +46,7 @@ def pick_student_loss(
             Hub as of ``models.hub_classifier.load_hub_classifier``.
         image_shape: Channels, height, width of the teacher's images.
         given: Fields of ``CFDConfig`` in place of the paper's values for this kind of classifier.
-        device: As of ``models.engine.pick_device``.
+        device: As of ``models.sampling.engine.pick_device``.
         execution: How the classifier is run.
 
     Raises:

@@ -25,8 +25,8 @@ from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, full_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distill import Round, StudentLoss
-from models.engine import pick_device
 from models.pd import pd_loss
+from models.sampling.engine import pick_device
 from models.synthetic import SyntheticConfig
 from models.training.base import base_loss
 from models.training.batches import TrainingData
@@ -59,7 +59,7 @@ def train_teacher(
         init: Checkpoint folder to start from, in place of fresh weights of ``unet``.
         class_conditional: Whether the network learns the data's classes; with ``init`` that is the checkpoint's.
         config: How to train.
-        device: As of ``models.engine.pick_device``.
+        device: As of ``models.sampling.engine.pick_device``.
         execution: How networks are run.
         command: Recorded in the card.
 
@@ -147,7 +147,7 @@ def distill_chain(
         config: Of one round.
         student_loss: How a student learns; its networks must be on the same device.
         loss_facts: Hyper-parameters of the loss, for the cards.
-        device: As of ``models.engine.pick_device``.
+        device: As of ``models.sampling.engine.pick_device``.
         execution: How networks are run.
         command: Recorded in the cards.
 

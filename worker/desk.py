@@ -16,7 +16,7 @@ from core.generation import Generation
 from core.log import get_logger
 from core.settings import Settings
 from models.data.images import Pictures
-from models.engine import Sampler, class_labels, noise_for
+from models.sampling.engine import Sampler, class_labels, noise_for
 from worker import sampling_metrics as metrics
 from worker.batcher import Job
 from worker.costs import Costs

@@ -17,10 +17,10 @@ from models.data.dataset import Dataset, load_data
 from models.data.images import encode, make_grid
 from models.diffusion.prediction import Denoiser
 from models.distill import Round
-from models.engine import Sampler, pick_device
 from models.evaluation import EVALUATIONS, Evaluation, evaluate, save_evaluation
 from models.extractors import Extractor, judge_extractor, refuse_distilled_through
 from models.reference import Reference, load_reference
+from models.sampling.engine import Sampler, pick_device
 from worker.places import checkpoint_folder, classifier_folder
 
 GRID_SEEDS = range(64)

@@ -8,7 +8,7 @@ from threading import Lock, Thread
 
 from core.card import CARD_NAME, CheckpointError
 from core.log import get_logger
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from worker import sampling_metrics as metrics
 
 Version = tuple[int, int, int]

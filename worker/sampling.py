@@ -14,9 +14,9 @@ from core.broker import make_celery
 from core.connections import connect
 from core.queues import Queue, Task
 from core.settings import Settings
-from models.ceiling import ceiling
-from models.engine import pick_device
-from models.host import keep_memory
+from models.sampling.ceiling import ceiling
+from models.sampling.engine import pick_device
+from models.sampling.host import keep_memory
 from worker import sampling_metrics
 from worker.desk import Desk
 from worker.device_metrics import DeviceMetrics, pick_meter

@@ -167,7 +167,7 @@ class Watch:
 
 def shares_device(store: JobStore, settings: Settings) -> bool:
     """Whether a sampling worker runs on the machine and the kind of device that this process trains on."""
-    from models.engine import pick_device
+    from models.sampling.engine import pick_device
 
     mine = (presence.host(), pick_device(settings.device).type)
     peers = presence.facts(store.redis, Queue.SAMPLING)

@@ -10,8 +10,8 @@ from fastapi import FastAPI, Response
 
 from benchmarks.shared.common import quiet
 from models.data.images import encode
-from models.engine import Sampler
-from models.host import keep_memory
+from models.sampling.engine import Sampler
+from models.sampling.host import keep_memory
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from fastapi import Response
 
 from benchmarks.shared.common import quiet
 from models.data.images import Pictures, encode
-from models.engine import Sampler
-from models.host import keep_memory
+from models.sampling.engine import Sampler
+from models.sampling.host import keep_memory
 
 BATCH_TIMEOUT_S = 0.005
 

@@ -17,7 +17,7 @@ from app.downloads import CHUNK, zip_stream
 from core.distillation import DistillJob
 from core.generation import Generation
 from core.jobs import JobState
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from tests.app.conftest import Api
 from tests.jobs import made_by, make_job, promotion_of
 from tests.problems import problem

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from redis import Redis
 
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from tests.e2e.stack import MAX_IMAGES, Stack
 from tests.processes import wait_until
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from tests.e2e.stack import Stack
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from models.data.images import encode, make_grid
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from tests.e2e.stack import Stack
 
 Pixels = npt.NDArray[np.uint8]

@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from core import records
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from tests.e2e.stack import MAX_WAIT_S, Stack
 from tests.processes import wait_until
 

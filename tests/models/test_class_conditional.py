@@ -12,7 +12,7 @@ from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_denoiser
 from models.conversion import conversion_loss
 from models.distill import round_loss
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from models.training.base import base_loss
 from models.training.batches import Batch
 from models.training.parallel import Draws

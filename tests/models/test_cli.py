@@ -21,7 +21,7 @@ from core.classifier_card import read_classifier_card
 from models.checkpoints.checkpoint import load_checkpoint
 from models.cli import main
 from models.diffusion.unet import UNetConfig, build_unet
-from models.engine import Sampler, noise_for
+from models.sampling.engine import Sampler, noise_for
 
 pytestmark = pytest.mark.slow
 

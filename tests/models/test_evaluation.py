@@ -18,11 +18,11 @@ from models.classifier import Classifier
 from models.classifier_checkpoint import save_classifier
 from models.cli import main
 from models.data.dataset import load_data
-from models.engine import Sampler
 from models.evaluation import default_count, evaluate, pairs_of, save_evaluation
 from models.extractors import Extractor, judge_extractor, lineage, refuse_distilled_through
 from models.fidelity import frechet_distance, moments
 from models.reference import load_reference
+from models.sampling.engine import Sampler
 
 CPU = torch.device("cpu")
 SHAPE = (3, 8, 8)

@@ -15,7 +15,7 @@ from core.connections import connect, connect_async
 from core.generation import Generation, MediaType
 from core.records import Record, Status
 from core.settings import Settings
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 from tests.generations import make_generation
 from worker import sampling_metrics as metrics
 from worker.batcher import Job

@@ -12,8 +12,8 @@ import pytest
 
 import worker.samplers
 from core.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
-from models.engine import Sampler
-from models.host import keep_memory
+from models.sampling.engine import Sampler
+from models.sampling.host import keep_memory
 from worker import sampling_metrics as metrics
 from worker.samplers import Samplers
 

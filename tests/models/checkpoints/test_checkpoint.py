@@ -15,7 +15,7 @@ from core.errors import InvalidRequest, NotFound
 from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 
 SMALL = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
 WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")

@@ -17,7 +17,7 @@ from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import save_checkpoint
 from models.checkpoints.pipelines import find_pipeline, read_pipeline
 from models.diffusion.schedule import build_schedule
-from models.engine import Sampler
+from models.sampling.engine import Sampler
 
 
 def eps_network(seed: int = 0) -> UNet2DModel:

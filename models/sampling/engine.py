@@ -11,12 +11,12 @@ from torch import Tensor
 
 from core.card import Card, refuse_class
 from core.errors import InvalidRequest
-from models.captured import CapturedWalks
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.images import Pictures
-from models.flops import count_flops
-from models.readiness import make_ready
-from models.sizes import cut
+from models.sampling.captured import CapturedWalks
+from models.sampling.flops import count_flops
+from models.sampling.readiness import make_ready
+from models.sampling.sizes import cut
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -74,10 +74,10 @@ class Sampler:
     Attributes:
         card: The checkpoint's card.
         device: Where it samples.
-        precision: Of the network; see ``models.readiness``.
+        precision: Of the network; see ``models.sampling.readiness``.
         sizes: Batch sizes in which an image has the same pixels, ascending; every batch is padded to one of them.
         threads: CPU threads that suit it where other work goes on beside; the pixels are the same with any number.
-        flops: Of one call of the network for one image; see ``models.flops``.
+        flops: Of one call of the network for one image; see ``models.sampling.flops``.
         facts: What was measured while it was loaded.
     """
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.engine import Sampler
-from models.traced import trace
+from models.sampling.engine import Sampler
+from models.sampling.traced import trace
 
 
 @pytest.mark.parametrize("family", ["tiny_family", "conditional_family"])

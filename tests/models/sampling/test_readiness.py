@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from core.card import Card, read_card
-from models import readiness
 from models.checkpoints.checkpoint import load_checkpoint
-from models.lean import LeanUNet
-from models.readiness import make_ready
-from models.sizes import cut
-from models.walker import Walker
+from models.sampling import readiness
+from models.sampling.lean import LeanUNet
+from models.sampling.readiness import make_ready
+from models.sampling.sizes import cut
+from models.sampling.walker import Walker
 
 
 @pytest.fixture

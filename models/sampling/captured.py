@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from models.data.images import Pictures, to_levels
-from models.lean import Shifts
-from models.walker import Walker
+from models.sampling.lean import Shifts
+from models.sampling.walker import Walker
 
 
 class CapturedWalks:

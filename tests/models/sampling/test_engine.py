@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.card import CheckpointError
 from core.errors import InvalidRequest
-from models.engine import Sampler, noise_for
+from models.sampling.engine import Sampler, noise_for
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from models.ceiling import ceiling
 from models.diffusion.unet import UNetConfig, build_unet
-from models.flops import count_flops
+from models.sampling.ceiling import ceiling
+from models.sampling.flops import count_flops
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])

@@ -15,7 +15,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.host import onednn_takes_bf16
+from models.sampling.host import onednn_takes_bf16
 
 Shifts = Sequence[Tensor]
 """What row and class add in each residual block, (B, C, 1, 1) or (1, C, 1, 1), by the block's index."""

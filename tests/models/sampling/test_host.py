@@ -7,11 +7,11 @@ import sys
 import pytest
 import torch
 
-from models import readiness
 from models.diffusion.unet import UNetConfig, build_unet
-from models.host import multiplies_bf16, onednn_takes_bf16
+from models.sampling import readiness
+from models.sampling.host import multiplies_bf16, onednn_takes_bf16
 
-ASK = "from models.host import *; print(onednn_takes_bf16(), multiplies_bf16())"
+ASK = "from models.sampling.host import *; print(onednn_takes_bf16(), multiplies_bf16())"
 LARGE = UNetConfig(image_shape=(3, 8, 8), channels=128, multipliers=(1, 2), attention_levels=(), blocks=1)
 HAS = torch.cpu.get_capabilities()
 ONEDNN = torch.backends.mkldnn.is_available()

@@ -1,6 +1,6 @@
 import pytest
 
-from models.sizes import cut
+from models.sampling.sizes import cut
 
 SIZES = (1, 2, 4, 8, 16)
 

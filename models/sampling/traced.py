@@ -18,7 +18,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from models.lean import LeanUNet, Shifts
+from models.sampling.lean import LeanUNet, Shifts
 
 Predict = Callable[[Tensor, Shifts], Tensor]
 

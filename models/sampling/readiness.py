@@ -11,10 +11,10 @@ from torch import nn
 
 from core.card import Card
 from models.data.images import Pictures
-from models.host import multiplies_bf16
-from models.lean import is_lean
+from models.sampling.host import multiplies_bf16
+from models.sampling.lean import is_lean
+from models.sampling.walker import Walker
 from models.training.execution import Precision
-from models.walker import Walker
 
 REFERENCE_SIZE = 8
 """The batch size that others must equal, bit by bit."""

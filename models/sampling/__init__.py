@@ -1,0 +1,1 @@
+"""Sampling: begin with `engine`, which the service and the command line share."""
