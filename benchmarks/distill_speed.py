@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from models.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
 from models.checkpoints.authors import load_authors_unet
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
 from models.data.images import to_float
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows

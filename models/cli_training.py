@@ -226,7 +226,7 @@ def train_classifier(
     compile_: Compile = None,
 ) -> None:
     """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
-    from models import classifier_training
+    from models.classifiers import training as classifier_training
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig
 

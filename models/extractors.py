@@ -11,7 +11,7 @@ from core.card import CARD_NAME, Card, read_card
 from core.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
 from core.errors import InvalidRequest
 from models.cfd import Classify
-from models.classifier_checkpoint import load_classifier
+from models.classifiers.checkpoint import load_classifier
 from models.data.images import Pictures, to_float
 
 _BATCH = 100

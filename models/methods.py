@@ -12,10 +12,10 @@ from core.card import CARD_NAME
 from core.classifier_card import CLASSIFIER_CARD_NAME
 from core.errors import InvalidRequest
 from models.cfd import RESNET_PRESET, CFDConfig, cfd_loss
-from models.classifier import SHAPES
-from models.classifier_checkpoint import load_classifier
+from models.classifiers.checkpoint import load_classifier
+from models.classifiers.classifier import SHAPES
+from models.classifiers.hub import load_hub_classifier
 from models.distill import StudentLoss
-from models.hub_classifier import load_hub_classifier
 from models.pd import pd_loss
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO, Execution
@@ -43,7 +43,7 @@ def pick_student_loss(
     Args:
         method: ``pd`` or ``cfd``.
         classifier: What ``cfd`` distils through: the folder of a classifier of ours, or a model of the Hugging Face
-            Hub as of ``models.hub_classifier.load_hub_classifier``.
+            Hub as of ``models.classifiers.hub.load_hub_classifier``.
         image_shape: Channels, height, width of the teacher's images.
         given: Fields of ``CFDConfig`` in place of the paper's values for this kind of classifier.
         device: As of ``models.sampling.engine.pick_device``.

@@ -14,8 +14,8 @@ from PIL import Image
 from core.card import Card, Family, read_card
 from core.classifier_card import Architecture
 from core.errors import InvalidRequest
-from models.classifier import Classifier
-from models.classifier_checkpoint import save_classifier
+from models.classifiers.checkpoint import save_classifier
+from models.classifiers.classifier import Classifier
 from models.cli import main
 from models.data.dataset import load_data
 from models.evaluation import default_count, evaluate, pairs_of, save_evaluation

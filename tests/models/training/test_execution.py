@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from core.errors import InvalidRequest
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
 from models.training.batches import TrainingData
 from models.training.execution import Execution
 from models.training.progress import Progress

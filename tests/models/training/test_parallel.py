@@ -17,7 +17,7 @@ from core.card import read_card
 from core.errors import InvalidRequest
 from models.cfd import CFDConfig, cfd_loss
 from models.checkpoints.checkpoint import load_checkpoint
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from core.card import CheckpointError
 from core.classifier_card import CLASSIFIER_CARD_NAME, Architecture, ClassifierCard, read_classifier_card
 from models.checkpoints.files import new_folder, sha256, verify_weights
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
 
 _WEIGHTS = "model.safetensors"
 

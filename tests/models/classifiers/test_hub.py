@@ -21,9 +21,9 @@ from transformers import (
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.errors import InvalidRequest
 from models.cfd import CFDConfig
+from models.classifiers.hub import load_hub_classifier
 from models.cli import main
 from models.data.images import to_float
-from models.hub_classifier import load_hub_classifier
 from models.methods import pick_student_loss
 from models.target import TargetBatch
 

@@ -6,9 +6,9 @@ import torch
 
 from core.card import CheckpointError
 from core.classifier_card import Architecture
-from models.classifier import SHAPES, Classifier
-from models.classifier_checkpoint import load_classifier, save_classifier
-from models.classifier_training import shift, split
+from models.classifiers.checkpoint import load_classifier, save_classifier
+from models.classifiers.classifier import SHAPES, Classifier
+from models.classifiers.training import shift, split
 from models.training.batches import TrainingData
 from models.training.parallel import Draws
 

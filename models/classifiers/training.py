@@ -11,8 +11,8 @@ from torch.nn import functional
 from core.classifier_card import Architecture, ClassifierCard
 from core.errors import InvalidRequest
 from models.checkpoints.files import refuse_existing, state_path_of
-from models.classifier import Classifier
-from models.classifier_checkpoint import save_classifier
+from models.classifiers.checkpoint import save_classifier
+from models.classifiers.classifier import Classifier
 from models.data.dataset import load_data
 from models.data.images import to_float
 from models.sampling.engine import pick_device
@@ -92,7 +92,7 @@ def train_classifier(
 
     Args:
         out: Folder to write; the state of the run is beside it while it lasts.
-        architecture: One of ``models.classifier.SHAPES``.
+        architecture: One of ``models.classifiers.classifier.SHAPES``.
         data: As of ``models.data.dataset.load_data``, with labels.
         test: Where the images to test on are; without it a fifth of ``data`` is kept for that.
         size: Side of the pictures.

@@ -1,0 +1,1 @@
+"""Classifiers to distil through and to judge by."""
