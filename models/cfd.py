@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.target import TargetBatch
+from models.distillation.target import TargetBatch
 from models.training.parallel import gather_rows
 
 Classify = Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -161,9 +161,9 @@ def distill(
 
     What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
     """
+    from models.distillation.synthetic import synthetic_config
     from models.methods import pick_student_loss
     from models.runs import distill_chain
-    from models.synthetic import synthetic_config
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig
 

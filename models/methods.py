@@ -15,7 +15,7 @@ from models.cfd import RESNET_PRESET, CFDConfig, cfd_loss
 from models.classifiers.checkpoint import load_classifier
 from models.classifiers.classifier import SHAPES
 from models.classifiers.hub import load_hub_classifier
-from models.distill import StudentLoss
+from models.distillation.rounds import StudentLoss
 from models.pd import pd_loss
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO, Execution

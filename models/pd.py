@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from models.diffusion.losses import truncated_snr_loss
-from models.target import TargetBatch
+from models.distillation.target import TargetBatch
 
 
 def pd_loss(x_hat: Tensor, batch: TargetBatch) -> Tensor:

@@ -9,7 +9,13 @@ from types import MappingProxyType
 import torch
 
 from core.card import CARD_NAME, PAPER_SCHEDULE, read_card
-from models.chain import (
+from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
+from models.checkpoints.files import refuse_existing, state_path_of
+from models.data.dataset import load_data
+from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import build_schedule, full_rows
+from models.diffusion.unet import UNetConfig, build_unet
+from models.distillation.chain import (
     count_classes,
     fill_source,
     prepare_chain,
@@ -18,16 +24,10 @@ from models.chain import (
     run_chain,
     save_student,
 )
-from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
-from models.checkpoints.files import refuse_existing, state_path_of
-from models.data.dataset import load_data
-from models.diffusion.prediction import Denoiser
-from models.diffusion.schedule import build_schedule, full_rows
-from models.diffusion.unet import UNetConfig, build_unet
-from models.distill import Round, StudentLoss
+from models.distillation.rounds import Round, StudentLoss
+from models.distillation.synthetic import SyntheticConfig
 from models.pd import pd_loss
 from models.sampling.engine import pick_device
-from models.synthetic import SyntheticConfig
 from models.training.base import base_loss
 from models.training.batches import TrainingData
 from models.training.execution import AUTO, Execution
@@ -135,7 +135,7 @@ def distill_chain(
     A chain that was cut off goes on where it was.
 
     Args:
-        teacher: As of ``models.chain.prepare_chain``, and so are ``from_steps``, ``to_steps``, ``data``, ``size``,
+        teacher: As of ``models.distillation.chain.prepare_chain``, and so are ``from_steps``, ``to_steps``, ``data``, ``size``,
             ``synthetic`` and ``config``.
         from_steps: Steps in which the teacher is sampled.
         to_steps: Steps of the last student.

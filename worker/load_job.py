@@ -7,10 +7,10 @@ from core.card import read_card
 from core.distillation import SYNTHETIC, DistillJob
 from core.errors import InvalidRequest
 from core.settings import Settings
-from models.chain import Chain, prepare_chain
+from models.distillation.chain import Chain, prepare_chain
+from models.distillation.synthetic import SyntheticConfig
 from models.methods import pick_student_loss
 from models.sampling.engine import pick_device
-from models.synthetic import SyntheticConfig
 from models.training.execution import AUTO
 from models.training.trainer import TrainConfig
 from worker.places import checkpoint_folder, classifier_folder

@@ -12,11 +12,11 @@ from core.distillation import DistillJob, Judge, RoundResult
 from core.errors import InvalidRequest
 from core.jobs import JobStore
 from core.settings import Settings
-from models.chain import Chain, save_student
 from models.data.dataset import Dataset, load_data
 from models.data.images import encode, make_grid
 from models.diffusion.prediction import Denoiser
-from models.distill import Round
+from models.distillation.chain import Chain, save_student
+from models.distillation.rounds import Round
 from models.evaluation import EVALUATIONS, Evaluation, evaluate, save_evaluation
 from models.extractors import Extractor, judge_extractor, refuse_distilled_through
 from models.reference import Reference, load_reference

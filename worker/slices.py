@@ -22,7 +22,7 @@ from core.jobs import JobRecord, JobState, JobStore, serving_key
 from core.log import configure_logging, get_logger
 from core.serving import Made, Promotion
 from core.settings import Settings
-from models.chain import Chain, fill_source, run_chain
+from models.distillation.chain import Chain, fill_source, run_chain
 from models.training.trainer import Diverged, TrainingError
 from worker.load_job import load_job
 from worker.notes import RoundFinished, SliceEnded, Tell

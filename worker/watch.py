@@ -9,7 +9,7 @@ from core import presence, records
 from core.jobs import JobRecord, JobState, JobStore
 from core.queues import Queue
 from core.settings import Settings
-from models.distill import Round
+from models.distillation.rounds import Round
 from models.training.progress import OnProgress, Progress, StopTraining
 from worker.notes import Subject, Tell, Trained
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_denoiser
-from models.conversion import conversion_loss
-from models.distill import round_loss
+from models.distillation.conversion import conversion_loss
+from models.distillation.rounds import round_loss
 from models.sampling.engine import Sampler
 from models.training.base import base_loss
 from models.training.batches import Batch

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core.card import Card
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
-from models.synthetic import BLOCK, SyntheticConfig, SyntheticData
+from models.distillation.synthetic import BLOCK, SyntheticConfig, SyntheticData
 from models.training.batches import Batch, DataSource, TrainingData
 from models.training.parallel import Draws
 from models.training.progress import Progress

@@ -21,7 +21,7 @@ from models.classifiers.classifier import Classifier
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
-from models.distill import StudentLoss, plan_rounds, run_round
+from models.distillation.rounds import StudentLoss, plan_rounds, run_round
 from models.pd import pd_loss
 from models.training.batches import TrainingData
 from models.training.parallel import join_processes, process_index, refuse_uneven

@@ -17,8 +17,8 @@ from models.data.images import to_uint8
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
-from models.distill import plan_rounds, run_round
-from models.synthetic import BLOCK, SyntheticConfig, SyntheticData, block_noise, default_steps
+from models.distillation.rounds import plan_rounds, run_round
+from models.distillation.synthetic import BLOCK, SyntheticConfig, SyntheticData, block_noise, default_steps
 from models.training.progress import Progress, StopTraining
 from models.training.trainer import TrainConfig
 from tests.states import assert_same_states

@@ -13,8 +13,8 @@ from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.data.dataset import Dataset, load_data
 from models.diffusion.prediction import Denoiser
-from models.distill import Round, StudentLoss, plan_rounds, round_config, run_round
-from models.synthetic import SyntheticConfig, SyntheticData
+from models.distillation.rounds import Round, StudentLoss, plan_rounds, round_config, run_round
+from models.distillation.synthetic import SyntheticConfig, SyntheticData
 from models.training.batches import DataSource, TrainingData
 from models.training.execution import Execution
 from models.training.progress import OnProgress

@@ -9,7 +9,7 @@ from core.card import NoiseSchedule
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
-from models.distill import plan_rounds, run_round
+from models.distillation.rounds import plan_rounds, run_round
 from models.training.batches import TrainingData
 from models.training.trainer import TrainConfig
 

@@ -10,7 +10,7 @@ from models.data.dataset import load_data
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
-from models.distill import plan_rounds, round_config, round_loss, run_round
+from models.distillation.rounds import plan_rounds, round_config, round_loss, run_round
 from models.training.batches import Batch, TrainingData, draw_batch
 from models.training.parallel import Draws
 from models.training.progress import Progress

@@ -3,7 +3,7 @@ from torch import Tensor
 
 from models.diffusion.ddim import ddim_step
 from models.diffusion.schedule import cosine_schedule, step_rows
-from models.target import target_batch
+from models.distillation.target import target_batch
 
 
 def test_one_student_step_onto_the_target_lands_where_two_teacher_steps_do() -> None:
