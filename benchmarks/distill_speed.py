@@ -26,13 +26,13 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
 from models.checkpoints.authors import load_authors_unet
 from models.classifiers.classifier import Classifier
 from models.data.images import to_float
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
+from models.distillation.methods.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
 from models.distillation.rounds import plan_rounds, run_round
 from models.sampling.engine import pick_device
 from models.training.batches import TrainingData
@@ -56,7 +56,7 @@ def plain_cfd_loss(
     schedule: Schedule,
     config: CFDConfig,
 ) -> Tensor:
-    """CFD of one batch, as the authors' code computes it; arguments as in ``models.distillation.target`` and ``models.cfd``."""
+    """CFD of one batch, as the authors' code computes it; arguments as in ``models.distillation.target`` and ``models.distillation.methods.cfd``."""
     stride = 1024 // teacher_steps
     t, m, s = (row * stride for row in (2 * step, 2 * step - 1, 2 * step - 2))
 

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from core.card import SHIPPED_CHECKPOINTS
 from models.data.dataset import load_data
+from models.distillation.methods.choose import pick_student_loss
 from models.evaluation import Evaluation, evaluate
 from models.extractors import judge_extractor, refuse_distilled_through
-from models.methods import pick_student_loss
 from models.reference import load_reference
 from models.runs import distill_chain
 from models.sampling.engine import Sampler

@@ -161,8 +161,8 @@ def distill(
 
     What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
     """
+    from models.distillation.methods.choose import pick_student_loss
     from models.distillation.synthetic import synthetic_config
-    from models.methods import pick_student_loss
     from models.runs import distill_chain
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig

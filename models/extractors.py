@@ -10,9 +10,9 @@ from torch import Tensor
 from core.card import CARD_NAME, Card, read_card
 from core.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
 from core.errors import InvalidRequest
-from models.cfd import Classify
 from models.classifiers.checkpoint import load_classifier
 from models.data.images import Pictures, to_float
+from models.distillation.methods.cfd import Classify
 
 _BATCH = 100
 

@@ -24,9 +24,9 @@ from models.distillation.chain import (
     run_chain,
     save_student,
 )
+from models.distillation.methods.pd import pd_loss
 from models.distillation.rounds import Round, StudentLoss
 from models.distillation.synthetic import SyntheticConfig
-from models.pd import pd_loss
 from models.sampling.engine import pick_device
 from models.training.base import base_loss
 from models.training.batches import TrainingData

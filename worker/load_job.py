@@ -8,8 +8,8 @@ from core.distillation import SYNTHETIC, DistillJob
 from core.errors import InvalidRequest
 from core.settings import Settings
 from models.distillation.chain import Chain, prepare_chain
+from models.distillation.methods.choose import pick_student_loss
 from models.distillation.synthetic import SyntheticConfig
-from models.methods import pick_student_loss
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO
 from models.training.trainer import TrainConfig

@@ -14,8 +14,8 @@ from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import subgrid
 from models.diffusion.unet import disable_dropout
 from models.distillation.conversion import conversion_loss
+from models.distillation.methods.pd import pd_loss
 from models.distillation.target import TargetBatch, target_batch
-from models.pd import pd_loss
 from models.training.batches import Batch, DataSource
 from models.training.execution import AUTO, Execution
 from models.training.parallel import Draws

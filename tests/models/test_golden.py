@@ -8,15 +8,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from models.cfd import CFDConfig, cfd_loss, diversity, entropy, feature_kl
 from models.checkpoints.authors import authors_config, load_authors_unet
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.losses import truncated_snr_loss
 from models.diffusion.prediction import Denoiser, add_noise
 from models.diffusion.schedule import cosine_schedule, step_rows, subgrid
 from models.diffusion.unet import UNetConfig
+from models.distillation.methods.cfd import CFDConfig, cfd_loss, diversity, entropy, feature_kl
+from models.distillation.methods.pd import pd_loss
 from models.distillation.target import TargetBatch, target_batch
-from models.pd import pd_loss
 
 VECTORS = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
 ROUNDS = {"8to4": 8, "4to2": 4, "2to1": 2, "1024to512": 1024}

@@ -20,12 +20,12 @@ from transformers import (
 
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.errors import InvalidRequest
-from models.cfd import CFDConfig
 from models.classifiers.hub import load_hub_classifier
 from models.cli import main
 from models.data.images import to_float
+from models.distillation.methods.cfd import CFDConfig
+from models.distillation.methods.choose import pick_student_loss
 from models.distillation.target import TargetBatch
-from models.methods import pick_student_loss
 
 RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 VIT: dict[str, Any] = {

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from core.card import read_card
 from core.errors import InvalidRequest
-from models.cfd import CFDConfig, cfd_loss
 from models.checkpoints.checkpoint import load_checkpoint
 from models.classifiers.classifier import Classifier
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
+from models.distillation.methods.cfd import CFDConfig, cfd_loss
+from models.distillation.methods.pd import pd_loss
 from models.distillation.rounds import StudentLoss, plan_rounds, run_round
-from models.pd import pd_loss
 from models.training.batches import TrainingData
 from models.training.parallel import join_processes, process_index, refuse_uneven
 from models.training.progress import Progress

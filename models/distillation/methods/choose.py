@@ -11,12 +11,12 @@ from torch import nn
 from core.card import CARD_NAME
 from core.classifier_card import CLASSIFIER_CARD_NAME
 from core.errors import InvalidRequest
-from models.cfd import RESNET_PRESET, CFDConfig, cfd_loss
 from models.classifiers.checkpoint import load_classifier
 from models.classifiers.classifier import SHAPES
 from models.classifiers.hub import load_hub_classifier
+from models.distillation.methods.cfd import RESNET_PRESET, CFDConfig, cfd_loss
+from models.distillation.methods.pd import pd_loss
 from models.distillation.rounds import StudentLoss
-from models.pd import pd_loss
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO, Execution
 
