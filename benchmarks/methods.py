@@ -17,9 +17,9 @@ from tqdm import tqdm
 from core.card import SHIPPED_CHECKPOINTS
 from models.data.dataset import load_data
 from models.distillation.methods.choose import pick_student_loss
-from models.evaluation import Evaluation, evaluate
-from models.extractors import judge_extractor, refuse_distilled_through
-from models.reference import load_reference
+from models.evaluation.evaluate import Evaluation, evaluate
+from models.evaluation.extractors import judge_extractor, refuse_distilled_through
+from models.evaluation.reference import load_reference
 from models.runs import distill_chain
 from models.sampling.engine import Sampler
 from models.training.trainer import TrainConfig

@@ -12,7 +12,7 @@ from core.errors import InvalidRequest
 from models.cli_training import Checkpoints, Data, Device, Size
 
 if TYPE_CHECKING:
-    from models.evaluation import Evaluation
+    from models.evaluation.evaluate import Evaluation
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 
@@ -58,11 +58,11 @@ def evaluate(
     from tqdm import tqdm
 
     from models.data.dataset import load_data
-    from models.evaluation import default_count, pairs_of, save_evaluation
-    from models.evaluation import evaluate as evaluate_samples
-    from models.extractors import judge_extractor, refuse_distilled_through
-    from models.inception import inception_extractor
-    from models.reference import load_reference
+    from models.evaluation.evaluate import default_count, pairs_of, save_evaluation
+    from models.evaluation.evaluate import evaluate as evaluate_samples
+    from models.evaluation.extractors import judge_extractor, refuse_distilled_through
+    from models.evaluation.inception import inception_extractor
+    from models.evaluation.reference import load_reference
     from models.sampling.engine import Sampler, pick_device
 
     if judge and inception:

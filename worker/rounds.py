@@ -17,9 +17,9 @@ from models.data.images import encode, make_grid
 from models.diffusion.prediction import Denoiser
 from models.distillation.chain import Chain, save_student
 from models.distillation.rounds import Round
-from models.evaluation import EVALUATIONS, Evaluation, evaluate, save_evaluation
-from models.extractors import Extractor, judge_extractor, refuse_distilled_through
-from models.reference import Reference, load_reference
+from models.evaluation.evaluate import EVALUATIONS, Evaluation, evaluate, save_evaluation
+from models.evaluation.extractors import Extractor, judge_extractor, refuse_distilled_through
+from models.evaluation.reference import Reference, load_reference
 from models.sampling.engine import Sampler, pick_device
 from worker.places import checkpoint_folder, classifier_folder
 

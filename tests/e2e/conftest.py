@@ -11,9 +11,9 @@ import torch
 from core.card import SHIPPED_CHECKPOINTS
 from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from models.data.dataset import load_data
-from models.evaluation import evaluate, save_evaluation
-from models.extractors import judge_extractor
-from models.reference import load_reference
+from models.evaluation.evaluate import evaluate, save_evaluation
+from models.evaluation.extractors import judge_extractor
+from models.evaluation.reference import load_reference
 from models.sampling.engine import Sampler
 from tests.e2e.stack import Stack, is_ready
 from tests.processes import wait_until

@@ -13,9 +13,9 @@ from core.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
 from core.classifier_card import read_classifier_card
 from models.data.dataset import load_data
 from models.data.images import Pictures
-from models.evaluation import evaluate
-from models.extractors import judge_extractor
-from models.reference import load_reference
+from models.evaluation.evaluate import evaluate
+from models.evaluation.extractors import judge_extractor
+from models.evaluation.reference import load_reference
 from models.sampling.engine import Sampler
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"

@@ -9,8 +9,8 @@ from core.card import CARD_NAME, Family, read_card
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import in_place_of
 from models.data.dataset import Dataset
-from models.extractors import Extractor
-from models.fidelity import (
+from models.evaluation.extractors import Extractor
+from models.evaluation.fidelity import (
     NEIGHBOURS,
     frechet_distance,
     inception_score,
@@ -19,7 +19,7 @@ from models.fidelity import (
     share_within,
     sureness,
 )
-from models.reference import MOST_NEIGHBOURHOODS, Reference
+from models.evaluation.reference import MOST_NEIGHBOURHOODS, Reference
 from models.sampling.engine import Sampler
 
 EVALUATIONS = "evaluations"

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 
-from models.fidelity import Moments, frechet_distance, inception_score, moments, radii, share_within, sureness
+from models.evaluation.fidelity import (
+    Moments,
+    frechet_distance,
+    inception_score,
+    moments,
+    radii,
+    share_within,
+    sureness,
+)
 
 
 def normal(count: int, width: int, *, seed: int) -> Tensor:

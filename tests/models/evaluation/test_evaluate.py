@@ -18,10 +18,10 @@ from models.classifiers.checkpoint import save_classifier
 from models.classifiers.classifier import Classifier
 from models.cli import main
 from models.data.dataset import load_data
-from models.evaluation import default_count, evaluate, pairs_of, save_evaluation
-from models.extractors import Extractor, judge_extractor, lineage, refuse_distilled_through
-from models.fidelity import frechet_distance, moments
-from models.reference import load_reference
+from models.evaluation.evaluate import default_count, evaluate, pairs_of, save_evaluation
+from models.evaluation.extractors import Extractor, judge_extractor, lineage, refuse_distilled_through
+from models.evaluation.fidelity import frechet_distance, moments
+from models.evaluation.reference import load_reference
 from models.sampling.engine import Sampler
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.errors import InvalidRequest
 from models.checkpoints.files import sha256
-from models.extractors import Extractor
+from models.evaluation.extractors import Extractor
 
 
 def inception_extractor(weights: Path, *, device: torch.device) -> Extractor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import InvalidRequest
-from models.inception import inception_extractor
+from models.evaluation.inception import inception_extractor
 
 
 def test_without_torch_fidelity_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import cache_folder, in_place_of
 from models.data.dataset import Dataset, load_data
 from models.data.sources import NoSuchSplit
-from models.extractors import Extractor
-from models.fidelity import NEIGHBOURS, Moments, frechet_distance, moments, radii
+from models.evaluation.extractors import Extractor
+from models.evaluation.fidelity import NEIGHBOURS, Moments, frechet_distance, moments, radii
 
 _VERSION = 1  # raised whenever the same data and extractor give other statistics than before
 MOST_NEIGHBOURHOODS = 10_000
