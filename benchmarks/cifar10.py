@@ -148,7 +148,7 @@ def work(todo: list[Stage], *, out: Path, seconds: float) -> bool:
         figures = stage.makes.suffix == ".json"
         started = time.monotonic()
         with subprocess.Popen(
-            [sys.executable, "-c", "from models.cli import main; main()", *shlex.split(stage.command)],
+            [sys.executable, "-c", "from models.cli.main import main; main()", *shlex.split(stage.command)],
             stdout=subprocess.PIPE if figures else sys.stderr,
             text=True,
         ) as process:

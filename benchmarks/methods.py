@@ -15,12 +15,12 @@ import torch
 from tqdm import tqdm
 
 from core.card import SHIPPED_CHECKPOINTS
+from models.cli.runs import distill_chain
 from models.data.dataset import load_data
 from models.distillation.methods.choose import pick_student_loss
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.evaluation.extractors import judge_extractor, refuse_distilled_through
 from models.evaluation.reference import load_reference
-from models.runs import distill_chain
 from models.sampling.engine import Sampler
 from models.training.trainer import TrainConfig
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from benchmarks.cifar10 import PART_BYTES, SCALES, join, split, stages, work
-from models.cli import app
+from models.cli.main import app
 
 
 def test_its_files_can_be_moved_in_parts(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from core.broker import make_celery
 from core.card import read_card
 from core.jobs import MAX_ATTEMPTS, JobState
 from core.settings import Settings
-from models.runs import distill_chain
+from models.cli.runs import distill_chain
 from models.sampling.engine import Sampler
 from models.training.trainer import TrainConfig
 from tests.e2e.yard import SABOTEUR, Yard

@@ -21,7 +21,7 @@ from transformers import (
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.errors import InvalidRequest
 from models.classifiers.hub import load_hub_classifier
-from models.cli import main
+from models.cli.main import main
 from models.data.images import to_float
 from models.distillation.methods.cfd import CFDConfig
 from models.distillation.methods.choose import pick_student_loss

@@ -16,7 +16,7 @@ from core.classifier_card import Architecture
 from core.errors import InvalidRequest
 from models.classifiers.checkpoint import save_classifier
 from models.classifiers.classifier import Classifier
-from models.cli import main
+from models.cli.main import main
 from models.data.dataset import load_data
 from models.evaluation.evaluate import default_count, evaluate, pairs_of, save_evaluation
 from models.evaluation.extractors import Extractor, judge_extractor, lineage, refuse_distilled_through

@@ -9,7 +9,7 @@ import typer
 
 from core.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
 from core.errors import InvalidRequest
-from models.cli_training import Checkpoints, Data, Device, Size
+from models.cli.training import Checkpoints, Data, Device, Size
 
 if TYPE_CHECKING:
     from models.evaluation.evaluate import Evaluation

@@ -9,8 +9,8 @@ import typer
 
 from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
 from core.errors import FewstepError, InvalidRequest
-from models.cli_evaluate import evaluation
-from models.cli_training import Checkpoints, Device, Seed, command_line, training
+from models.cli.evaluate import evaluation
+from models.cli.training import Checkpoints, Device, Seed, command_line, training
 from models.training.progress import StopTraining, speaks
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from core.card import SHIPPED_CHECKPOINTS, read_card
 from core.classifier_card import read_classifier_card
 from models.checkpoints.checkpoint import load_checkpoint
-from models.cli import main
+from models.cli.main import main
 from models.diffusion.unet import UNetConfig, build_unet
 from models.sampling.engine import Sampler, noise_for
 
@@ -367,5 +367,5 @@ def test_import_refuses_what_is_no_such_checkpoint(
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    code = "import sys, models.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys, models.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

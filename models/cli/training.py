@@ -69,8 +69,8 @@ def train(
     compile_: Compile = None,
 ) -> None:
     """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
+    from models.cli.runs import train_teacher
     from models.diffusion.unet import UNetConfig
-    from models.runs import train_teacher
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig
 
@@ -161,9 +161,9 @@ def distill(
 
     What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
     """
+    from models.cli.runs import distill_chain
     from models.distillation.methods.choose import pick_student_loss
     from models.distillation.synthetic import synthetic_config
-    from models.runs import distill_chain
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig
 
