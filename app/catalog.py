@@ -8,10 +8,10 @@ from threading import Lock
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import serving
-from core.card import CheckpointError, Family, no_family
+from core.catalog import serving
+from core.catalog.card import CheckpointError, Family, no_family
+from core.catalog.serving import Serving
 from core.log import get_logger
-from core.serving import Serving
 
 MAX_AGE_S = 1.0
 """A new checkpoint on disk shows after this at the latest; until then requests do not touch the disk."""

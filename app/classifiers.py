@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from app.service import ServiceDependency
-from core.card import CheckpointError
-from core.classifier_card import CLASSIFIER_CARD_NAME, ClassifierCard, read_classifier_card
+from core.catalog.card import CheckpointError
+from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, ClassifierCard, read_classifier_card
 from core.log import get_logger
 from core.settings import Settings
 

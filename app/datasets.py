@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.service import ServiceDependency
-from core import datasets
-from core.datasets import DatasetFacts
+from core.catalog import datasets
+from core.catalog.datasets import DatasetFacts
 
 router = APIRouter(tags=["models"])
 

@@ -11,10 +11,10 @@ from app import memory
 from app.classifiers import read_classifiers
 from app.judges import pick_judge
 from app.service import Service
-from core import datasets
-from core.card import Card, CheckpointError, Family, no_such_checkpoint
-from core.classifier_card import ClassifierCard
-from core.datasets import DatasetFacts
+from core.catalog import datasets
+from core.catalog.card import Card, CheckpointError, Family, no_such_checkpoint
+from core.catalog.classifier_card import ClassifierCard
+from core.catalog.datasets import DatasetFacts
 from core.distillation import (
     MOST_DEFAULT_STEPS,
     SYNTHETIC,

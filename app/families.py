@@ -11,11 +11,11 @@ from starlette.responses import StreamingResponse
 from app.downloads import zip_stream
 from app.examples import CARD_RESPONSES, DOWNLOAD_RESPONSES, ROLLBACK_RESPONSES
 from app.service import Service, ServiceDependency
-from core import serving
-from core.card import Card, Family, no_such_checkpoint
+from core.catalog import serving
+from core.catalog.card import Card, Family, no_such_checkpoint
+from core.catalog.serving import Promotion, Serving
 from core.errors import Conflict
 from core.generation import served_steps
-from core.serving import Promotion, Serving
 
 router = APIRouter(prefix="/models", tags=["models"])
 

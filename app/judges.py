@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from core.card import Card
-from core.classifier_card import ClassifierCard
-from core.datasets import DatasetFacts
+from core.catalog.card import Card
+from core.catalog.classifier_card import ClassifierCard
+from core.catalog.datasets import DatasetFacts
 from core.distillation import ClassifierRef, DistillRequest, Judge
 from core.errors import InvalidRequest
 

@@ -15,8 +15,8 @@ from app.capacity import Capacity
 from app.catalog import Catalog
 from app.redis_metrics import TIMEOUT_S, RedisMetrics, StorageMetrics
 from app.results import Results
-from core.artifacts import ArtifactStore, open_artifacts
 from core.broker import make_celery
+from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.connections import connect, connect_async
 from core.jobs import JobStore
 from core.settings import Settings

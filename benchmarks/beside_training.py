@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.shared.common import machine, quiet, service, table
 from benchmarks.shared.load import Plan, bodies, run
-from core.card import SHIPPED_CHECKPOINTS
+from core.catalog.card import SHIPPED_CHECKPOINTS
 from models.data.images import encode
 from models.sampling.engine import Sampler
 

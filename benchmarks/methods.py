@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from core.card import SHIPPED_CHECKPOINTS
+from core.catalog.card import SHIPPED_CHECKPOINTS
 from models.cli.runs import distill_chain
 from models.data.dataset import load_data
 from models.distillation.methods.choose import pick_student_loss

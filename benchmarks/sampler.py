@@ -20,7 +20,7 @@ from benchmarks.shared.common import (
     save_paper_network,
     table,
 )
-from core.card import SHIPPED_CHECKPOINTS
+from core.catalog.card import SHIPPED_CHECKPOINTS
 from models.sampling.ceiling import ceiling, seconds
 from models.sampling.engine import Sampler, noise_for, pick_device
 from models.sampling.host import keep_memory

@@ -22,7 +22,7 @@ import psutil
 from redis import Redis
 
 from benchmarks.shared.common import machine, service, table
-from core.card import SHIPPED_CHECKPOINTS
+from core.catalog.card import SHIPPED_CHECKPOINTS
 
 CACHE_BYTES = 12_000_000
 FAMILIES = 6

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.card import Family
+from core.catalog.card import Family
 from core.queues import Task
 
 MAX_SEED = 2**32 - 1

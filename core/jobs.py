@@ -18,9 +18,9 @@ from typing import Any
 
 from redis import Redis
 
+from core.catalog.serving import Made, Promotion
 from core.connections import text
 from core.distillation import DistillJob, RoundResult
-from core.serving import Made, Promotion
 
 MAX_ATTEMPTS = 3
 """A job that took so many workers in a row with it, without getting any further, is the cause and not the victim."""
@@ -454,7 +454,7 @@ class JobStore:
 
 
 def serving_key(family: str, last: str | int) -> str:
-    """Of a checkpoint in ``core.serving.MADE``, or of a number of steps in ``core.serving.PROMOTED``."""
+    """Of a checkpoint in ``core.catalog.serving.MADE``, or of a number of steps in ``core.catalog.serving.PROMOTED``."""
     return f"{family}/{last}"
 
 

@@ -3,9 +3,9 @@
 import uuid
 from typing import Any
 
-from core.card import Card
+from core.catalog.card import Card
+from core.catalog.serving import Made, Promotion
 from core.distillation import CheckpointRef, DistillJob, DistillRequest, RoundResult
-from core.serving import Made, Promotion
 
 SHA = 64 * "a"
 

@@ -13,7 +13,7 @@ ROOMS = {"app", "worker", "models", "core"}
 ALLOWED = {
     "app": {"app", "core"},
     "worker": {"worker", "core", "models"},
-    "models": {"models", "core.card", "core.classifier_card", "core.errors"},
+    "models": {"models", "core.catalog.card", "core.catalog.classifier_card", "core.errors"},
     "core": {"core"},
 }
 

@@ -5,8 +5,8 @@ from threading import Thread
 
 from redis import Redis
 
-from core import datasets
-from core.datasets import DatasetFacts
+from core.catalog import datasets
+from core.catalog.datasets import DatasetFacts
 from core.errors import FewstepError
 from core.log import get_logger
 

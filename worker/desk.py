@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core import records, tracing
-from core.artifacts import open_artifacts
+from core.catalog.artifacts import open_artifacts
 from core.generation import Generation
 from core.log import get_logger
 from core.settings import Settings

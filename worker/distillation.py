@@ -10,8 +10,8 @@ from prometheus_client import REGISTRY
 from redis.exceptions import RedisError
 
 from core import presence
-from core.artifacts import open_artifacts
 from core.broker import make_celery
+from core.catalog.artifacts import open_artifacts
 from core.connections import connect
 from core.jobs import JobStore
 from core.log import get_logger

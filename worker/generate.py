@@ -6,7 +6,7 @@ import numpy as np
 import structlog
 
 from core import records, tracing
-from core.card import Family
+from core.catalog.card import Family
 from core.errors import FewstepError
 from core.generation import Generation, Timings, fact_headers, served_steps
 from core.log import get_logger

@@ -5,8 +5,8 @@ import time
 from celery import Celery
 
 from core import presence
-from core.artifacts import ArtifactStore
 from core.broker import queue_length
+from core.catalog.artifacts import ArtifactStore
 from core.jobs import JobRecord, JobState, JobStore
 from core.log import get_logger
 from core.queues import Queue, Task

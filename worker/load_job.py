@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from core.artifacts import ArtifactStore
-from core.card import read_card
+from core.catalog.artifacts import ArtifactStore
+from core.catalog.card import read_card
 from core.distillation import SYNTHETIC, DistillJob
 from core.errors import InvalidRequest
 from core.settings import Settings

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from core.artifacts import ArtifactStore
-from core.card import CARD_NAME, CheckpointError
-from core.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
+from core.catalog.artifacts import ArtifactStore
+from core.catalog.card import CARD_NAME, CheckpointError
+from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
 from core.distillation import ClassifierRef
 from core.errors import InvalidRequest
 from core.settings import Settings

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core import serving
-from core.artifacts import ArtifactStore
-from core.card import CheckpointError, Family, read_card
+from core.catalog import serving
+from core.catalog.artifacts import ArtifactStore
+from core.catalog.card import CheckpointError, Family, read_card
 from core.distillation import DistillJob, Judge, RoundResult
 from core.errors import InvalidRequest
 from core.jobs import JobStore

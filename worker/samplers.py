@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock, Thread
 
-from core.card import CARD_NAME, CheckpointError
+from core.catalog.card import CARD_NAME, CheckpointError
 from core.log import get_logger
 from models.sampling.engine import Sampler
 from worker import sampling_metrics as metrics

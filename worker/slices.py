@@ -13,14 +13,14 @@ from pathlib import Path
 import structlog
 from redis.exceptions import RedisError
 
-from core.artifacts import ArtifactStore, open_artifacts
-from core.card import CheckpointError, read_card
+from core.catalog.artifacts import ArtifactStore, open_artifacts
+from core.catalog.card import CheckpointError, read_card
+from core.catalog.serving import Made, Promotion
 from core.connections import connect
 from core.distillation import DistillJob, RoundResult
 from core.errors import FewstepError, NotFound, Unavailable
 from core.jobs import JobRecord, JobState, JobStore, serving_key
 from core.log import configure_logging, get_logger
-from core.serving import Made, Promotion
 from core.settings import Settings
 from models.distillation.chain import Chain, fill_source, run_chain
 from models.training.trainer import Diverged, TrainingError

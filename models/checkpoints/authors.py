@@ -8,7 +8,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
-from core.card import PAPER_SCHEDULE, CheckpointError, NoiseSchedule, PredictionType
+from core.catalog.card import PAPER_SCHEDULE, CheckpointError, NoiseSchedule, PredictionType
 from models.diffusion.schedule import COSINE_ROWS, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 

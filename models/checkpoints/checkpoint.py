@@ -12,7 +12,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from core.card import (
+from core.catalog.card import (
     CARD_NAME,
     PAPER_SCHEDULE,
     Card,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from core.card import CheckpointError
+from core.catalog.card import CheckpointError
 from core.errors import InvalidRequest
 
 

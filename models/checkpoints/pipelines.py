@@ -10,7 +10,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from huggingface_hub import snapshot_download
 from pydantic import TypeAdapter, ValidationError
 
-from core.card import CheckpointError, NoiseSchedule, PredictionType
+from core.catalog.card import CheckpointError, NoiseSchedule, PredictionType
 from core.errors import InvalidRequest
 from models.diffusion.schedule import full_rows
 

@@ -7,8 +7,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from core.card import CheckpointError
-from core.classifier_card import CLASSIFIER_CARD_NAME, Architecture, ClassifierCard, read_classifier_card
+from core.catalog.card import CheckpointError
+from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, Architecture, ClassifierCard, read_classifier_card
 from models.checkpoints.files import new_folder, sha256, verify_weights
 from models.classifiers.classifier import Classifier
 

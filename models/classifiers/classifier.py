@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.classifier_card import Architecture
+from core.catalog.classifier_card import Architecture
 
 
 @dataclass(frozen=True, kw_only=True)

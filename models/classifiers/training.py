@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.classifier_card import Architecture, ClassifierCard
+from core.catalog.classifier_card import Architecture, ClassifierCard
 from core.errors import InvalidRequest
 from models.checkpoints.files import refuse_existing, state_path_of
 from models.classifiers.checkpoint import save_classifier

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
+from core.catalog.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
 from core.errors import FewstepError, InvalidRequest
 from models.cli.evaluate import evaluation
 from models.cli.training import Checkpoints, Device, Seed, command_line, training

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import torch
 
-from core.card import CARD_NAME, PAPER_SCHEDULE, read_card
+from core.catalog.card import CARD_NAME, PAPER_SCHEDULE, read_card
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.checkpoints.files import refuse_existing, state_path_of
 from models.data.dataset import load_data

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from core.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
-from core.classifier_card import Architecture
+from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
+from core.catalog.classifier_card import Architecture
 from core.errors import InvalidRequest
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.

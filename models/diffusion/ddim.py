@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.card import LastStep
+from core.catalog.card import LastStep
 from models.diffusion.prediction import Denoise, eps_from_x
 from models.diffusion.schedule import Schedule
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from core.card import PredictionType
+from core.catalog.card import PredictionType
 from models.diffusion.schedule import Schedule
 
 

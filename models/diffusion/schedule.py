@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from core.card import NoiseSchedule
+from core.catalog.card import NoiseSchedule
 
 COSINE_ROWS = 1025
 """Rows 0 (almost clean) … 1024 (almost pure noise); one more than the 1024 steps between them."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from core.card import Card
+from core.catalog.card import Card
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.data.dataset import Dataset, load_data

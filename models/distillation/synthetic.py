@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from core.card import Card
+from core.catalog.card import Card
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import cache_folder, in_place_of
 from models.data.images import Pictures, to_uint8

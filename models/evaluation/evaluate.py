@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.card import CARD_NAME, Family, read_card
+from core.catalog.card import CARD_NAME, Family, read_card
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import in_place_of
 from models.data.dataset import Dataset

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.card import CARD_NAME, Card, read_card
-from core.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
+from core.catalog.card import CARD_NAME, Card, read_card
+from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
 from core.errors import InvalidRequest
 from models.classifiers.checkpoint import load_classifier
 from models.data.images import Pictures, to_float

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from core.card import Card, refuse_class
+from core.catalog.card import Card, refuse_class
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.images import Pictures

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
 
-from core.card import Card
+from core.catalog.card import Card
 from models.data.images import Pictures
 from models.sampling.host import multiplies_bf16
 from models.sampling.lean import is_lean

@@ -6,7 +6,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
-from core.card import Card
+from core.catalog.card import Card
 from core.errors import InvalidRequest
 from models.data.images import Pictures, to_uint8
 from models.diffusion.ddim import Step, ddim_steps, ddim_walk

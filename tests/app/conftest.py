@@ -11,8 +11,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from core import datasets, serving
-from core.datasets import DatasetFacts
+from core.catalog import datasets, serving
+from core.catalog.datasets import DatasetFacts
 from core.jobs import JobStore
 from models.diffusion.schedule import step_rows
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until

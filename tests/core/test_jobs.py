@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core import serving
+from core.catalog import serving
 from core.connections import connect
 from core.distillation import DistillJob
 from core.jobs import MAX_ATTEMPTS, JobState, JobStore

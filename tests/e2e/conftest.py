@@ -8,7 +8,7 @@ import httpx
 import pytest
 import torch
 
-from core.card import SHIPPED_CHECKPOINTS
+from core.catalog.card import SHIPPED_CHECKPOINTS
 from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from models.data.dataset import load_data
 from models.evaluation.evaluate import evaluate, save_evaluation

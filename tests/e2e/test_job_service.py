@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from core.card import SHIPPED_CHECKPOINTS, read_card
-from core.datasets import DIGITS as KNOWN
+from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
+from core.catalog.datasets import DIGITS as KNOWN
 from models.data.dataset import load_data
 from tests.e2e.stack import Stack
 from tests.e2e.yard import draw_pictures

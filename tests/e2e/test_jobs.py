@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from core.broker import make_celery
-from core.card import read_card
+from core.catalog.card import read_card
 from core.jobs import MAX_ATTEMPTS, JobState
 from core.settings import Settings
 from models.cli.runs import distill_chain

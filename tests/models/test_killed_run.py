@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.card import Card
+from core.catalog.card import Card
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
 from models.distillation.synthetic import BLOCK, SyntheticConfig, SyntheticData

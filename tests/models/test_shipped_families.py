@@ -9,8 +9,8 @@ import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
-from core.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
-from core.classifier_card import read_classifier_card
+from core.catalog.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
+from core.catalog.classifier_card import read_classifier_card
 from models.data.dataset import load_data
 from models.data.images import Pictures
 from models.evaluation.evaluate import evaluate

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import worker.samplers
-from core.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
+from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
 from models.sampling.engine import Sampler
 from models.sampling.host import keep_memory
 from worker import sampling_metrics as metrics

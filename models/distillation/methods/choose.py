@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from core.card import CARD_NAME
-from core.classifier_card import CLASSIFIER_CARD_NAME
+from core.catalog.card import CARD_NAME
+from core.catalog.classifier_card import CLASSIFIER_CARD_NAME
 from core.errors import InvalidRequest
 from models.classifiers.checkpoint import load_classifier
 from models.classifiers.classifier import SHAPES

@@ -10,7 +10,7 @@ import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from safetensors.torch import load_file, save_file
 
-from core.card import CheckpointError, Family, locate_checkpoint, read_card
+from core.catalog.card import CheckpointError, Family, locate_checkpoint, read_card
 from core.errors import InvalidRequest, NotFound
 from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from models.diffusion.schedule import step_rows

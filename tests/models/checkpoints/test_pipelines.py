@@ -12,7 +12,7 @@ from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-from core.card import CheckpointError, read_card
+from core.catalog.card import CheckpointError, read_card
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import save_checkpoint
 from models.checkpoints.pipelines import find_pipeline, read_pipeline

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.card import CheckpointError
-from core.classifier_card import Architecture
+from core.catalog.card import CheckpointError
+from core.catalog.classifier_card import Architecture
 from models.classifiers.checkpoint import load_classifier, save_classifier
 from models.classifiers.classifier import SHAPES, Classifier
 from models.classifiers.training import shift, split

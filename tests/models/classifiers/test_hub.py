@@ -18,7 +18,7 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
-from core.card import SHIPPED_CHECKPOINTS, read_card
+from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.errors import InvalidRequest
 from models.classifiers.hub import load_hub_classifier
 from models.cli.main import main

@@ -16,8 +16,8 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from PIL import Image
 from safetensors import safe_open
 
-from core.card import SHIPPED_CHECKPOINTS, read_card
-from core.classifier_card import read_classifier_card
+from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
+from core.catalog.classifier_card import read_classifier_card
 from models.checkpoints.checkpoint import load_checkpoint
 from models.cli.main import main
 from models.diffusion.unet import UNetConfig, build_unet

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.card import LastStep, PredictionType
+from core.catalog.card import LastStep, PredictionType
 from models.checkpoints.checkpoint import diffusers_scheduler
 from models.diffusion.ddim import ddim_sample, ddim_step
 from models.diffusion.prediction import add_noise, eps_from_x, x_from_prediction

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from core.card import NoiseSchedule
+from core.catalog.card import NoiseSchedule
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.card import SHIPPED_CHECKPOINTS
+from core.catalog.card import SHIPPED_CHECKPOINTS
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.dataset import load_data

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from core.card import Card, Family, read_card
-from core.classifier_card import Architecture
+from core.catalog.card import Card, Family, read_card
+from core.catalog.classifier_card import Architecture
 from core.errors import InvalidRequest
 from models.classifiers.checkpoint import save_classifier
 from models.classifiers.classifier import Classifier

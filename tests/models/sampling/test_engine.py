@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.card import CheckpointError
+from core.catalog.card import CheckpointError
 from core.errors import InvalidRequest
 from models.sampling.engine import Sampler, noise_for
 

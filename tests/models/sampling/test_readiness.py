@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.card import Card, read_card
+from core.catalog.card import Card, read_card
 from models.checkpoints.checkpoint import load_checkpoint
 from models.sampling import readiness
 from models.sampling.lean import LeanUNet

@@ -13,7 +13,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
-from core.card import read_card
+from core.catalog.card import read_card
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.classifiers.classifier import Classifier

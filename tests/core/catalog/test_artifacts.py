@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.artifacts import ArtifactStore
+from core.catalog.artifacts import ArtifactStore
 from core.errors import NotFound
 from tests.processes import Process, free_port, wait_until
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from core import serving
-from core.card import Family
+from core.catalog import serving
+from core.catalog.card import Family
+from core.catalog.serving import Serving
 from core.connections import connect
 from core.jobs import JobState, JobStore
-from core.serving import Serving
 from core.settings import Settings
 from tests.jobs import made_by, make_card, make_job, promotion_of
 

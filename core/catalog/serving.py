@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from redis import Redis
 
-from core.card import Card, Family
+from core.catalog.card import Card, Family
 from core.connections import text
 
 MADE = "fewstep:serving:made"

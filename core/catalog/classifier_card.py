@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.card import read_json_card
+from core.catalog.card import read_json_card
 
 CLASSIFIER_CARD_NAME = "classifier.json"
 

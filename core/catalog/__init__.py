@@ -1,0 +1,1 @@
+"""What there is: cards of checkpoints and classifiers, data sets, artifacts, what serves."""
