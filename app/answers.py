@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from app.problems import problem_response
 from app.service import Service
-from core import records
 from core.errors import Cancelled, NotFound
-from core.records import Record, Status
+from core.generation import records
+from core.generation.records import Record, Status
 
 POLL_AFTER_S = 1
 _NOT_FOR_CACHES = {"Cache-Control": "no-store"}

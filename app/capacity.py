@@ -4,8 +4,9 @@ import time
 
 from redis.asyncio import Redis
 
-from core import presence, records, throughput
+from core import presence
 from core.errors import Busy, Unavailable
+from core.generation import records, throughput
 from core.queues import Queue
 
 MAX_AGE_S = 0.2

@@ -17,7 +17,7 @@ from core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from core.generation import GenerateResponse, MediaType
+from core.generation.request import GenerateResponse, MediaType
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -15,7 +15,7 @@ from core.catalog import serving
 from core.catalog.card import Card, Family, no_such_checkpoint
 from core.catalog.serving import Promotion, Serving
 from core.errors import Conflict
-from core.generation import served_steps
+from core.generation.request import served_steps
 
 router = APIRouter(prefix="/models", tags=["models"])
 

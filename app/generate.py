@@ -14,11 +14,12 @@ from app.answers import answer, find, pending, unknown
 from app.negotiation import choose_media_type, prefers_async
 from app.problems import CLIENT_CLOSED_REQUEST
 from app.service import Service, ServiceDependency
-from core import records, tracing
+from core import tracing
 from core.catalog.card import Family, no_checkpoint, refuse_class
 from core.errors import DeadlinePassed, InvalidRequest
-from core.generation import MAX_SEED, GenerateRequest, Generation, MediaType, served_steps, task_of
-from core.records import Record, Status
+from core.generation import records
+from core.generation.records import Record, Status
+from core.generation.request import MAX_SEED, GenerateRequest, Generation, MediaType, served_steps, task_of
 
 ALL_DEFAULTS = GenerateRequest()
 

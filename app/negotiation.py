@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from core.errors import NotAcceptable
-from core.generation import ImageFormat, MediaType
+from core.generation.request import ImageFormat, MediaType
 
 
 def choose_media_type(accept: str, image_format: ImageFormat) -> MediaType:

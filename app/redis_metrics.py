@@ -8,8 +8,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from core import presence, records
+from core import presence
 from core.backlog import read_backlogs
+from core.generation import records
 from core.jobs import JobStore
 from core.log import get_logger
 from core.queues import Queue

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError, RedisError
 
-from core import records
+from core.generation import records
 from core.log import get_logger
 
 RECONNECT_S = 0.5

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.generation import MAX_SEED
+from core.generation.request import MAX_SEED
 
 Promote = Literal["never", "if_better", "always"]
 SYNTHETIC = "synthetic"

@@ -6,9 +6,9 @@ from typing import Any
 
 from redis.asyncio import Redis as AsyncRedis
 
-from core import records
-from core.generation import Generation, MediaType
-from core.records import Status
+from core.generation import records
+from core.generation.records import Status
+from core.generation.request import Generation, MediaType
 
 
 def make_generation(**changes: Any) -> Generation:  # noqa: ANN401

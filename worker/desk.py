@@ -10,9 +10,10 @@ import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import records, tracing
+from core import tracing
 from core.catalog.artifacts import open_artifacts
-from core.generation import Generation
+from core.generation import records
+from core.generation.request import Generation
 from core.log import get_logger
 from core.settings import Settings
 from models.data.images import Pictures

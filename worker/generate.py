@@ -5,10 +5,11 @@ import time
 import numpy as np
 import structlog
 
-from core import records, tracing
+from core import tracing
 from core.catalog.card import Family
 from core.errors import FewstepError
-from core.generation import Generation, Timings, fact_headers, served_steps
+from core.generation import records
+from core.generation.request import Generation, Timings, fact_headers, served_steps
 from core.log import get_logger
 from worker import sampling_metrics as metrics
 from worker.batcher import Job

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.generation import Generation, MediaType
+from core.generation.request import Generation, MediaType
 from models.data.images import Pictures, encode
 
 PIECE_IMAGES = 256

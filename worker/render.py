@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 
-from core.generation import GeneratedImage, GenerateResponse, Generation, MediaType, Timings
+from core.generation.request import GeneratedImage, GenerateResponse, Generation, MediaType, Timings
 from models.data.images import Pictures, encode, make_grid
 
 

@@ -9,9 +9,10 @@ import torch
 from celery import Celery
 from prometheus_client import REGISTRY
 
-from core import presence, records, throughput
+from core import presence
 from core.broker import make_celery
 from core.connections import connect
+from core.generation import records, throughput
 from core.queues import Queue, Task
 from core.settings import Settings
 from models.sampling.ceiling import ceiling

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from celery import Celery
 from redis import Redis
 
-from core import presence, records
+from core import presence
 from core.broker import queue_length
 from core.errors import FewstepError
-from core.generation import task_of
+from core.generation import records
+from core.generation.request import task_of
 from core.log import get_logger
 from core.queues import Queue
 from worker import metrics

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from core import presence, records
+from core import presence
+from core.generation import records
 from core.jobs import JobRecord, JobState, JobStore
 from core.queues import Queue
 from core.settings import Settings

@@ -15,7 +15,7 @@ from diffusers import DDIMPipeline
 from app.catalog import MAX_AGE_S
 from app.downloads import CHUNK, zip_stream
 from core.distillation import DistillJob
-from core.generation import Generation
+from core.generation.request import Generation
 from core.jobs import JobState
 from models.sampling.engine import Sampler
 from tests.app.conftest import Api

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.negotiation import choose_media_type, prefers_async
 from core.errors import NotAcceptable
-from core.generation import MediaType
+from core.generation.request import MediaType
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
 

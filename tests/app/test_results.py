@@ -4,8 +4,8 @@ import signal
 import pytest
 
 from app.results import Results
-from core import records
 from core.connections import connect_async
+from core.generation import records
 from core.settings import Settings
 from tests.generations import make_generation
 from tests.processes import RedisServer

@@ -9,7 +9,7 @@ from functools import partial
 import httpx
 from redis import Redis
 
-from core import records
+from core.generation import records
 from tests.e2e.stack import HEARTBEAT_S, Stack, is_ready
 from tests.processes import wait_until
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from core import records
+from core.generation import records
 from models.sampling.engine import Sampler
 from tests.e2e.stack import MAX_WAIT_S, Stack
 from tests.processes import wait_until

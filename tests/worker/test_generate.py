@@ -10,10 +10,10 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis as AsyncRedis
 
-from core import records
 from core.connections import connect, connect_async
-from core.generation import Generation, MediaType
-from core.records import Record, Status
+from core.generation import records
+from core.generation.records import Record, Status
+from core.generation.request import Generation, MediaType
 from core.settings import Settings
 from models.sampling.engine import Sampler
 from tests.generations import make_generation

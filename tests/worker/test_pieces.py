@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from core.generation import MediaType
+from core.generation.request import MediaType
 from models.data.images import Pictures
 from tests.generations import make_generation
 from worker.pieces import PiecewiseDocument

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.generation import GenerateResponse, Generation, MediaType
+from core.generation.request import GenerateResponse, Generation, MediaType
 from models.data.images import Pictures, encode, make_grid
 from tests.generations import make_generation
 from worker.render import render

@@ -4,11 +4,12 @@ import pytest
 from celery import Celery
 from redis.asyncio import Redis as AsyncRedis
 
-from core import presence, records
+from core import presence
 from core.broker import make_celery, queue_length
 from core.connections import connect, connect_async
+from core.generation import records
+from core.generation.records import Status
 from core.queues import Queue
-from core.records import Status
 from core.settings import Settings
 from tests.generations import create, status
 from worker.sweep import MAX_ATTEMPTS, REDELIVERIES, sweep

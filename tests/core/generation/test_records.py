@@ -5,9 +5,9 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from core import records
 from core.connections import connect, connect_async
-from core.records import Status
+from core.generation import records
+from core.generation.records import Status
 from core.settings import Settings
 from tests.generations import create, make_generation, status
 

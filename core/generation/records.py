@@ -20,7 +20,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from core.connections import text
-from core.generation import Generation
+from core.generation.request import Generation
 
 QUEUED = "fewstep:generate:queued"
 RUNNING = "fewstep:generate:running"
