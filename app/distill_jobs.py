@@ -17,9 +17,9 @@ from app.distill_validation import resolve
 from app.job_documents import PATH, JobResponse, JobsResponse, document_of, summary_of
 from app.job_events import follow, parse_event_id
 from app.service import Service, ServiceDependency
-from core.distillation import DistillRequest
 from core.errors import Conflict, InvalidRequest, NotFound, TooMany
-from core.jobs import ENDED, JobRecord, JobState
+from core.jobs.request import DistillRequest
+from core.jobs.store import ENDED, JobRecord, JobState
 from core.log import get_logger
 from core.queues import Task
 

@@ -15,7 +15,8 @@ from core.catalog import datasets
 from core.catalog.card import Card, CheckpointError, Family, no_such_checkpoint
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
-from core.distillation import (
+from core.errors import Conflict, InvalidRequest, NotFound
+from core.jobs.request import (
     MOST_DEFAULT_STEPS,
     SYNTHETIC,
     CheckpointRef,
@@ -24,7 +25,6 @@ from core.distillation import (
     DistillRequest,
     plan_steps,
 )
-from core.errors import Conflict, InvalidRequest, NotFound
 from core.settings import Settings
 
 OF_CFD = ("classifier", "temperature", "dataset_weight", "entropy_share")

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from core.catalog.card import Card
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
-from core.distillation import ClassifierRef, DistillRequest, Judge
 from core.errors import InvalidRequest
+from core.jobs.request import ClassifierRef, DistillRequest, Judge
 
 
 def pick_judge(

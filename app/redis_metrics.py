@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from core import presence
 from core.backlog import read_backlogs
 from core.generation import records
-from core.jobs import JobStore
+from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue
 

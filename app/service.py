@@ -18,7 +18,7 @@ from app.results import Results
 from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.connections import connect, connect_async
-from core.jobs import JobStore
+from core.jobs.store import JobStore
 from core.settings import Settings
 
 

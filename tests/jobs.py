@@ -5,7 +5,7 @@ from typing import Any
 
 from core.catalog.card import Card
 from core.catalog.serving import Made, Promotion
-from core.distillation import CheckpointRef, DistillJob, DistillRequest, RoundResult
+from core.jobs.request import CheckpointRef, DistillJob, DistillRequest, RoundResult
 
 SHA = 64 * "a"
 

@@ -15,7 +15,7 @@ import worker.distillation_metrics
 import worker.metrics
 import worker.sampling_metrics
 from app.redis_metrics import RedisMetrics, StorageMetrics
-from core.jobs import JobStore
+from core.jobs.store import JobStore
 from worker.device_metrics import CpuMeter, DeviceMetrics
 
 Facts = tuple[str, frozenset[str]]

@@ -13,7 +13,7 @@ from core import presence
 from core.broker import make_celery
 from core.catalog.artifacts import open_artifacts
 from core.connections import connect
-from core.jobs import JobStore
+from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
-from core.distillation import SYNTHETIC, DistillJob
 from core.errors import InvalidRequest
+from core.jobs.request import SYNTHETIC, DistillJob
 from core.settings import Settings
 from models.distillation.chain import Chain, prepare_chain
 from models.distillation.methods.choose import pick_student_loss

@@ -5,8 +5,8 @@ from pathlib import Path
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import CARD_NAME, CheckpointError
 from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
-from core.distillation import ClassifierRef
 from core.errors import InvalidRequest
+from core.jobs.request import ClassifierRef
 from core.settings import Settings
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from core.catalog import serving
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import CheckpointError, Family, read_card
-from core.distillation import DistillJob, Judge, RoundResult
 from core.errors import InvalidRequest
-from core.jobs import JobStore
+from core.jobs.request import DistillJob, Judge, RoundResult
+from core.jobs.store import JobStore
 from core.settings import Settings
 from models.data.dataset import Dataset, load_data
 from models.data.images import encode, make_grid

@@ -17,9 +17,9 @@ from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.catalog.card import CheckpointError, read_card
 from core.catalog.serving import Made, Promotion
 from core.connections import connect
-from core.distillation import DistillJob, RoundResult
 from core.errors import FewstepError, NotFound, Unavailable
-from core.jobs import JobRecord, JobState, JobStore, serving_key
+from core.jobs.request import DistillJob, RoundResult
+from core.jobs.store import JobRecord, JobState, JobStore, serving_key
 from core.log import configure_logging, get_logger
 from core.settings import Settings
 from models.distillation.chain import Chain, fill_source, run_chain

@@ -13,7 +13,7 @@ from redis import Redis
 
 from core.catalog import datasets, serving
 from core.catalog.datasets import DatasetFacts
-from core.jobs import JobStore
+from core.jobs.store import JobStore
 from models.diffusion.schedule import step_rows
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 

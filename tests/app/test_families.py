@@ -14,9 +14,9 @@ from diffusers import DDIMPipeline
 
 from app.catalog import MAX_AGE_S
 from app.downloads import CHUNK, zip_stream
-from core.distillation import DistillJob
 from core.generation.request import Generation
-from core.jobs import JobState
+from core.jobs.request import DistillJob
+from core.jobs.store import JobState
 from models.sampling.engine import Sampler
 from tests.app.conftest import Api
 from tests.jobs import made_by, make_job, promotion_of

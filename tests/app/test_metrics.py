@@ -6,7 +6,7 @@ from app.metrics import REASONS
 from app.redis_metrics import RedisMetrics, StorageMetrics
 from core import presence
 from core.connections import connect
-from core.jobs import JobState, JobStore
+from core.jobs.store import JobState, JobStore
 from core.queues import Queue
 from core.settings import Settings
 from tests.app.conftest import Api

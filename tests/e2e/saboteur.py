@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.jobs import JobStore
+from core.jobs.store import JobStore
 from worker.__main__ import main
 from worker.watch import Watch
 

@@ -14,8 +14,8 @@ from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.catalog.serving import Serving, read
-from core.distillation import CheckpointRef, DistillJob, DistillRequest, plan_steps
-from core.jobs import ENDED, JobRecord, JobState, JobStore
+from core.jobs.request import CheckpointRef, DistillJob, DistillRequest, plan_steps
+from core.jobs.store import ENDED, JobRecord, JobState, JobStore
 from core.settings import Settings
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape

@@ -8,7 +8,7 @@ from core.catalog import serving
 from core.catalog.card import Family
 from core.catalog.serving import Serving
 from core.connections import connect
-from core.jobs import JobState, JobStore
+from core.jobs.store import JobState, JobStore
 from core.settings import Settings
 from tests.jobs import made_by, make_card, make_job, promotion_of
 

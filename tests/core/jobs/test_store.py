@@ -6,8 +6,8 @@ import pytest
 
 from core.catalog import serving
 from core.connections import connect
-from core.distillation import DistillJob
-from core.jobs import MAX_ATTEMPTS, JobState, JobStore
+from core.jobs.request import DistillJob
+from core.jobs.store import MAX_ATTEMPTS, JobState, JobStore
 from core.settings import Settings
 from tests.jobs import made_by, make_job, promotion_of, round_of
 

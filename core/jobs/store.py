@@ -20,7 +20,7 @@ from redis import Redis
 
 from core.catalog.serving import Made, Promotion
 from core.connections import text
-from core.distillation import DistillJob, RoundResult
+from core.jobs.request import DistillJob, RoundResult
 
 MAX_ATTEMPTS = 3
 """A job that took so many workers in a row with it, without getting any further, is the cause and not the victim."""
@@ -209,7 +209,7 @@ class JobRecord:
         loss: Of the last iteration that was told of.
         rate: Iterations a second.
         history: Iteration, counted over all rounds, and loss of the last points.
-        rounds: What each finished round made, ``core.distillation.RoundResult``.
+        rounds: What each finished round made, ``core.jobs.request.RoundResult``.
         saved: Key of the training state in the artifact store, by steps of the student.
         error: The problem document of a failed job.
         worker: Who has or had it last.
