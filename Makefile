@@ -19,10 +19,10 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## Start everything and say when it is ready; PORT=8000 sets the port, Ctrl-C stops it
-	@FEWSTEP_PORT='$(PORT)' exec $(BIN)/python -m core.local
+	@FEWSTEP_PORT='$(PORT)' exec $(BIN)/python -m core.local.run
 
 monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS_PORT=9090 sets its port, Ctrl-C stops it
-	@FEWSTEP_PROMETHEUS_PORT='$(PROMETHEUS_PORT)' exec $(BIN)/python -m core.monitor
+	@FEWSTEP_PROMETHEUS_PORT='$(PROMETHEUS_PORT)' exec $(BIN)/python -m core.local.monitor
 
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
 	@$(BIN)/pytest

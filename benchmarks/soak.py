@@ -31,7 +31,7 @@ LOOK_EVERY_S = 10
 WARM_S = 600
 """After which nothing may grow any more."""
 ROLES = {
-    "core.redis_server": "Redis",
+    "core.local.redis_server": "Redis",
     "valkey": "Redis",
     "app": "API",
     "worker sampling": "sampling worker",

@@ -15,7 +15,7 @@ import httpx
 import promql_parser
 import yaml
 
-from core.monitor import SERVICE, find_prometheus, write_targets
+from core.local.monitor import SERVICE, find_prometheus, write_targets
 from tests.processes import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +44,7 @@ class Prometheus:
         self._started = time.time()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "core.monitor"],
+                [sys.executable, "-m", "core.local.monitor"],
                 cwd=folder,
                 env={**os.environ, **environment},
                 stdout=log,

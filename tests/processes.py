@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from core.procfile import read_procfile
+from core.local.procfile import read_procfile
 
 ROOT = Path(__file__).resolve().parents[1]
 PROCFILE = read_procfile(ROOT / "Procfile")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from core.local import SECONDS_BEYOND_DEADLINE
-from core.procfile import read_procfile
-from core.redis_server import DURABLE
+from core.local.procfile import read_procfile
+from core.local.redis_server import DURABLE
+from core.local.run import SECONDS_BEYOND_DEADLINE
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

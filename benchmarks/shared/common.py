@@ -121,7 +121,7 @@ def service(folder: Path, checkpoints: Path, **settings: object) -> Iterator[int
         **{f"FEWSTEP_{name.upper()}": str(value) for name, value in settings.items()},
     }
     log = folder / f"service-{port}.log"
-    with process("core.local", log=log, environment=environment, ready="/readyz", port=port):
+    with process("core.local.run", log=log, environment=environment, ready="/readyz", port=port):
         yield port
 
 

@@ -38,7 +38,7 @@ def test_the_printed_line_gives_a_picture_and_ctrl_c_leaves_nothing(tmp_path: Pa
     output = tmp_path / "output"
     with output.open("w") as file:
         launcher = subprocess.Popen(
-            [sys.executable, "-m", "core.local"],
+            [sys.executable, "-m", "core.local.run"],
             cwd=ROOT,
             env=environment,
             stdout=file,

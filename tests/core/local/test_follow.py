@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from core.follow import follow
+from core.local.follow import follow
 
 
 def append(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import FewstepError
-from core.monitor import SERVICE, prepare, write_targets
+from core.local.monitor import SERVICE, prepare, write_targets
 from core.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""Prometheus beside ``make run``: ``python -m core.monitor``, which ``make monitor`` calls.
+"""Prometheus beside ``make run``: ``python -m core.local.monitor``, which ``make monitor`` calls.
 
 It uses a copy of docker/prometheus in ``var/prometheus`` with this machine's targets in place of the containers'.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.errors import FewstepError
-from core.ports import address, free_port, say
+from core.local.ports import address, free_port, say
 from core.settings import Settings, complaint
 
 CONFIGURATION = Path("docker/prometheus")

@@ -4,14 +4,17 @@ from pathlib import Path
 import pytest
 
 from core.errors import FewstepError
-from core.procfile import read_procfile, supervisor_configuration
+from core.local.procfile import read_procfile, supervisor_configuration
 
 
 def test_processes_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "Procfile"
-    path.write_text("# what runs\n\nredis: python -m core.redis_server\napi: python -m app --opt 'a: b'\n")
+    path.write_text("# what runs\n\nredis: python -m core.local.redis_server\napi: python -m app --opt 'a: b'\n")
     processes = read_procfile(path)
-    assert list(processes.items()) == [("redis", "python -m core.redis_server"), ("api", "python -m app --opt 'a: b'")]
+    assert list(processes.items()) == [
+        ("redis", "python -m core.local.redis_server"),
+        ("api", "python -m app --opt 'a: b'"),
+    ]
 
 
 def test_a_line_that_names_no_process(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from core.errors import FewstepError
-from core.redis_server import find_server, server_arguments
+from core.local.redis_server import find_server, server_arguments
 
 pytestmark = pytest.mark.slow
 Start = Callable[[], subprocess.Popen[str]]
@@ -29,7 +29,7 @@ def start(tmp_path: Path, url: str) -> Iterator[Start]:
 
     def start_one() -> subprocess.Popen[str]:
         environment = {**os.environ, "FEWSTEP_REDIS_URL": url, "FEWSTEP_VAR": str(tmp_path)}
-        command = [sys.executable, "-m", "core.redis_server"]
+        command = [sys.executable, "-m", "core.local.redis_server"]
         started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, text=True))
         with redis.from_url(url) as client:
             for _ in range(200):
@@ -71,7 +71,7 @@ def test_a_server_here_answers_plain_local_urls_only(url: str, tmp_path: Path) -
 
 def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     environment = {**os.environ, "FEWSTEP_REDIS_URL": "redis://example.org", "FEWSTEP_VAR": str(tmp_path)}
-    command = [sys.executable, "-m", "core.redis_server"]
+    command = [sys.executable, "-m", "core.local.redis_server"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

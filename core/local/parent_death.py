@@ -1,6 +1,6 @@
 """Run a command so that it cannot outlive whoever started it.
 
-``python -m core.leash SIGNAL LOCK COMMAND…`` becomes the command (same process id, so signals reach it), after two
+``python -m core.local.parent_death SIGNAL LOCK COMMAND…`` becomes the command (same process id, so signals reach it), after two
 preparations that survive ``exec``:
 
 - on Linux the kernel sends it ``SIGNAL`` when its parent dies, even by SIGKILL, so that nothing is orphaned;
@@ -26,7 +26,7 @@ SECONDS_FOR_EARLIER_RUN = 15
 
 def leashed(command: list[str], *, lock: Path, on_orphaned: signal.Signals) -> list[str]:
     """The command line that runs ``command`` on a leash."""
-    return [sys.executable, "-m", "core.leash", on_orphaned.name, str(lock), *command]
+    return [sys.executable, "-m", "core.local.parent_death", on_orphaned.name, str(lock), *command]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from core.local import redis_port
+from core.local.run import redis_port
 from tests.processes import free_port
 
 pytestmark = pytest.mark.slow
@@ -64,7 +64,7 @@ class Run:
     def launch(self) -> subprocess.Popen[str]:
         with (self.folder / "output").open("w") as output:
             launcher = subprocess.Popen(
-                [sys.executable, "-m", "core.local"],
+                [sys.executable, "-m", "core.local.run"],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=output,

@@ -1,4 +1,4 @@
-"""Everything on one machine: ``python -m core.local``, which ``make run`` calls.
+"""Everything on one machine: ``python -m core.local.run``, which ``make run`` calls.
 
 Runs the processes of ``./Procfile`` under supervisor, which starts again what died and stops Redis last; shows their
 output; says when the service is ready; and stops them all on Ctrl-C, SIGTERM or when the terminal goes away.
@@ -23,11 +23,11 @@ from threading import Event
 from pydantic import ValidationError
 
 from core.errors import FewstepError
-from core.follow import follow
-from core.leash import leashed, only_run
-from core.monitor import SERVICE, write_targets
-from core.ports import address, free_port, listen, reachable, say
-from core.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
+from core.local.follow import follow
+from core.local.monitor import SERVICE, write_targets
+from core.local.parent_death import leashed, only_run
+from core.local.ports import address, free_port, listen, reachable, say
+from core.local.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
 from core.settings import Settings, complaint
 
 REDIS = "redis"

@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 
 from core.errors import FewstepError
-from core.leash import leashed
+from core.local.parent_death import leashed
 
 SUPERVISOR = "supervisor"
 
