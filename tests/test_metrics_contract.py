@@ -13,7 +13,7 @@ from redis import Redis
 import app.metrics
 import worker.distillation_metrics
 import worker.metrics
-import worker.sampling_metrics
+import worker.sampling.metrics
 from app.redis_metrics import RedisMetrics, StorageMetrics
 from core.jobs.store import JobStore
 from worker.device_metrics import CpuMeter, DeviceMetrics
@@ -58,7 +58,7 @@ DEVICE = DeviceMetrics("cpu", CpuMeter(list)).describe()
     ("title", "code"),
     [
         ("API", [*of_module(app.metrics), *of_families(LOOKED_UP)]),
-        ("Sampling worker", [*of_module(worker.sampling_metrics)]),
+        ("Sampling worker", [*of_module(worker.sampling.metrics)]),
         ("Distillation worker", [*of_module(worker.distillation_metrics)]),
         ("Both workers", [*of_module(worker.metrics), *of_families(DEVICE)]),
     ],

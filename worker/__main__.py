@@ -27,7 +27,7 @@ def run_sampling(settings: Settings, name: str) -> int:
     # longer, since there is other work on the machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # Each worker imports its own: the other one has no use for torch, nor for these metrics.
-    from worker.sampling import sampling_worker
+    from worker.sampling.worker import sampling_worker
 
     pulse = Pulse(settings.heartbeat_s)
     serve_metrics(settings.sampler_metrics_port, pulse.is_regular)

@@ -11,11 +11,11 @@ from core.errors import FewstepError
 from core.generation import records
 from core.generation.request import Generation, Timings, fact_headers, served_steps
 from core.log import get_logger
-from worker import sampling_metrics as metrics
-from worker.batcher import Job
-from worker.desk import Desk, Group, NotWanted
-from worker.pieces import PIECE_IMAGES, PiecewiseDocument
-from worker.render import render
+from worker.sampling import metrics
+from worker.sampling.batcher import Job
+from worker.sampling.chunks import PIECE_IMAGES, PiecewiseDocument
+from worker.sampling.dispatcher import Desk, Group, NotWanted
+from worker.sampling.render import render
 
 log = get_logger(__name__)
 

@@ -1,7 +1,7 @@
 import threading
 
 from tests.processes import wait_until
-from worker.lane import Lane
+from worker.sampling.bulk import Lane
 
 
 def test_oldest_first_each_once_and_a_failure_stops_nothing() -> None:

@@ -17,10 +17,10 @@ from core.generation.request import Generation, MediaType
 from core.settings import Settings
 from models.sampling.engine import Sampler
 from tests.generations import make_generation
-from worker import sampling_metrics as metrics
-from worker.batcher import Job
-from worker.desk import Desk, Group
-from worker.generate import generate, warm_up
+from worker.sampling import metrics
+from worker.sampling.batcher import Job
+from worker.sampling.dispatcher import Desk, Group
+from worker.sampling.generate import generate, warm_up
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from threading import Lock, Thread
 from core.catalog.card import CARD_NAME, CheckpointError
 from core.log import get_logger
 from models.sampling.engine import Sampler
-from worker import sampling_metrics as metrics
+from worker.sampling import metrics
 
 Version = tuple[int, int, int]
 

@@ -10,7 +10,7 @@ from PIL import Image
 from core.generation.request import GenerateResponse, Generation, MediaType
 from models.data.images import Pictures, encode, make_grid
 from tests.generations import make_generation
-from worker.render import render
+from worker.sampling.render import render
 
 IMAGES: Pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
 

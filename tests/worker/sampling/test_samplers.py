@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import worker.samplers
+import worker.sampling.samplers
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
 from models.sampling.engine import Sampler
 from models.sampling.host import keep_memory
-from worker import sampling_metrics as metrics
-from worker.samplers import Samplers
+from worker.sampling import metrics
+from worker.sampling.samplers import Samplers
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_loading_one_does_not_hold_up_another(
             go.wait(30)
         return Sampler(folder, device=device)
 
-    monkeypatch.setattr(worker.samplers, "Sampler", slow)
+    monkeypatch.setattr(worker.sampling.samplers, "Sampler", slow)
     samplers = Samplers("cpu", max_bytes=2**30)
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(samplers.get, checkpoint)

@@ -4,8 +4,8 @@ from threading import Condition, Thread
 
 from core import tracing
 from core.errors import FewstepError
-from worker import sampling_metrics as metrics
-from worker.batcher import Job, Run, Schedule, run_batch
+from worker.sampling import metrics
+from worker.sampling.batcher import Job, Run, Schedule, run_batch
 
 
 class Device:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import DeadlinePassed
-from worker.batcher import Job, Schedule, run_batch
+from worker.sampling.batcher import Job, Schedule, run_batch
 
 
 def job(group: str, inputs: Sequence[Any], **options: Any) -> Job:  # noqa: ANN401
@@ -134,5 +134,5 @@ def test_a_request_that_fails_is_not_tried_for_each_of_its_images() -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import worker.batcher, sys; sys.exit('torch' in sys.modules)"
+    code = "import worker.sampling.batcher, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

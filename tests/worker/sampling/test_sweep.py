@@ -12,7 +12,7 @@ from core.generation.records import Status
 from core.queues import Queue
 from core.settings import Settings
 from tests.generations import create, status
-from worker.sweep import MAX_ATTEMPTS, REDELIVERIES, sweep
+from worker.sampling.sweep import MAX_ATTEMPTS, REDELIVERIES, sweep
 
 pytestmark = pytest.mark.anyio
 

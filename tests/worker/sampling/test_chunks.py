@@ -7,8 +7,8 @@ import pytest
 from core.generation.request import MediaType
 from models.data.images import Pictures
 from tests.generations import make_generation
-from worker.pieces import PiecewiseDocument
-from worker.render import render
+from worker.sampling.chunks import PiecewiseDocument
+from worker.sampling.render import render
 
 IMAGES: Pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 6, 3), dtype=np.uint8)
 

@@ -1,4 +1,4 @@
-"""The sampling worker: Celery's threads around `worker.generate`."""
+"""The sampling worker: Celery's threads around `worker.sampling.generate`."""
 
 import os
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from core.settings import Settings
 from models.sampling.ceiling import ceiling
 from models.sampling.engine import pick_device
 from models.sampling.host import keep_memory
-from worker import sampling_metrics
-from worker.desk import Desk
 from worker.device_metrics import DeviceMetrics, pick_meter
-from worker.generate import generate, warm_up
 from worker.heartbeat import Heartbeat, Pulse
-from worker.lane import Lane
 from worker.request import ForgivingRequest
-from worker.sweep import sweep
+from worker.sampling import metrics as sampling_metrics
+from worker.sampling.bulk import Lane
+from worker.sampling.dispatcher import Desk
+from worker.sampling.generate import generate, warm_up
+from worker.sampling.sweep import sweep
 
 
 @contextmanager
@@ -55,7 +55,9 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         shown, meter = pick_meter(str(device), lambda: [os.getpid()])
         REGISTRY.register(DeviceMetrics(shown, meter))
         warm_up(desk)
-        with ThreadPoolExecutor(1) as brief:  # as loading in `worker.samplers`: torch's threads are to end with it
+        with ThreadPoolExecutor(
+            1
+        ) as brief:  # as loading in `worker.sampling.samplers`: torch's threads are to end with it
             sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, desk, device).result())
 
         def chore() -> None:

@@ -18,12 +18,12 @@ from core.log import get_logger
 from core.settings import Settings
 from models.data.images import Pictures
 from models.sampling.engine import Sampler, class_labels, noise_for
-from worker import sampling_metrics as metrics
-from worker.batcher import Job
-from worker.costs import Costs
-from worker.device import Device
 from worker.places import checkpoint_folder
-from worker.samplers import Samplers
+from worker.sampling import metrics
+from worker.sampling.batcher import Job
+from worker.sampling.costs import Costs
+from worker.sampling.device import Device
+from worker.sampling.samplers import Samplers
 
 LOOK_EVERY_S = 0.1
 """How often a worker looks whether what it has in hand is still wanted."""

@@ -1,0 +1,1 @@
+"""The sampling worker: begin with `worker` and `generate`."""
