@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from redis import Redis
 
 import app.metrics
-import worker.distillation_metrics
+import worker.distillation.metrics
 import worker.metrics
 import worker.sampling.metrics
 from app.redis_metrics import RedisMetrics, StorageMetrics
@@ -59,7 +59,7 @@ DEVICE = DeviceMetrics("cpu", CpuMeter(list)).describe()
     [
         ("API", [*of_module(app.metrics), *of_families(LOOKED_UP)]),
         ("Sampling worker", [*of_module(worker.sampling.metrics)]),
-        ("Distillation worker", [*of_module(worker.distillation_metrics)]),
+        ("Distillation worker", [*of_module(worker.distillation.metrics)]),
         ("Both workers", [*of_module(worker.metrics), *of_families(DEVICE)]),
     ],
 )

@@ -37,7 +37,7 @@ def run_sampling(settings: Settings, name: str) -> int:
 
 def run_distillation(settings: Settings, name: str) -> int:
     """Wait for distillation jobs until SIGTERM. Returns the exit code."""
-    from worker.distillation import make_distillation_worker
+    from worker.distillation.worker import make_distillation_worker
 
     pulse = Pulse(settings.heartbeat_s)
     serve_metrics(settings.distiller_metrics_port, pulse.is_regular)

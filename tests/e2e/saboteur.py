@@ -13,7 +13,7 @@ from typing import Any
 
 from core.jobs.store import JobStore
 from worker.__main__ import main
-from worker.watch import Watch
+from worker.distillation.watch import Watch
 
 ACCIDENT = os.environ["SABOTAGE"]
 MARK = Path(os.environ["FEWSTEP_VAR"], "accident")

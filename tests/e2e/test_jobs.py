@@ -17,8 +17,8 @@ from models.sampling.engine import Sampler
 from models.training.trainer import TrainConfig
 from tests.e2e.yard import SABOTEUR, Yard
 from tests.processes import wait_until
-from worker.distillation import send_slice
-from worker.job_sweep import JobSweep
+from worker.distillation.sweep import JobSweep
+from worker.distillation.worker import send_slice
 
 IN_HAND = {
     f"fewstep_distill_{name}"

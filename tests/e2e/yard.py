@@ -19,7 +19,7 @@ from core.jobs.store import ENDED, JobRecord, JobState, JobStore
 from core.settings import Settings
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
-from worker.distillation import send_slice
+from worker.distillation.worker import send_slice
 
 WORKER, *ARGUMENTS = module_of("distiller")
 SABOTEUR = "tests.e2e.saboteur"

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from worker.notes import Note, RoundFinished, SliceEnded, Trained
+from worker.distillation.messages import Note, RoundFinished, SliceEnded, Trained
 
 BY_METHOD = ["model", "method"]
 BY_STEPS = [*BY_METHOD, "steps"]

@@ -13,8 +13,8 @@ from models.distillation.synthetic import SyntheticConfig
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO
 from models.training.trainer import TrainConfig
+from worker.distillation.rounds import Jury, assemble_jury, data_source
 from worker.places import checkpoint_folder, classifier_folder
-from worker.rounds import Jury, assemble_jury, data_source
 
 SYNTHETIC_IMAGES = 1024
 """In memory at a time: a quarter of the command line's, since a CPU takes long to make them."""

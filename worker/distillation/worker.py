@@ -17,12 +17,12 @@ from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings
-from worker.child import Child, ChildDied
-from worker.data_folder import DataFolder
 from worker.device_metrics import DeviceMetrics, pick_meter
-from worker.distillation_metrics import LEASE_LOSSES, SLICES, Board
+from worker.distillation.child import Child, ChildDied
+from worker.distillation.data_folder import DataFolder
+from worker.distillation.metrics import LEASE_LOSSES, SLICES, Board
+from worker.distillation.sweep import JobSweep
 from worker.heartbeat import Heartbeat, Pulse
-from worker.job_sweep import JobSweep
 from worker.request import ForgivingRequest
 
 IDLE_AFTER_S = 5.0
@@ -32,8 +32,8 @@ log = get_logger(__name__)
 
 
 def make_bench(*arguments: object) -> object:
-    """As ``worker.slices.make_bench``, which is imported in the child alone: the worker has no use for torch."""
-    from worker import slices
+    """As ``worker.distillation.slices.make_bench``, which is imported in the child alone: the worker has no use for torch."""
+    from worker.distillation import slices
 
     return slices.make_bench(*arguments)  # type: ignore[arg-type]
 

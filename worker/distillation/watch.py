@@ -12,7 +12,7 @@ from core.queues import Queue
 from core.settings import Settings
 from models.distillation.rounds import Round
 from models.training.progress import OnProgress, Progress, StopTraining
-from worker.notes import Subject, Tell, Trained
+from worker.distillation.messages import Subject, Tell, Trained
 
 LOOK_EVERY_S = 0.05
 """How often a slice looks whether it is still wanted, at most: after every iteration that takes so long."""

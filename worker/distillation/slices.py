@@ -24,10 +24,10 @@ from core.log import configure_logging, get_logger
 from core.settings import Settings
 from models.distillation.chain import Chain, fill_source, run_chain
 from models.training.trainer import Diverged, TrainingError
-from worker.load_job import load_job
-from worker.notes import RoundFinished, SliceEnded, Tell
-from worker.rounds import Jury, finish_round
-from worker.watch import JobCancelled, SliceLost, SliceOver, Watch
+from worker.distillation.load_job import load_job
+from worker.distillation.messages import RoundFinished, SliceEnded, Tell
+from worker.distillation.rounds import Jury, finish_round
+from worker.distillation.watch import JobCancelled, SliceLost, SliceOver, Watch
 
 log = get_logger(__name__)
 

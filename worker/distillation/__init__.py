@@ -1,0 +1,1 @@
+"""The distillation worker: begin with `worker` and `slices`."""
