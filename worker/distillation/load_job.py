@@ -14,7 +14,7 @@ from models.sampling.engine import pick_device
 from models.training.execution import AUTO
 from models.training.trainer import TrainConfig
 from worker.distillation.rounds import Jury, assemble_jury, data_source
-from worker.places import checkpoint_folder, classifier_folder
+from worker.locations import checkpoint_folder, classifier_folder
 
 SYNTHETIC_IMAGES = 1024
 """In memory at a time: a quarter of the command line's, since a CPU takes long to make them."""

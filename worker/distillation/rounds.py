@@ -21,7 +21,7 @@ from models.evaluation.evaluate import EVALUATIONS, Evaluation, evaluate, save_e
 from models.evaluation.extractors import Extractor, judge_extractor, refuse_distilled_through
 from models.evaluation.reference import Reference, load_reference
 from models.sampling.engine import Sampler, pick_device
-from worker.places import checkpoint_folder, classifier_folder
+from worker.locations import checkpoint_folder, classifier_folder
 
 GRID_SEEDS = range(64)
 

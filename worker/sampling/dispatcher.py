@@ -18,7 +18,7 @@ from core.log import get_logger
 from core.settings import Settings
 from models.data.images import Pictures
 from models.sampling.engine import Sampler, class_labels, noise_for
-from worker.places import checkpoint_folder
+from worker.locations import checkpoint_folder
 from worker.sampling import metrics
 from worker.sampling.batcher import Job
 from worker.sampling.costs import Costs
