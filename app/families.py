@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from app.downloads import zip_stream
-from app.examples import CARD_RESPONSES, DOWNLOAD_RESPONSES, ROLLBACK_RESPONSES
+from app.generate.examples import CARD_RESPONSES, DOWNLOAD_RESPONSES, ROLLBACK_RESPONSES
 from app.service import Service, ServiceDependency
 from core.catalog import serving
 from core.catalog.card import Card, Family, no_such_checkpoint

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.examples import Responses, headers, problem
+from app.generate.examples import Responses, headers, problem
 from app.job_documents import document_of
 from core.errors import Conflict, InvalidRequest, NotFound, TooMany, Unavailable
 from core.jobs.request import CheckpointRef, ClassifierRef, DistillJob, DistillRequest, RoundResult

@@ -9,9 +9,10 @@ from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from app import classifiers, datasets, distill_jobs, families, generate, health, metrics, problems
+from app import classifiers, datasets, distill_jobs, families, health, metrics, problems
 from app.body import BodyGuard
-from app.examples import OF_ANY_ENDPOINT
+from app.generate import routes as generate
+from app.generate.examples import OF_ANY_ENDPOINT
 from app.observe import Observe
 from app.query import refuse_unknown_parameters
 from app.service import run_service

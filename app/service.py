@@ -10,11 +10,11 @@ from fastapi import Depends, Request
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from app.announcer import Announcer
-from app.capacity import Capacity
 from app.catalog import Catalog
+from app.generate.announcer import Announcer
+from app.generate.capacity import Capacity
+from app.generate.results import Results
 from app.redis_metrics import TIMEOUT_S, RedisMetrics, StorageMetrics
-from app.results import Results
 from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.connections import connect, connect_async

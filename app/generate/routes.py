@@ -9,9 +9,9 @@ from typing import Annotated
 from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Body, Header, Path, Request, Response
 
-from app import examples
-from app.answers import answer, find, pending, unknown
-from app.negotiation import choose_media_type, prefers_async
+from app.generate import examples
+from app.generate.answers import answer, find, pending, unknown
+from app.generate.negotiation import choose_media_type, prefers_async
 from app.problems import CLIENT_CLOSED_REQUEST
 from app.service import Service, ServiceDependency
 from core import tracing

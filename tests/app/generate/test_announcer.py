@@ -5,7 +5,7 @@ import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from app.announcer import MOST_IN_A_MESSAGE, Announcer
+from app.generate.announcer import MOST_IN_A_MESSAGE, Announcer
 from core.queues import Task
 
 pytestmark = pytest.mark.anyio

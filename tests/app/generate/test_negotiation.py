@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.negotiation import choose_media_type, prefers_async
+from app.generate.negotiation import choose_media_type, prefers_async
 from core.errors import NotAcceptable
 from core.generation.request import MediaType
 

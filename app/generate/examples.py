@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.answers import PendingResponse
+from app.generate.answers import PendingResponse
 from app.problems import PROBLEM
 from core.errors import (
     Cancelled,

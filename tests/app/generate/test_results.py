@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from app.results import Results
+from app.generate.results import Results
 from core.connections import connect_async
 from core.generation import records
 from core.settings import Settings

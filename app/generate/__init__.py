@@ -1,0 +1,1 @@
+"""`/generate`: begin with `routes`."""
