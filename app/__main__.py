@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 
 from app.health import draining
-from app.job_events import stopping
+from app.jobs.events import stopping
 from core import tracing
 from core.errors import FewstepError
 from core.log import configure_logging

@@ -9,10 +9,11 @@ from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from app import classifiers, datasets, distill_jobs, families, health, metrics, problems
+from app import classifiers, datasets, families, health, metrics, problems
 from app.body import BodyGuard
 from app.generate import routes as generate
 from app.generate.examples import OF_ANY_ENDPOINT
+from app.jobs import routes as distill_jobs
 from app.observe import Observe
 from app.query import refuse_unknown_parameters
 from app.service import run_service

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from asgi_correlation_id import correlation_id
 
-from app import memory
 from app.classifiers import read_classifiers
-from app.judges import pick_judge
+from app.jobs import memory
+from app.jobs.judges import pick_judge
 from app.service import Service
 from core.catalog import datasets
 from core.catalog.card import Card, CheckpointError, Family, no_such_checkpoint

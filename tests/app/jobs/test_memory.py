@@ -1,4 +1,4 @@
-from app import memory
+from app.jobs import memory
 
 
 def test_the_network_that_was_measured() -> None:

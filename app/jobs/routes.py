@@ -12,10 +12,10 @@ import redis.exceptions
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from app import job_examples as examples
-from app.distill_validation import resolve
-from app.job_documents import PATH, JobResponse, JobsResponse, document_of, summary_of
-from app.job_events import follow, parse_event_id
+from app.jobs import examples
+from app.jobs.documents import PATH, JobResponse, JobsResponse, document_of, summary_of
+from app.jobs.events import follow, parse_event_id
+from app.jobs.validation import resolve
 from app.service import Service, ServiceDependency
 from core.errors import Conflict, InvalidRequest, NotFound, TooMany
 from core.jobs.request import DistillRequest

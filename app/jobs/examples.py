@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.generate.examples import Responses, headers, problem
-from app.job_documents import document_of
+from app.jobs.documents import document_of
 from core.errors import Conflict, InvalidRequest, NotFound, TooMany, Unavailable
 from core.jobs.request import CheckpointRef, ClassifierRef, DistillJob, DistillRequest, RoundResult
 from core.jobs.store import JobRecord, JobState

@@ -1,0 +1,1 @@
+"""`/distill-jobs`: begin with `routes`."""
