@@ -9,8 +9,10 @@ from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from app import classifiers, datasets, families, health, metrics, problems
+from app import health, metrics, problems
 from app.body import BodyGuard
+from app.catalog import classifiers, datasets
+from app.catalog import routes as families
 from app.generate import routes as generate
 from app.generate.examples import OF_ANY_ENDPOINT
 from app.jobs import routes as distill_jobs

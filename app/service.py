@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from app.catalog import Catalog
+from app.catalog.catalog import Catalog
 from app.generate.announcer import Announcer
 from app.generate.capacity import Capacity
 from app.generate.results import Results

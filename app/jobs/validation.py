@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from asgi_correlation_id import correlation_id
 
-from app.classifiers import read_classifiers
+from app.catalog.classifiers import read_classifiers
 from app.jobs import memory
 from app.jobs.judges import pick_judge
 from app.service import Service

@@ -12,8 +12,8 @@ import pytest
 import torch
 from diffusers import DDIMPipeline
 
-from app.catalog import MAX_AGE_S
-from app.downloads import CHUNK, zip_stream
+from app.catalog.catalog import MAX_AGE_S
+from app.catalog.downloads import CHUNK, zip_stream
 from core.generation.request import Generation
 from core.jobs.request import DistillJob
 from core.jobs.store import JobState

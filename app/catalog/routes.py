@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from app.downloads import zip_stream
+from app.catalog.downloads import zip_stream
 from app.generate.examples import CARD_RESPONSES, DOWNLOAD_RESPONSES, ROLLBACK_RESPONSES
 from app.service import Service, ServiceDependency
 from core.catalog import serving

@@ -1,0 +1,1 @@
+"""`/models`, `/classifiers`, `/datasets`: begin with `routes`."""
