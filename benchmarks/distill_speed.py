@@ -26,14 +26,18 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.methods.declaration import find_method
 from models.checkpoints.authors import load_authors_unet
 from models.classifiers.classifier import Classifier
 from models.data.images import to_float
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
+from models.distillation.chain import run_round
+from models.distillation.halving import by_halving
+from models.distillation.method import Built
 from models.distillation.methods.cfd import RESNET_PRESET, CFDConfig, Classify, cfd_loss
-from models.distillation.rounds import plan_rounds, run_round
+from models.distillation.rounds import plan_rounds
 from models.sampling.engine import pick_device
 from models.training.batches import TrainingData
 from models.training.execution import Execution
@@ -199,7 +203,9 @@ def run_ours(
 ) -> None:
     """The trainer's loop."""
     execution = Execution(precision=options.precision, compile=options.compile)
-    (this,) = plan_rounds(step_rows(1024), from_steps=TEACHER_STEPS, to_steps=TEACHER_STEPS // 2)
+    (this,) = plan_rounds(
+        step_rows(1024), from_steps=TEACHER_STEPS, to_steps=TEACHER_STEPS // 2, method=find_method("pd")
+    )
 
     def on_progress(progress: Progress) -> None:  # noqa: ARG001
         turn()
@@ -209,7 +215,9 @@ def run_ours(
         run_round(
             Denoiser(teacher, cosine_schedule().to(images.device), "sample"),
             this,
-            student_loss=partial(cfd_loss, classify=execution.view(classifier), config=RESNET_PRESET),
+            method=Built(
+                begin=by_halving(partial(cfd_loss, classify=execution.view(classifier), config=RESNET_PRESET))
+            ),
             data=TrainingData(images, flip=True),
             config=TrainConfig(iterations=10_000, batch_size=options.batch_size, learning_rate=5e-5, decay="cosine"),
             state_path=Path(folder) / "state.pt",

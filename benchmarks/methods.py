@@ -15,9 +15,10 @@ import torch
 from tqdm import tqdm
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
+from core.methods.declaration import find_method
 from models.cli.runs import distill_chain
 from models.data.dataset import load_data
-from models.distillation.methods.choose import pick_student_loss
+from models.distillation.method import load_method
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.evaluation.extractors import judge_extractor, refuse_distilled_through
 from models.evaluation.reference import load_reference
@@ -87,19 +88,14 @@ def chain(method: str, seed: int, arguments: argparse.Namespace) -> Path:
     family: Path = arguments.out / f"{list(METHODS).index(method)}-{seed}"
     if (family / "1-step").exists():
         return family
-    loss, facts = pick_student_loss(
-        "pd" if options is None else "cfd",
-        classifier=None if options is None else str(arguments.classifier),
-        image_shape=IMAGE_SHAPE,
-        given=options or {},
-        device="cpu",
-    )
+    given = {} if options is None else {"classifier": str(arguments.classifier), **options}
+    declaration = find_method("pd" if options is None else "cfd")
     distill_chain(
         teacher=arguments.start,
         from_steps=8,
         to_steps=1,
         out=family,
-        method="pd" if options is None else "cfd",
+        method=load_method(declaration, given=given, image_shape=IMAGE_SHAPE, device="cpu"),
         data="digits",
         config=TrainConfig(
             iterations=arguments.iterations,
@@ -108,8 +104,6 @@ def chain(method: str, seed: int, arguments: argparse.Namespace) -> Path:
             decay="cosine",
             seed=seed,
         ),
-        student_loss=loss,
-        loss_facts=facts,
         device="cpu",
     )
     return family

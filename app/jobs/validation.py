@@ -23,11 +23,9 @@ from core.jobs.request import (
     ClassifierRef,
     DistillJob,
     DistillRequest,
-    plan_steps,
 )
+from core.methods.declaration import find_method, refuse_foreign
 from core.settings import Settings
-
-OF_CFD = ("classifier", "temperature", "dataset_weight", "entropy_share")
 
 
 def resolve(request: DistillRequest, service: Service) -> DistillJob:
@@ -94,7 +92,8 @@ def _steps(request: DistillRequest, card: Card) -> tuple[int, tuple[int, ...]]:
             f"the teacher has {card.num_steps} steps, and {given} {flaw}", field="from_steps", allowed=starts
         )
     tried = [given] if given else [steps for steps in reversed(starts) if steps <= MOST_DEFAULT_STEPS]
-    plans = {start: plan_steps(start, request.to_steps, convert=convert) for start in tried}
+    plan = find_method(request.method).plan
+    plans = {start: plan(start, request.to_steps, convert=convert) for start in tried}
     for start, steps in plans.items():
         if steps is not None:
             return start, steps
@@ -103,9 +102,7 @@ def _steps(request: DistillRequest, card: Card) -> tuple[int, tuple[int, ...]]:
         f"halving {tried[0]} steps again and again does not give {request.to_steps}",
         field="to_steps",
         allowed=[
-            half
-            for half in sorted(halved, reverse=True)
-            if any(plan_steps(start, half, convert=convert) for start in tried)
+            half for half in sorted(halved, reverse=True) if any(plan(start, half, convert=convert) for start in tried)
         ],
     )
 
@@ -193,16 +190,15 @@ def _classifier(
     data: DatasetFacts | None,
 ) -> ClassifierRef | None:
     """What is distilled through; ``data`` is None for synthetic ones."""
-    if request.method == "pd":
-        for field in OF_CFD:
-            if getattr(request, field) is not None:
-                raise InvalidRequest(f"pd has no use for {field}; it belongs to cfd", field=field)
+    method = find_method(request.method)
+    refuse_foreign(method, request.given)
+    if not method.needs_classifier:
         return None
     name = request.classifier or f"{family}/classifier"
     fitting = [name for name, one in classifiers.items() if one.image_shape == card.image_shape]
     if name not in classifiers:
         listed = ", ".join(classifiers) or "none"
-        asked = "" if request.classifier else "cfd distils through a classifier; name one: "
+        asked = "" if request.classifier else f"{method.name} distils through a classifier; name one: "
         raise InvalidRequest(
             f"{asked}there is no classifier {name!r}; there are {listed}", field="classifier", allowed=fitting
         )
@@ -214,14 +210,16 @@ def _classifier(
             allowed=fitting,
         )
     fingerprint = data.fingerprint if data else card.data_fingerprint
-    if request.dataset_weight and chosen.data_fingerprint != fingerprint:
-        raise InvalidRequest(
-            f"with a dataset_weight above 0 the classifier must know the classes of the data; {name} was trained on "
-            f"other data ({chosen.data})",
-            field="dataset_weight",
-            allowed={"maximum": 0},
-        )
-    return ClassifierRef(name=name, sha256=chosen.sha256, knows_data=chosen.data_fingerprint == fingerprint)
+    knows_data = chosen.data_fingerprint == fingerprint
+    for option in method.of_known_data:
+        if request.given.get(option) and not knows_data:
+            raise InvalidRequest(
+                f"with a {option} above 0 the classifier must know the classes of the data; {name} was trained on "
+                f"other data ({chosen.data})",
+                field=option,
+                allowed={"maximum": 0},
+            )
+    return ClassifierRef(name=name, sha256=chosen.sha256, knows_data=knows_data)
 
 
 def _name(request: DistillRequest, service: Service) -> str | None:

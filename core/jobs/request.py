@@ -1,13 +1,16 @@
 """What a client may ask of ``/distill-jobs``, and what a worker is told to do."""
 
-from typing import Annotated, Any, Literal
+from copy import copy
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from core.generation.request import MAX_SEED
+from core.methods.declaration import all_methods, owners
 
 Promote = Literal["never", "if_better", "always"]
 SYNTHETIC = "synthetic"
+DEFAULT_METHOD = "cfd"
 MOST_DEFAULT_STEPS = 8
 """Steps that a teacher is sampled in where none are asked for, if its own allow it."""
 
@@ -20,8 +23,8 @@ class EvaluateRequest(BaseModel):
     samples: Annotated[int, Field(ge=4, description="Samples of each student, up to the limit of the service")] = 2000
 
 
-class DistillRequest(BaseModel):
-    """The body of ``POST /distill-jobs``; all but the teacher has a default."""
+class RequestOfAnyMethod(BaseModel):
+    """The body of ``POST /distill-jobs`` without what single methods ask for; all but the teacher has a default."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -33,9 +36,7 @@ class DistillRequest(BaseModel):
             examples=["digits/8-step"],
         ),
     ]
-    method: Annotated[
-        Literal["cfd", "pd"], Field(description="Classifier-based feature distillation, or progressive distillation")
-    ] = "cfd"
+    method: str = DEFAULT_METHOD
     from_steps: Annotated[
         int | None,
         Field(
@@ -52,17 +53,9 @@ class DistillRequest(BaseModel):
         str | None,
         Field(
             max_length=200,
-            description="What cfd distils through, one of `GET /classifiers`; by default its family's `classifier`",
+            description=f"What {', '.join(owners('classifier'))} distils through, one of `GET /classifiers`; by default "
+            "its family's `classifier`",
         ),
-    ] = None
-    temperature: Annotated[
-        float | None, Field(gt=0, le=10, description="For cfd; by default the paper's for the kind of classifier")
-    ] = None
-    dataset_weight: Annotated[
-        float | None, Field(ge=0, le=100, description="For cfd; by default the paper's for the kind of classifier")
-    ] = None
-    entropy_share: Annotated[
-        float | None, Field(ge=0, le=1, description="For cfd; by default the paper's for the kind of classifier")
     ] = None
     iterations: Annotated[
         int, Field(ge=1, description="A round; doubled for students of two steps and one, as in the paper")
@@ -95,6 +88,32 @@ class DistillRequest(BaseModel):
     evaluate: Annotated[
         EvaluateRequest | None, Field(description="How students are judged where the teacher's card names a judge")
     ] = EvaluateRequest()
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was asked for that only some methods have: their options, and a classifier."""
+        names = dict.fromkeys(name for method in all_methods().values() for name in method.options.model_fields)
+        return {name: value for name in ("classifier", *names) if (value := getattr(self, name)) is not None}
+
+
+def _options_of_methods() -> dict[str, Any]:
+    """Fields for ``create_model``: the choice of a method, and the options of all."""
+    methods = all_methods()
+    summary = "; ".join(f"{name}: {method.summary}" for name, method in methods.items())
+    fields: dict[str, Any] = {"method": (Literal[tuple(methods)], Field(DEFAULT_METHOD, description=summary))}
+    for method in methods.values():
+        for name, field in method.options.model_fields.items():
+            described = copy(field)
+            described.description = f"For {', '.join(owners(name))}. {field.description}"
+            fields[name] = (field.annotation, described)
+    return fields
+
+
+if TYPE_CHECKING:
+    DistillRequest = RequestOfAnyMethod
+else:
+    DistillRequest = create_model("DistillRequest", __base__=RequestOfAnyMethod, **_options_of_methods())
+    DistillRequest.__doc__ = "The body of ``POST /distill-jobs``; all but the teacher has a default."
 
 
 class CheckpointRef(BaseModel):
@@ -200,19 +219,3 @@ class RoundResult(BaseModel):
     promote: bool = False
     rival: str | None = None
     rival_frechet_distance: float | None = None
-
-
-def plan_steps(from_steps: int, to_steps: int, *, convert: bool) -> tuple[int, ...] | None:
-    """Steps of each round's student, or None where halving ``from_steps`` does not meet ``to_steps``.
-
-    Args:
-        from_steps: Of the teacher.
-        to_steps: Of the last student.
-        convert: Whether a first round keeps the steps, to make a teacher of noise into one of images.
-    """
-    steps = [from_steps] if convert else []
-    current = from_steps
-    while current > to_steps and current % 2 == 0:
-        current //= 2
-        steps.append(current)
-    return tuple(steps) if steps and current == to_steps else None

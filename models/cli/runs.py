@@ -1,10 +1,8 @@
 """Whole runs, from data set and teacher to checkpoints: what the commands ``train`` and ``distill`` do."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 
@@ -24,8 +22,8 @@ from models.distillation.chain import (
     run_chain,
     save_student,
 )
-from models.distillation.methods.pd import pd_loss
-from models.distillation.rounds import Round, StudentLoss
+from models.distillation.method import LoadedMethod
+from models.distillation.rounds import Round
 from models.distillation.synthetic import SyntheticConfig
 from models.sampling.engine import pick_device
 from models.training.base import base_loss
@@ -119,13 +117,11 @@ def distill_chain(
     from_steps: int,
     to_steps: int,
     out: Path,
-    method: str,
+    method: LoadedMethod,
     data: str,
     size: int | None = None,
     synthetic: SyntheticConfig | None = None,
     config: TrainConfig,
-    student_loss: StudentLoss = pd_loss,
-    loss_facts: Mapping[str, object] = MappingProxyType({}),
     device: str = "auto",
     execution: Execution = AUTO,
     command: str | None = None,
@@ -140,13 +136,11 @@ def distill_chain(
         from_steps: Steps in which the teacher is sampled.
         to_steps: Steps of the last student.
         out: Family folder.
-        method: Its name for the cards: ``pd`` or ``cfd``.
+        method: How students learn; its networks must be on the same device.
         data: What to train on.
         size: Side of the pictures.
         synthetic: Sample the images from the teacher instead.
         config: Of one round.
-        student_loss: How a student learns; its networks must be on the same device.
-        loss_facts: Hyper-parameters of the loss, for the cards.
         device: As of ``models.sampling.engine.pick_device``.
         execution: How networks are run.
         command: Recorded in the cards.
@@ -156,7 +150,7 @@ def distill_chain(
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
     join_processes()
-    rounds = rounds_from(read_card(teacher), from_steps=from_steps, to_steps=to_steps)
+    rounds = rounds_from(read_card(teacher), method=method.declaration, from_steps=from_steps, to_steps=to_steps)
     folders = {this.num_steps: out / f"{this.num_steps}-step" for this in rounds}
     for folder in folders.values():
         if not state_path_of(folder).exists():  # else it is a part of this very chain
@@ -170,8 +164,8 @@ def distill_chain(
         size=size,
         synthetic=synthetic,
         config=config,
-        student_loss=student_loss,
-        facts={"method": method, "command": command, "loss": dict(loss_facts)},
+        method=method,
+        command=command,
         device=pick_device(device),
         execution=execution,
     )

@@ -1,21 +1,25 @@
 """The commands that train: ``fewstep train``, ``distill``, ``train-classifier``."""
 
+import inspect
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
 from core.catalog.classifier_card import Architecture
 from core.errors import InvalidRequest
+from core.methods.declaration import all_methods, find_method, owners
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 
 training = typer.Typer()
 
-_Number = TypeVar("_Number", int, float)
+_Value = TypeVar("_Value")
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all randomness.")]
@@ -37,6 +41,30 @@ Compile = Annotated[
 Size = Annotated[
     int | None, typer.Option(min=1, help="Crop pictures to squares and resize them to so many pixels a side.")
 ]
+
+
+METHODS = "; ".join(f"{name}: {method.summary}" for name, method in all_methods().items()) + "."
+
+
+def with_options_of_methods(command: _Command) -> _Command:
+    """Let a command take the options of every method in place of its ``**options``."""
+    signature = inspect.signature(command)
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    fields = {name: field for method in all_methods().values() for name, field in method.options.model_fields.items()}
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                field.annotation, typer.Option(help=f"For {', '.join(owners(name))}: {field.description}.")
+            ],
+        )
+        for name, field in fields.items()
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    command.__annotations__ |= {option.name: option.annotation for option in options}
+    return command
 
 
 @training.command()
@@ -104,31 +132,19 @@ def train(
 
 
 @training.command()
+@with_options_of_methods
 def distill(
     teacher: Annotated[str, typer.Option(help="Checkpoint to start from: a folder or family/name.")],
     from_steps: Annotated[int, typer.Option("--from", min=2, help="Steps of the first teacher.")],
     to_steps: Annotated[int, typer.Option("--to", min=1, help="Steps of the last student.")],
     out: Annotated[Path, typer.Option(help="Family folder; each round writes N-step into it.")],
-    method: Annotated[
-        Literal["pd", "cfd"],
-        typer.Option(help="pd: progressive distillation; cfd: classifier-based feature distillation."),
-    ] = "pd",
+    method: Annotated[str, typer.Option(help=METHODS)] = "pd",
     classifier: Annotated[
         str | None,
         typer.Option(
-            help="For cfd: a folder that train-classifier wrote, or an image classifier of the Hugging Face Hub, "
-            "by name or folder."
+            help=f"For {', '.join(owners('classifier'))}: a folder that train-classifier wrote, or an image classifier "
+            "of the Hugging Face Hub, by name or folder."
         ),
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(min=1e-3, help="For cfd: below 1 it sharpens the teacher's features.")
-    ] = None,
-    dataset_weight: Annotated[
-        float | None,
-        typer.Option(min=0, help="For cfd: of the dataset term; the classifier must know the data."),
-    ] = None,
-    entropy_share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="For cfd: of confidence in that term, the rest is diversity.")
     ] = None,
     data: Annotated[
         str, typer.Option(help="As for train; or synthetic: images sampled from the teacher, for want of a data set.")
@@ -156,24 +172,21 @@ def distill(
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     compile_: Compile = None,
+    **options: Any,  # noqa: ANN401 (those of methods have types of their own)
 ) -> None:
-    """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there.
-
-    What --temperature, --dataset-weight and --entropy-share leave open is the paper's value for the kind of classifier.
-    """
+    """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there."""
     from models.cli.runs import distill_chain
-    from models.distillation.methods.choose import pick_student_loss
+    from models.distillation.method import load_method
     from models.distillation.synthetic import synthetic_config
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig
 
     execution = Execution(precision=precision, compile=compile_)
     folder = locate_checkpoint(checkpoints, teacher)
-    student_loss, loss_facts = pick_student_loss(
-        method,
-        classifier=classifier,
+    loaded = load_method(
+        find_method(method),
+        given=_given(classifier=classifier, **options),
         image_shape=read_card(folder).image_shape,
-        given=_given(temperature=temperature, dataset_weight=dataset_weight, entropy_share=entropy_share),
         device=device,
         execution=execution,
     )
@@ -182,7 +195,7 @@ def distill(
         from_steps=from_steps,
         to_steps=to_steps,
         out=out,
-        method=method,
+        method=loaded,
         data=data,
         size=size,
         synthetic=synthetic_config(
@@ -196,8 +209,6 @@ def distill(
             clip=clip,
             seed=seed,
         ),
-        student_loss=student_loss,
-        loss_facts=loss_facts,
         device=device,
         execution=execution,
         command=command_line(),
@@ -257,7 +268,7 @@ def command_line() -> str:
     return shlex.join(["fewstep", *sys.argv[1:]])
 
 
-def _given(**options: _Number | None) -> dict[str, _Number]:
+def _given(**options: _Value | None) -> dict[str, _Value]:
     """Those of the options that the user gave."""
     return {name: value for name, value in options.items() if value is not None}
 

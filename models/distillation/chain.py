@@ -1,5 +1,6 @@
 """A chain of rounds, from its teacher and data to its students, for whoever runs it: a terminal or a job."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
@@ -10,15 +11,19 @@ import torch
 
 from core.catalog.card import Card
 from core.errors import InvalidRequest
+from core.methods.declaration import Method
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.data.dataset import Dataset, load_data
 from models.diffusion.prediction import Denoiser
-from models.distillation.rounds import Round, StudentLoss, plan_rounds, round_config, run_round
+from models.diffusion.unet import disable_dropout
+from models.distillation.conversion import conversion_loss
+from models.distillation.method import Built, Learning, LoadedMethod
+from models.distillation.rounds import Round, plan_rounds, round_config
 from models.distillation.synthetic import SyntheticConfig, SyntheticData
 from models.training.batches import DataSource, TrainingData
-from models.training.execution import Execution
+from models.training.execution import AUTO, Execution
 from models.training.progress import OnProgress
-from models.training.trainer import TrainConfig
+from models.training.trainer import TrainConfig, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +38,8 @@ class Chain:
         source: What is trained on.
         data: Facts of it for the cards: ``data``, ``data_fingerprint``, and ``data_facts`` for the hyper-parameters.
         config: Of one round; iterations are doubled for students of two steps and one.
-        student_loss: How a student learns.
-        facts: For the cards: ``method``, ``command``, and ``loss``, the hyper-parameters of the loss.
+        method: How students learn.
+        command: For the cards.
         execution: How networks are run.
     """
 
@@ -45,14 +50,15 @@ class Chain:
     source: DataSource
     data: Mapping[str, Any]
     config: TrainConfig
-    student_loss: StudentLoss
-    facts: Mapping[str, Any]
+    method: LoadedMethod
+    command: str | None
     execution: Execution
 
 
-def rounds_from(card: Card, *, from_steps: int, to_steps: int) -> list[Round]:
+def rounds_from(card: Card, *, method: Method, from_steps: int, to_steps: int) -> list[Round]:
     """The rounds of a chain from a teacher with this card; errors as of ``plan_rounds``."""
-    return plan_rounds(card.rows, from_steps=from_steps, to_steps=to_steps, convert=card.prediction_type == "epsilon")
+    convert = card.prediction_type == "epsilon"
+    return plan_rounds(card.rows, method=method, from_steps=from_steps, to_steps=to_steps, convert=convert)
 
 
 def prepare_chain(
@@ -65,8 +71,8 @@ def prepare_chain(
     size: int | None = None,
     synthetic: SyntheticConfig | None = None,
     config: TrainConfig,
-    student_loss: StudentLoss,
-    facts: Mapping[str, Any],
+    method: LoadedMethod,
+    command: str | None = None,
     device: torch.device,
     execution: Execution,
 ) -> Chain:
@@ -74,15 +80,15 @@ def prepare_chain(
 
     Args:
         teacher: Checkpoint folder.
-        parent: As of ``Chain``, and so are ``config``, ``student_loss``, ``facts`` and ``execution``.
+        parent: As of ``Chain``, and so are ``config``, ``method``, ``command`` and ``execution``.
         from_steps: Steps in which the teacher is sampled; a divisor of its own.
         to_steps: Steps of the last student.
         data: As of ``models.data.dataset.load_data``, and so is ``size``; a name where ``synthetic`` is given.
         size: Side of the pictures.
         synthetic: Sample the images from the teacher instead.
         config: How to train.
-        student_loss: Its networks must be on the same device.
-        facts: For the cards.
+        method: Its networks must be on the same device.
+        command: For the cards.
         device: Where to.
         execution: How networks are run.
 
@@ -91,7 +97,7 @@ def prepare_chain(
         CheckpointError: The teacher is damaged.
     """
     denoiser, card = load_denoiser(teacher, device)
-    rounds = rounds_from(card, from_steps=from_steps, to_steps=to_steps)
+    rounds = rounds_from(card, method=method.declaration, from_steps=from_steps, to_steps=to_steps)
     source: DataSource
     about: dict[str, Any]
     if synthetic is not None:
@@ -112,8 +118,8 @@ def prepare_chain(
         source=source,
         data=about,
         config=config,
-        student_loss=student_loss,
-        facts=facts,
+        method=method,
+        command=command,
         execution=execution,
     )
 
@@ -122,6 +128,38 @@ def fill_source(chain: Chain, between_blocks: Callable[[], None] = lambda: None)
     """Where the teacher makes the images, sample the first of them; as of ``SyntheticData.fill``."""
     if isinstance(chain.source, SyntheticData):
         chain.source.fill(between_blocks)
+
+
+def run_round(
+    teacher: Denoiser,
+    this: Round,
+    *,
+    method: Built,
+    data: DataSource,
+    config: TrainConfig,
+    state_path: Path,
+    on_progress: OnProgress,
+    execution: Execution = AUTO,
+) -> Denoiser:
+    """Train a student from a copy of its teacher, without dropout; arguments as of ``models.training.trainer.train``."""
+    student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
+    teacher = replace(teacher, network=execution.view(teacher.network))
+    if this.is_conversion:
+        student = replace(student, prediction_type="sample")
+        learning = Learning(conversion_loss(teacher, this.rows, student))
+    else:
+        learning = method.begin(teacher, this, seed=config.seed)
+    network = train(
+        student.network,
+        loss=learning.loss,
+        companion=learning.companion,
+        data=data,
+        config=config,
+        state_path=state_path,
+        on_progress=on_progress,
+        execution=execution,
+    )
+    return replace(student, network=network)
 
 
 def run_chain(
@@ -154,7 +192,7 @@ def run_chain(
             denoiser = run_round(
                 denoiser,
                 this,
-                student_loss=chain.student_loss,
+                method=chain.method,
                 data=chain.source,
                 config=round_config(chain.config, this.num_steps),
                 state_path=states[this.num_steps],
@@ -184,7 +222,7 @@ def save_student(folder: Path, chain: Chain, this: Round, student: Denoiser, *, 
         schedule=chain.card.schedule,
         prediction_type=student.prediction_type,
         last_step=chain.card.last_step,
-        method="conversion" if this.is_conversion else chain.facts["method"],
+        method="conversion" if this.is_conversion else chain.method.declaration.name,
         class_names=chain.card.class_names,
         parent=f"{family}/{chain.rounds[index - 1].num_steps}-step" if index else chain.parent,
         data=chain.data["data"],
@@ -192,10 +230,10 @@ def save_student(folder: Path, chain: Chain, this: Round, student: Denoiser, *, 
         hyper_parameters={
             **asdict(round_config(chain.config, this.num_steps)),
             "precision": chain.execution.precision_on(device),
-            **({} if this.is_conversion else chain.facts["loss"]),
+            **({} if this.is_conversion else chain.method.facts),
             **chain.data["data_facts"],
         },
-        command=chain.facts["command"],
+        command=chain.command,
     )
 
 

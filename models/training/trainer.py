@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from core.errors import FewstepError
 from models.training.batches import Batch, DataSource, draw_batch
+from models.training.companion import Companion
 from models.training.execution import AUTO, Execution
 from models.training.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
 from models.training.progress import OnProgress, Progress, StopTraining
@@ -74,6 +75,7 @@ class TrainState:
 
     network: nn.Module
     config: TrainConfig
+    companion: Companion | None = None
     iteration: int = 0
     ema: nn.Module | None = field(init=False)
     optimizer: torch.optim.Adam = field(init=False)
@@ -104,6 +106,7 @@ class TrainState:
                     "network": self.network.state_dict(),
                     "ema": self.ema.state_dict() if self.ema is not None else None,
                     "optimizer": self.optimizer.state_dict(),
+                    **self._companion_state(),
                 },
                 file,
             )
@@ -128,11 +131,24 @@ class TrainState:
                 self.ema.load_state_dict(saved["ema"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self._align_moments()
+            if self.companion is not None:
+                self.companion.load_state_dict(saved["companion"])
+                if self.companion.optimizer is not None:
+                    self.companion.optimizer.load_state_dict(saved["companion_optimizer"])
             self.iteration = saved["iteration"]
         except TrainingError:
             raise
         except Exception as error:  # torch.load raises whatever its parsers meet
             raise TrainingError(f"{path}: not a state this run can go on from: {error}") from error
+
+    def _companion_state(self) -> dict[str, Any]:
+        if self.companion is None:
+            return {}
+        optimizer = self.companion.optimizer
+        return {
+            "companion": self.companion.state_dict(),
+            "companion_optimizer": None if optimizer is None else optimizer.state_dict(),
+        }
 
     def _align_moments(self) -> None:
         """Lay out Adam's moments in memory as the weights are: they may be of a run in another layout.
@@ -164,6 +180,7 @@ def train(
     state_path: Path,
     on_progress: OnProgress,
     execution: Execution = AUTO,
+    companion: Companion | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> nn.Module:
     """Train ``network`` to the end of its run, going on from ``state_path`` where a run was cut off.
@@ -179,6 +196,7 @@ def train(
         state_path: Where the run is saved now and then, when it is stopped, and at its end.
         on_progress: Called after every iteration; may raise ``StopTraining``.
         execution: How to run the network.
+        companion: What the loss trains and keeps beside the network, on the same device.
         save_every_s: Seconds between two saves.
 
     Returns:
@@ -193,7 +211,9 @@ def train(
     refuse_uneven(config.batch_size)
     device = next(network.parameters()).device
     run = execution.view(network)
-    state = TrainState(network, config)
+    state = TrainState(network, config, companion)
+    beside = companion.optimizer if companion is not None else None
+    trained = [*network.parameters(), *(companion.parameters() if companion is not None else ())]
     if state_path.exists():
         state.load(state_path)
     any_process(False)  # nobody trains, and then writes, before all have looked at the files
@@ -203,11 +223,12 @@ def train(
         generator = iteration_generator(config.seed, state.iteration, device)
         whole_batch = draw_batch(data.at(state.iteration), batch_size=config.batch_size, generator=generator)
         batch = own_batch(whole_batch)
-        state.optimizer.zero_grad()  # before the loss, whose activations can then use the memory
+        for optimizer in filter(None, (state.optimizer, beside)):
+            optimizer.zero_grad()  # before the loss, whose activations can then use the memory
         loss_here = loss(run, batch, Draws(generator))
         loss_here.backward()
         value = loss_here.detach()
-        average([value, *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)])
+        average([value, *(parameter.grad for parameter in trained if parameter.grad is not None)])
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         if not (value + norm).isfinite() or value > MOST_LOSS:
             if not state_path.exists():
@@ -219,6 +240,10 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(state.iteration)
         state.optimizer.step()
+        if companion is not None:
+            if beside is not None:
+                beside.step()
+            companion.commit()
         state.iteration += 1
         if state.ema is not None and config.ema_decay is not None:
             update_ema(state.ema, network, config.ema_decay)

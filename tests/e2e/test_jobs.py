@@ -16,6 +16,7 @@ from models.cli.runs import distill_chain
 from models.sampling.engine import Sampler
 from models.training.trainer import TrainConfig
 from tests.e2e.yard import SABOTEUR, Yard
+from tests.methods import PD
 from tests.processes import wait_until
 from worker.distillation.sweep import JobSweep
 from worker.distillation.worker import send_slice
@@ -50,7 +51,7 @@ def plain(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         from_steps=8,
         to_steps=2,
         out=out,
-        method="pd",
+        method=PD,
         data=str(yard.settings.datasets / "squares"),
         config=TrainConfig(iterations=30, batch_size=16, learning_rate=5e-5, decay="cosine"),
         device="cpu",

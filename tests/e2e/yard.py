@@ -14,8 +14,9 @@ from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.catalog.serving import Serving, read
-from core.jobs.request import CheckpointRef, DistillJob, DistillRequest, plan_steps
+from core.jobs.request import CheckpointRef, DistillJob, DistillRequest
 from core.jobs.store import ENDED, JobRecord, JobState, JobStore
+from core.methods.declaration import find_method
 from core.settings import Settings
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
@@ -81,7 +82,7 @@ class Yard:
         card = read_card(self.family / teacher)
         job_id = uuid.uuid4().hex
         assert body.from_steps is not None
-        steps = plan_steps(body.from_steps, body.to_steps, convert=False)
+        steps = find_method(body.method).plan(body.from_steps, body.to_steps, convert=False)
         assert steps is not None
         return DistillJob(
             id=job_id,

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_denoiser
 from models.distillation.conversion import conversion_loss
-from models.distillation.rounds import round_loss
+from models.distillation.halving import halving_loss
+from models.distillation.methods.pd import pd_loss
 from models.sampling.engine import Sampler
 from models.training.base import base_loss
 from models.training.batches import Batch
@@ -64,7 +65,7 @@ def test_teacher_and_student_are_told_the_classes_of_the_batch(conditional_famil
     teacher = replace(denoiser, network=taught)
     losses: dict[str, Loss] = {
         "base": base_loss(denoiser),
-        "round": round_loss(teacher, card.rows),
+        "round": halving_loss(teacher, card.rows, pd_loss),
         "conversion": conversion_loss(teacher, card.rows, denoiser),
     }
     labels = torch.tensor([2, 0, 1, 1])

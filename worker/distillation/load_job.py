@@ -6,9 +6,10 @@ from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.errors import InvalidRequest
 from core.jobs.request import SYNTHETIC, DistillJob
+from core.methods.declaration import find_method
 from core.settings import Settings
 from models.distillation.chain import Chain, prepare_chain
-from models.distillation.methods.choose import pick_student_loss
+from models.distillation.method import load_method
 from models.distillation.synthetic import SyntheticConfig
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO
@@ -34,11 +35,7 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         checkpoint=teacher.checkpoint,
         artifact=teacher.artifact,
     )
-    given = {
-        name: value
-        for name in ("temperature", "dataset_weight", "entropy_share")
-        if (value := getattr(request, name)) is not None
-    }
+    method, given = find_method(request.method), request.given
     device = pick_device(settings.device)
     parent = f"{teacher.family}/{teacher.checkpoint}"
     synthetic = SyntheticConfig(images=SYNTHETIC_IMAGES) if job.data == SYNTHETIC else None
@@ -49,16 +46,11 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         decay="cosine",
         seed=request.seed,
     )
-    classifier = None if job.classifier is None else classifier_folder(settings, job.classifier)
-    if job.classifier is not None and not job.classifier.knows_data:
-        given.setdefault("dataset_weight", 0.0)  # the paper's is for a classifier that does
-    student_loss, facts = pick_student_loss(
-        request.method,
-        classifier=None if classifier is None else str(classifier),
-        image_shape=_teacher_shape(folder, job),
-        given=given,
-        device=settings.device,
-    )
+    if job.classifier is not None:
+        given["classifier"] = str(classifier_folder(settings, job.classifier))
+        if not job.classifier.knows_data:
+            given = dict.fromkeys(method.of_known_data, 0.0) | given  # the paper's are for one that does
+    loaded = load_method(method, given=given, image_shape=_teacher_shape(folder, job), device=settings.device)
     assert request.from_steps is not None  # decided when the job was accepted
     chain = prepare_chain(
         teacher=folder,
@@ -68,12 +60,8 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         data=job.data if synthetic else data_source(job.data, settings),
         synthetic=synthetic,
         config=config,
-        student_loss=student_loss,
-        facts={
-            "method": request.method,
-            "command": f"POST /distill-jobs {request.model_dump_json(exclude_defaults=True)}",
-            "loss": facts,
-        },
+        method=loaded,
+        command=f"POST /distill-jobs {request.model_dump_json(exclude_defaults=True)}",
         device=device,
         execution=AUTO,
     )

@@ -1,12 +1,16 @@
 """Classifier-based feature distillation (Sun et al. 2022): match the teacher's sharpened feature distribution."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from models.distillation.halving import by_halving
+from models.distillation.method import Built, Setup
 from models.distillation.target import TargetBatch
+from models.distillation.through import load_teaching_classifier
 from models.training.parallel import gather_rows
 
 Classify = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -73,3 +77,14 @@ def cfd_loss(x_hat: Tensor, batch: TargetBatch, *, classify: Classify, config: C
         return loss
     share = config.entropy_share
     return loss + config.dataset_weight * (share * entropy(logits) + (1 - share) * diversity(gather_rows(logits)))
+
+
+def build(setup: Setup) -> Built:
+    """As of ``models.distillation.method.Build``; what the options leave open is the paper's for the kind of classifier."""
+    classifier = load_teaching_classifier(setup)
+    preset = CFDConfig() if classifier.dense else RESNET_PRESET
+    if not classifier.knows_data:
+        preset = replace(preset, dataset_weight=0.0)  # which is then for the user to ask for
+    config = replace(preset, **setup.options.model_dump(exclude_none=True))
+    loss = partial(cfd_loss, classify=classifier.network, config=config)
+    return Built(begin=by_halving(loss), facts={**asdict(config), **classifier.facts})

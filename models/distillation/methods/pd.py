@@ -3,9 +3,16 @@
 from torch import Tensor
 
 from models.diffusion.losses import truncated_snr_loss
+from models.distillation.halving import by_halving
+from models.distillation.method import Built, Setup
 from models.distillation.target import TargetBatch
 
 
 def pd_loss(x_hat: Tensor, batch: TargetBatch) -> Tensor:
     """Mean over images of the truncated-SNR loss of a student's ``x_hat`` (B, C, H, W) against the target; a scalar."""
     return truncated_snr_loss(x_hat=x_hat, x_target=batch.x_target, alpha_t=batch.alpha_t, sigma_t=batch.sigma_t).mean()
+
+
+def build(setup: Setup) -> Built:  # noqa: ARG001 (it has no options)
+    """As of ``models.distillation.method.Build``."""
+    return Built(begin=by_halving(pd_loss))

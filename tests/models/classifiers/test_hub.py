@@ -20,12 +20,14 @@ from transformers import (
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.errors import InvalidRequest
+from core.methods.declaration import Options, find_method
 from models.classifiers.hub import load_hub_classifier
 from models.cli.main import main
 from models.data.images import to_float
-from models.distillation.methods.cfd import CFDConfig
-from models.distillation.methods.choose import pick_student_loss
+from models.distillation.method import LoadedMethod, Setup, load_method
+from models.distillation.methods.cfd import CFDConfig, cfd_loss
 from models.distillation.target import TargetBatch
+from models.distillation.through import load_teaching_classifier
 
 RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 VIT: dict[str, Any] = {
@@ -119,28 +121,36 @@ def test_preprocessing_is_the_models_own(tmp_path: Path) -> None:
     assert load_hub_classifier(changed(folder, do_center_crop=False)).size == (28, 28)
 
 
+def setup(classifier: str) -> Setup:
+    return Setup(options=Options(), classifier=classifier, image_shape=GREY, device="cpu")
+
+
+def cfd(classifier: str, *, image_shape: tuple[int, int, int] = GREY, **options: float) -> LoadedMethod:
+    given = {"classifier": classifier, **options}
+    return load_method(find_method("cfd"), given=given, image_shape=image_shape, device="cpu")
+
+
 def test_presets_are_the_papers_without_the_dataset_term(tmp_path: Path) -> None:
-    weight = {"dataset_weight": 0.01}
     for kind, temperature in (("resnet", 0.95), ("vit", 0.9)):
         folder = published(tmp_path / kind, kind)
-        loss, facts = pick_student_loss("cfd", classifier=folder, image_shape=GREY, given={}, device="cpu")
+        facts = cfd(folder).facts
         assert facts["temperature"] == temperature
         assert facts["dataset_weight"] == 0
         assert facts["classifier"] == kind
         assert facts["classifier_architecture"] == kind
-        assert pick_student_loss("cfd", classifier=folder, image_shape=GREY, given=weight)[1]["dataset_weight"] == 0.01
-        assert loss.keywords["config"] == CFDConfig(temperature=temperature, dataset_weight=0.0)  # type: ignore[attr-defined]
+        assert cfd(folder, dataset_weight=0.01).facts["dataset_weight"] == 0.01
 
 
 def test_a_student_is_distilled_through_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = published(tmp_path / "resnet", "resnet")
-    loss, facts = pick_student_loss("cfd", classifier=folder, image_shape=GREY, given={}, device="cpu")
+    facts = cfd(folder).facts
     x_hat, target = (torch.rand(4, *GREY, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     one = torch.ones(4, 1, 1, 1)
     batch = TargetBatch(z_t=target, row_t=torch.zeros(4).long(), alpha_t=one, sigma_t=one, x_target=target)
-    value = loss(x_hat.requires_grad_(), batch)
+    classify = load_teaching_classifier(setup(folder)).network
+    value = cfd_loss(x_hat.requires_grad_(), batch, classify=classify, config=CFDConfig())
     value.backward()
     assert value > 0
     assert x_hat.grad is not None
@@ -148,8 +158,8 @@ def test_a_student_is_distilled_through_it(
 
     teacher = SHIPPED_CHECKPOINTS / "digits" / "2-step"
     arguments = ["distill", "--teacher", teacher, "--from", "2", "--to", "1", "--out", tmp_path / "mine"]
-    cfd = ["--method", "cfd", "--classifier", folder, "--iterations", "1", "--batch-size", "4"]
-    monkeypatch.setattr(sys, "argv", ["fewstep", *map(str, arguments), *cfd])
+    by_cfd = ["--method", "cfd", "--classifier", folder, "--iterations", "1", "--batch-size", "4"]
+    monkeypatch.setattr(sys, "argv", ["fewstep", *map(str, arguments), *by_cfd])
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code, capsys.readouterr().err
@@ -197,7 +207,6 @@ def test_colour_does_not_go_into_a_model_of_grey(tmp_path: Path) -> None:
     ResNetForImageClassification(ResNetConfig(**RESNET, num_channels=1)).save_pretrained(folder)
     ViTImageProcessorPil(size=32, image_mean=[0.5], image_std=[0.5]).save_pretrained(folder)
     with pytest.raises(InvalidRequest, match="takes images of 1 channels, the teacher makes 3"):
-        pick_student_loss("cfd", classifier=str(folder), image_shape=(3, 16, 16), given={})
-    loss, _ = pick_student_loss("cfd", classifier=str(folder), image_shape=GREY, given={}, device="cpu")
-    logits, _ = loss.keywords["classify"](torch.zeros(1, *GREY))  # type: ignore[attr-defined]
+        cfd(str(folder), image_shape=(3, 16, 16))
+    logits, _ = load_teaching_classifier(setup(str(folder))).network(torch.zeros(1, *GREY))
     assert logits.isfinite().all()

@@ -10,15 +10,19 @@ from models.data.dataset import load_data
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
-from models.distillation.rounds import plan_rounds, round_config, round_loss, run_round
+from models.distillation.chain import run_round
+from models.distillation.halving import halving_loss
+from models.distillation.methods.pd import pd_loss
+from models.distillation.rounds import plan_rounds, round_config
 from models.training.batches import Batch, TrainingData, draw_batch
 from models.training.parallel import Draws
 from models.training.progress import Progress
 from models.training.trainer import TrainConfig, iteration_generator
+from tests.methods import PD
 
 
 def test_a_chain_halves_the_steps_and_keeps_to_the_rows_of_the_teacher() -> None:
-    rounds = plan_rounds(step_rows(1024), from_steps=8, to_steps=1)
+    rounds = plan_rounds(step_rows(1024), from_steps=8, to_steps=1, method=PD.declaration)
     assert [this.num_steps for this in rounds] == [4, 2, 1]
     assert rounds[0].teacher_rows == step_rows(8)
     assert rounds[0].rows == rounds[1].teacher_rows == step_rows(4)
@@ -30,7 +34,7 @@ def test_a_chain_halves_the_steps_and_keeps_to_the_rows_of_the_teacher() -> None
 )
 def test_steps_that_do_not_halve_are_refused(from_steps: int, to_steps: int, field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        plan_rounds(step_rows(1024), from_steps=from_steps, to_steps=to_steps)
+        plan_rounds(step_rows(1024), from_steps=from_steps, to_steps=to_steps, method=PD.declaration)
     assert caught.value.field == field
 
 
@@ -44,7 +48,7 @@ def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path)
     network, card = load_checkpoint(SHIPPED_CHECKPOINTS / "digits" / "2-step")
     teacher = Denoiser(network.requires_grad_(False), cosine_schedule(), card.prediction_type)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    (this,) = plan_rounds(card.rows, from_steps=2, to_steps=1)
+    (this,) = plan_rounds(card.rows, from_steps=2, to_steps=1, method=PD.declaration)
     data = TrainingData.from_dataset(load_data("digits"), torch.device("cpu"))
 
     def ignore(progress: Progress) -> None:
@@ -53,6 +57,7 @@ def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path)
     student = run_round(
         teacher,
         this,
+        method=PD,
         data=data,
         config=TrainConfig(iterations=30, batch_size=16, learning_rate=3e-4, decay="cosine"),
         state_path=tmp_path / "state.pt",
@@ -65,7 +70,7 @@ def test_a_student_comes_closer_to_a_teacher_that_stays_as_it_is(tmp_path: Path)
         generator = iteration_generator(1, 0, torch.device("cpu"))
         batch = draw_batch(data, batch_size=64, generator=generator)
         with torch.inference_mode():
-            return round_loss(teacher, this.teacher_rows)(denoise.network, batch, Draws(generator)).item()
+            return halving_loss(teacher, this.teacher_rows, pd_loss)(denoise.network, batch, Draws(generator)).item()
 
     assert distance(student) < 0.7 * distance(teacher)
 
@@ -81,7 +86,7 @@ def test_the_loss_of_a_round_falls_on_each_step_of_the_student(tiny_family: Path
             return network(z_t, row)
 
     teacher = Denoiser(Recording(), cosine_schedule(), card.prediction_type)
-    loss = round_loss(teacher, card.rows)
+    loss = halving_loss(teacher, card.rows, pd_loss)
     x = torch.zeros(64, 3, 8, 8)
     value = loss(network, Batch(x), Draws(iteration_generator(0, 0, x.device)))
     assert value.ndim == 0
@@ -93,10 +98,11 @@ def test_dropout_of_a_teacher_is_off_in_its_students(tmp_path: Path) -> None:
         image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1, dropout=0.5
     )
     teacher = Denoiser(build_unet(config).requires_grad_(False).eval(), cosine_schedule(), "sample")
-    (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1)
+    (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1, method=PD.declaration)
     student = run_round(
         teacher,
         this,
+        method=PD,
         data=TrainingData(torch.zeros(4, 8, 8, 1, dtype=torch.uint8), flip=False),
         config=TrainConfig(iterations=1, batch_size=2),
         state_path=tmp_path / "state.pt",

@@ -17,10 +17,12 @@ from models.data.images import to_uint8
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
-from models.distillation.rounds import plan_rounds, run_round
+from models.distillation.chain import run_round
+from models.distillation.rounds import plan_rounds
 from models.distillation.synthetic import BLOCK, SyntheticConfig, SyntheticData, block_noise, default_steps
 from models.training.progress import Progress, StopTraining
 from models.training.trainer import TrainConfig
+from tests.methods import PD
 from tests.states import assert_same_states
 
 CONFIG = SyntheticConfig(images=2 * BLOCK, steps=1, refresh=3)
@@ -184,7 +186,7 @@ def test_a_round_cut_into_three_ends_bit_identical_to_one_in_a_piece(
     tiny_family: Path, tmp_path: Path, cache: Path
 ) -> None:
     network, card = load_checkpoint(tiny_family / "2-step")
-    (this,) = plan_rounds(card.rows, from_steps=2, to_steps=1)
+    (this,) = plan_rounds(card.rows, from_steps=2, to_steps=1, method=PD.declaration)
 
     def run(state: Path, *cuts: int) -> None:
         for cut in (*cuts, None):
@@ -198,6 +200,7 @@ def test_a_round_cut_into_three_ends_bit_identical_to_one_in_a_piece(
                 run_round(
                     teacher,
                     this,
+                    method=PD,
                     data=SyntheticData(teacher, card=card, config=CONFIG, seed=7),
                     config=TrainConfig(iterations=9, batch_size=4, learning_rate=1e-3, decay="cosine", ema_decay=0.9),
                     state_path=state,

@@ -20,13 +20,16 @@ from models.classifiers.classifier import Classifier
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
+from models.distillation.chain import run_round
+from models.distillation.halving import StudentLoss
 from models.distillation.methods.cfd import CFDConfig, cfd_loss
 from models.distillation.methods.pd import pd_loss
-from models.distillation.rounds import StudentLoss, plan_rounds, run_round
+from models.distillation.rounds import plan_rounds
 from models.training.batches import TrainingData
 from models.training.parallel import join_processes, process_index, refuse_uneven
 from models.training.progress import Progress
 from models.training.trainer import TrainConfig
+from tests.methods import PD, of_loss
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +64,7 @@ def learn(method: str, folder: Path) -> None:
     """A round 2 → 1; writes the losses that this process saw, and the state."""
     teacher = Denoiser(teacher_network().requires_grad_(False).eval(), cosine_schedule(), "sample")
     images = torch.randint(0, 256, (50, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1)
+    (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1, method=PD.declaration)
     losses: list[float] = []
 
     def note(progress: Progress) -> None:
@@ -70,7 +73,7 @@ def learn(method: str, folder: Path) -> None:
     run_round(
         teacher,
         this,
-        student_loss=student_loss(method),
+        method=of_loss(student_loss(method)),
         data=TrainingData(images, flip=True),
         config=CONFIG,
         state_path=folder / f"{method}.state.pt",

@@ -1,0 +1,9 @@
+"""Progressive distillation (Salimans & Ho 2022)."""
+
+from core.methods.declaration import Method
+
+METHOD = Method(
+    name="pd",
+    summary="progressive distillation",
+    build="models.distillation.methods.pd:build",
+)

@@ -1,0 +1,45 @@
+"""What methods share that halve: a student learns to do in one step what its teacher does in two."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from models.diffusion.prediction import Denoiser
+from models.distillation.method import Begin, Learning
+from models.distillation.rounds import Round
+from models.distillation.target import TargetBatch, target_batch
+from models.training.batches import Batch
+from models.training.parallel import Draws
+from models.training.trainer import Loss
+
+StudentLoss = Callable[[Tensor, TargetBatch], Tensor]
+"""Maps a student's ``x_hat`` (B, C, H, W) and its target to a scalar: how a method says what closeness is."""
+
+
+def halving_loss(teacher: Denoiser, rows: tuple[int, ...], student_loss: StudentLoss) -> Loss:
+    """The loss of one round from ``rows`` to every second of them; the student predicts what the teacher predicts."""
+    student_steps = (len(rows) - 1) // 2
+    row_table = torch.tensor(rows, device=teacher.schedule.alpha.device)
+
+    def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
+        x = batch.x
+        step = draws.randint(1, student_steps + 1, (len(x),))
+        eps = draws.randn(x.shape)
+        teach = partial(teacher, labels=batch.labels)
+        target = target_batch(teach, schedule=teacher.schedule, rows=row_table, x=x, eps=eps, step=step)
+        x_hat = replace(teacher, network=network)(target.z_t, target.row_t, batch.labels)
+        return student_loss(x_hat, target)
+
+    return loss
+
+
+def by_halving(student_loss: StudentLoss) -> Begin:
+    """Rounds of a method that differs from others by its loss alone."""
+
+    def begin(teacher: Denoiser, this: Round, *, seed: int) -> Learning:  # noqa: ARG001
+        return Learning(halving_loss(teacher, this.teacher_rows, student_loss))
+
+    return begin
