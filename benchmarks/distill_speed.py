@@ -4,9 +4,9 @@ The plain loop does what the authors' code does (zju-SWJ/RCFD), written anew: fl
 compiled, teacher and target features under no_grad, classifier frozen, the target as a difference quotient, logarithms
 of softmaxes, the optimizer's defaults. That its loss is theirs is checked against numbers that their code computed.
 
-Ours is ``models.training.trainer.train`` on a CFD round, as ``fewstep distill`` runs it, with the options that are printed. Each
-variant lives in a process of its own, where its peak memory is its own. They take turns, so that a busy machine slows
-both alike: of the figures only the ratios are worth keeping.
+Ours is ``models.training.trainer.train`` on a CFD round, as ``fewstep distill`` runs it, with the options that are
+printed. Each variant lives in a process of its own, where its peak memory is its own. They take turns, so that a busy
+machine slows both alike: of the figures only the ratios are worth keeping.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def plain_cfd_loss(
     schedule: Schedule,
     config: CFDConfig,
 ) -> Tensor:
-    """CFD of one batch, as the authors' code computes it; arguments as in ``models.distillation.target`` and ``models.distillation.methods.cfd``."""
+    """CFD of one batch, as the authors' code computes it; arguments as of ``target`` and ``methods.cfd``."""
     stride = 1024 // teacher_steps
     t, m, s = (row * stride for row in (2 * step, 2 * step - 1, 2 * step - 2))
 

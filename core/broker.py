@@ -1,7 +1,7 @@
 """The Celery application, the same for those who send and those who work.
 
-A message is only a hint that a record waits; what it says and what became of it stands in the record (`core.generation.records`).
-So a lost, doubled or late message does no harm.
+A message is only a hint that a record waits; what it says and what became of it stands in the record
+(`core.generation.records`). So a lost, doubled or late message does no harm.
 """
 
 import time

@@ -13,9 +13,30 @@ ROOMS = {"app", "worker", "models", "core"}
 ALLOWED = {
     "app": {"app", "core"},
     "worker": {"worker", "core", "models"},
-    "models": {"models", "core.catalog.card", "core.catalog.classifier_card", "core.errors"},
+    "models": {"models", "core.catalog.card", "core.catalog.classifier_card", "core.errors", "core.methods"},
     "core": {"core"},
 }
+COLUMNS = {
+    "app": ("jobs", "catalog", "generate"),
+    "models": (
+        "cli",
+        "evaluation",
+        "distillation",
+        "classifiers",
+        "sampling",
+        "training",
+        "data",
+        "checkpoints",
+        "diffusion",
+    ),
+    "core": ("local", "jobs", "methods", "generation", "catalog"),
+}
+"""Rooms within rooms: each imports only those after it."""
+STRANGERS = {"worker": ("sampling", "distillation")}
+"""Rooms of which none imports another."""
+MOST_FILES = 14
+MOST_LINES = 300
+LONG = {"docker/grafana/overview.py", "docs/operations.md"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -42,6 +63,18 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
                 assert any(is_within(module, allowed) for allowed in ALLOWED[room]), f"{path} imports {module}"
             if room in ("app", "core"):
                 assert not is_within(module, "torch"), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("room", sorted({*COLUMNS, *STRANGERS}))
+def test_a_room_within_imports_only_those_below_it(room: str) -> None:
+    column = COLUMNS.get(room, STRANGERS.get(room, ()))
+    assert {path.parent.name for path in (ROOT / room).glob("*/__init__.py")} == set(column)
+    for index, own in enumerate(column):
+        forbidden = column[:index] if room in COLUMNS else [other for other in column if other != own]
+        for path in sorted((ROOT / room / own).rglob("*.py")):
+            for module in imports(path):
+                above = [other for other in forbidden if is_within(module, f"{room}.{other}")]
+                assert not above, f"{path} imports {module}"
 
 
 def test_the_api_and_the_idle_worker_run_without_torch_and_tracing() -> None:

@@ -53,8 +53,8 @@ class RequestOfAnyMethod(BaseModel):
         str | None,
         Field(
             max_length=200,
-            description=f"What {', '.join(owners('classifier'))} distils through, one of `GET /classifiers`; by default "
-            "its family's `classifier`",
+            description=f"What {', '.join(owners('classifier'))} distils through, one of `GET /classifiers`; by "
+            "default its family's `classifier`",
         ),
     ] = None
     iterations: Annotated[

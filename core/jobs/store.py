@@ -454,7 +454,7 @@ class JobStore:
 
 
 def serving_key(family: str, last: str | int) -> str:
-    """Of a checkpoint in ``core.catalog.serving.MADE``, or of a number of steps in ``core.catalog.serving.PROMOTED``."""
+    """Of a checkpoint in ``MADE``, or of a number of steps in ``PROMOTED``, of ``core.catalog.serving``."""
     return f"{family}/{last}"
 
 

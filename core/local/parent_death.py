@@ -1,7 +1,7 @@
 """Run a command so that it cannot outlive whoever started it.
 
-``python -m core.local.parent_death SIGNAL LOCK COMMAND…`` becomes the command (same process id, so signals reach it), after two
-preparations that survive ``exec``:
+``python -m core.local.parent_death SIGNAL LOCK COMMAND…`` becomes the command (same process id, so signals reach it),
+after two preparations that survive ``exec``:
 
 - on Linux the kernel sends it ``SIGNAL`` when its parent dies, even by SIGKILL, so that nothing is orphaned;
 - everywhere it holds a shared lock on the file ``LOCK`` for as long as it lives, so that the next start can tell that

@@ -44,7 +44,7 @@ class Method:
     Attributes:
         name: In requests, on the command line and in cards.
         summary: What it is, in a few words.
-        build: Where its science is, ``module:function``; see ``models.distillation.method.Build``. Torch is needed there.
+        build: Where its science is, ``module:function``; see ``models.distillation.method.Build``.
         options: What may be asked of it beside what every method takes.
         needs_classifier: Whether it learns through one.
         of_known_data: Options that, above 0, need a classifier that knows the classes of the data.

@@ -131,8 +131,8 @@ def distill_chain(
     A chain that was cut off goes on where it was.
 
     Args:
-        teacher: As of ``models.distillation.chain.prepare_chain``, and so are ``from_steps``, ``to_steps``, ``data``, ``size``,
-            ``synthetic`` and ``config``.
+        teacher: As of ``models.distillation.chain.prepare_chain``, and so are ``from_steps``, ``to_steps``, ``data``,
+            ``size``, ``synthetic`` and ``config``.
         from_steps: Steps in which the teacher is sampled.
         to_steps: Steps of the last student.
         out: Family folder.

@@ -141,7 +141,10 @@ def run_round(
     on_progress: OnProgress,
     execution: Execution = AUTO,
 ) -> Denoiser:
-    """Train a student from a copy of its teacher, without dropout; arguments as of ``models.training.trainer.train``."""
+    """Train a student from a copy of its teacher, without dropout.
+
+    Arguments and errors are as of ``models.training.trainer.train``.
+    """
     student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
     teacher = replace(teacher, network=execution.view(teacher.network))
     if this.is_conversion:

@@ -185,8 +185,8 @@ def train(
 ) -> nn.Module:
     """Train ``network`` to the end of its run, going on from ``state_path`` where a run was cut off.
 
-    Of several processes (``models.training.parallel``) each learns from its own rows of every batch. Gradients are averaged
-    before they are clipped, so all take the same step and stay equal.
+    Of several processes (``models.training.parallel``) each learns from its own rows of every batch. Gradients are
+    averaged before they are clipped, so all take the same step and stay equal.
 
     Args:
         network: Trained in place, on the device it is on.

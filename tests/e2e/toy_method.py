@@ -66,7 +66,7 @@ def build(setup: "Setup") -> "Built":
             with torch.no_grad():
                 target = teacher(z_t, row, batch.labels)
             memory.seen = target.mean().view(1)
-            answer = network(z_t, row).sample * memory.scale
+            answer: Tensor = network(z_t, row).sample * memory.scale
             return (answer - target).square().mean() + strength * (answer.mean() - memory.mean).square().sum()
 
         return Learning(loss, memory)

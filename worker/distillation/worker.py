@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 
 def make_bench(*arguments: object) -> object:
-    """As ``worker.distillation.slices.make_bench``, which is imported in the child alone: the worker has no use for torch."""
+    """As of ``worker.distillation.slices``, which is imported in the child alone: the worker has no use for torch."""
     from worker.distillation import slices
 
     return slices.make_bench(*arguments)  # type: ignore[arg-type]

@@ -80,7 +80,10 @@ def cfd_loss(x_hat: Tensor, batch: TargetBatch, *, classify: Classify, config: C
 
 
 def build(setup: Setup) -> Built:
-    """As of ``models.distillation.method.Build``; what the options leave open is the paper's for the kind of classifier."""
+    """As of ``models.distillation.method.Build``.
+
+    What the options leave open is the paper's for the kind of classifier.
+    """
     classifier = load_teaching_classifier(setup)
     preset = CFDConfig() if classifier.dense else RESNET_PRESET
     if not classifier.knows_data:
