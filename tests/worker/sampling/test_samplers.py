@@ -1,3 +1,4 @@
+import ctypes
 import gc
 import os
 import re
@@ -97,7 +98,7 @@ def test_what_the_cache_says_is_what_it_takes(tmp_path: Path) -> None:
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     (taken, counted) = map(int, re.findall(r"^(\d+) bytes, (\d+) counted$", output, re.MULTILINE)[0])
     assert counted > 20e6
-    assert 0.75 * counted < taken < 1.4 * counted
+    assert 0.9 * counted < taken < 1.3 * counted
 
 
 def fill(folder: str) -> None:
@@ -113,8 +114,9 @@ def fill(folder: str) -> None:
 
 
 def memory() -> int:
-    """Bytes that this process holds in memory."""
+    """Bytes that this process holds in memory and uses: what is free goes back to the kernel first."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
