@@ -24,8 +24,8 @@ PR_SET_PDEATHSIG = 1
 SECONDS_FOR_EARLIER_RUN = 15
 
 
-def leashed(command: list[str], *, lock: Path, on_orphaned: signal.Signals) -> list[str]:
-    """The command line that runs ``command`` on a leash."""
+def tied_to_parent(command: list[str], *, lock: Path, on_orphaned: signal.Signals) -> list[str]:
+    """The command line that runs ``command`` tied to its parent."""
     return [sys.executable, "-m", "core.local.parent_death", on_orphaned.name, str(lock), *command]
 
 

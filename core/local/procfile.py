@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 
 from core.errors import FewstepError
-from core.local.parent_death import leashed
+from core.local.parent_death import tied_to_parent
 
 SUPERVISOR = "supervisor"
 
@@ -92,7 +92,7 @@ def supervisor_configuration(processes: dict[str, str], *, var: Path, lock: Path
     ]
     for priority, (name, command) in enumerate(processes.items(), start=1):
         # When the supervisor itself is killed there is nobody left to stop things in order.
-        words = leashed(shlex.split(command), lock=lock, on_orphaned=signal.SIGKILL)
+        words = tied_to_parent(shlex.split(command), lock=lock, on_orphaned=signal.SIGKILL)
         sections.append(
             PROGRAM_SECTION.format(
                 name=name,

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from core.errors import FewstepError
 from core.local.follow import follow
 from core.local.monitor import SERVICE, write_targets
-from core.local.parent_death import leashed, only_run
+from core.local.parent_death import only_run, tied_to_parent
 from core.local.ports import address, free_port, listen, reachable, say
 from core.local.procfile import SUPERVISOR, log_file, read_procfile, supervisor_configuration
 from core.settings import Settings, complaint
@@ -189,7 +189,7 @@ def run(settings: Settings) -> int:
             say(f"Redis will be at {child_environment['FEWSTEP_REDIS_URL']}")
         command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration)]
         supervisor = subprocess.Popen(  # noqa: S603
-            leashed(command, lock=lock, on_orphaned=signal.SIGTERM),
+            tied_to_parent(command, lock=lock, on_orphaned=signal.SIGTERM),
             env=child_environment,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order

@@ -26,16 +26,16 @@ class ChildDied(Exception):  # noqa: N818 (what happened)
 class Child:
     """Runs ``make(*arguments, is_draining, tell)`` in a process of its own, and there calls what it gives each time.
 
-    What it tells before it answers is handed to ``on_note`` here. Not for use by two threads at once.
+    What it tells before it answers is handed to ``on_message`` here. Not for use by two threads at once.
     """
 
     def __init__(
         self,
         make: Callable[..., Callable[..., Any]],
         *arguments: Any,  # noqa: ANN401
-        on_note: Callable[[Any], None] = lambda _: None,
+        on_message: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        self._make, self._arguments, self._on_note = make, arguments, on_note
+        self._make, self._arguments, self._on_message = make, arguments, on_message
         self._draining = _SPAWN.Event()
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -54,7 +54,7 @@ class Child:
                     is_answer, content = connection.recv()
                     if is_answer:
                         return content
-                    self._on_note(content)
+                    self._on_message(content)
                 elif not process.is_alive() and not connection.poll(0):
                     raise EOFError
                 if is_hung():
@@ -106,9 +106,9 @@ def _serve(connection: Connection, draining: Any, make: Callable[..., Callable[.
     with suppress(OSError):  # and last where memory runs out: of all processes the kernel is to end this one
         Path("/proc/self/oom_score_adj").write_text("1000")
 
-    def tell(note: Any) -> None:  # noqa: ANN401
+    def tell(message: Any) -> None:  # noqa: ANN401
         with suppress(OSError):  # its parent is gone, and this process is about to end
-            connection.send((False, note))
+            connection.send((False, message))
 
     call = make(*arguments, draining.is_set, tell)
     while True:

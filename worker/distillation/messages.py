@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Subject:
-    """What a note is about: the teacher's family, and the method."""
+    """What a message is about: the teacher's family, and the method."""
 
     model: str
     method: str
@@ -19,7 +19,7 @@ class Trained:
 
     Attributes:
         steps: Of the student.
-        iterations: Since the last note of the kind.
+        iterations: Since the last message of the kind.
         done: Of all rounds of the job.
         total: Of all rounds of the job.
         rate: Iterations a second; None if it is not known yet.
@@ -66,5 +66,5 @@ class SliceEnded:
     artifact_failed: bool = False
 
 
-Note = Trained | RoundFinished | SliceEnded
-Tell = Callable[[Note], None]
+Message = Trained | RoundFinished | SliceEnded
+Tell = Callable[[Message], None]

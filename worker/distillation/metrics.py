@@ -1,8 +1,8 @@
-"""What a distillation worker measures, by the notes of the process that trains."""
+"""What a distillation worker measures, by the messages of the process that trains."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from worker.distillation.messages import Note, RoundFinished, SliceEnded, Trained
+from worker.distillation.messages import Message, RoundFinished, SliceEnded, Trained
 
 BY_METHOD = ["model", "method"]
 BY_STEPS = [*BY_METHOD, "steps"]
@@ -40,7 +40,7 @@ for outcome in ("finished", "over", "failed", "cancelled", "lost", "died"):
 
 
 class Board:
-    """Keeps the metrics of the process by notes; those of the job in hand go with it."""
+    """Keeps the metrics of the process by messages; those of the job in hand go with it."""
 
     def __init__(self) -> None:
         self._job: str | None = None
@@ -51,34 +51,34 @@ class Board:
             self.clear()
         self._job = job_id
 
-    def note(self, note: Note) -> None:
-        """Take over what a note says."""
-        subject = (note.subject.model, note.subject.method)
-        match note:
+    def show(self, message: Message) -> None:
+        """Take over what a message says."""
+        subject = (message.subject.model, message.subject.method)
+        match message:
             case Trained():
-                self._show(note)
+                self._show_progress(message)
             case RoundFinished():
-                ROUND_SECONDS.labels(*subject).observe(note.seconds)
-                if note.frechet_distance is not None:
-                    FRECHET_DISTANCE.labels(*subject, str(note.steps)).set(note.frechet_distance)
+                ROUND_SECONDS.labels(*subject).observe(message.seconds)
+                if message.frechet_distance is not None:
+                    FRECHET_DISTANCE.labels(*subject, str(message.steps)).set(message.frechet_distance)
             case SliceEnded():
-                SLICES.labels(note.outcome).inc()
-                NONFINITE.labels(*subject).inc(note.diverged)
-                ARTIFACT_FAILURES.inc(note.artifact_failed)
-                if note.outcome == "lost":
+                SLICES.labels(message.outcome).inc()
+                NONFINITE.labels(*subject).inc(message.diverged)
+                ARTIFACT_FAILURES.inc(message.artifact_failed)
+                if message.outcome == "lost":
                     LEASE_LOSSES.inc()
 
-    def _show(self, note: Trained) -> None:
-        subject = (note.subject.model, note.subject.method)
-        ITERATIONS.labels(*subject).inc(note.iterations)
+    def _show_progress(self, message: Trained) -> None:
+        subject = (message.subject.model, message.subject.method)
+        ITERATIONS.labels(*subject).inc(message.iterations)
         NONFINITE.labels(*subject)  # there, with 0, before anything goes wrong
-        PROGRESS.labels(*subject).set(note.done / note.total)
-        if note.loss is not None and note.gradient_norm is not None:
-            LOSS.labels(*subject, str(note.steps)).set(note.loss)
-            GRADIENT_NORM.labels(*subject, str(note.steps)).set(note.gradient_norm)
-        if note.rate:
-            RATE.labels(*subject).set(note.rate)
-            REMAINING.labels(*subject).set((note.total - note.done) / note.rate)
+        PROGRESS.labels(*subject).set(message.done / message.total)
+        if message.loss is not None and message.gradient_norm is not None:
+            LOSS.labels(*subject, str(message.steps)).set(message.loss)
+            GRADIENT_NORM.labels(*subject, str(message.steps)).set(message.gradient_norm)
+        if message.rate:
+            RATE.labels(*subject).set(message.rate)
+            REMAINING.labels(*subject).set((message.total - message.done) / message.rate)
 
     def clear(self) -> None:
         """There is no job in hand."""

@@ -33,7 +33,7 @@ log = get_logger(__name__)
 
 
 @dataclass
-class Bench:
+class SliceContext:
     """What a process works with, and what it has loaded for the job it was on last."""
 
     settings: Settings
@@ -41,93 +41,93 @@ class Bench:
     artifacts: ArtifactStore
     worker: str
     is_draining: Callable[[], bool]
-    note: Tell
+    tell: Tell
     loaded: dict[str, tuple[Chain, Jury | None]] = field(default_factory=dict)
 
 
-def make_bench(
-    settings: Settings, worker: str, is_draining: Callable[[], bool], note: Tell
+def make_slice_runner(
+    settings: Settings, worker: str, is_draining: Callable[[], bool], tell: Tell
 ) -> Callable[[str, int], int | None]:
     """What a child process calls for each slice."""
     configure_logging(settings)
-    bench = Bench(settings, JobStore(connect(settings)), open_artifacts(settings), worker, is_draining, note)
-    return lambda job_id, fence: run_slice(bench, job_id, fence)
+    context = SliceContext(settings, JobStore(connect(settings)), open_artifacts(settings), worker, is_draining, tell)
+    return lambda job_id, fence: run_slice(context, job_id, fence)
 
 
-def run_slice(bench: Bench, job_id: str, after: int) -> int | None:
+def run_slice(context: SliceContext, job_id: str, after: int) -> int | None:
     """Do the slice that comes after the fence ``after``, if it is to be done.
 
     Returns:
         The fence after which the next slice comes, or None if nothing is left to do here.
     """
-    settings, store = bench.settings, bench.store
-    fence = store.acquire(job_id, after, bench.worker, lease_s=settings.lease_s, ttl_s=settings.job_ttl_s)
+    settings, store = context.settings, context.store
+    fence = store.acquire(job_id, after, context.worker, lease_s=settings.lease_s, ttl_s=settings.job_ttl_s)
     record = None if fence is None else store.read(job_id)
     if fence is None or record is None:
         log.info("no slice to do", job=job_id, after=after)
         return None
     with structlog.contextvars.bound_contextvars(request_id=record.job.request_id, job=job_id, fence=fence):
-        watch = Watch(store, record, fence, settings=settings, is_draining=bench.is_draining, note=bench.note)
-        return _run(bench, record, watch)
+        watch = Watch(store, record, fence, settings=settings, is_draining=context.is_draining, tell=context.tell)
+        return _run(context, record, watch)
 
 
-def _run(bench: Bench, record: JobRecord, watch: Watch) -> int | None:
+def _run(context: SliceContext, record: JobRecord, watch: Watch) -> int | None:
     """The slice, and how it ended."""
     job = record.job
     log.info("slice begins", round=record.round + 1, iteration=record.iteration)
     try:
         try:
-            results = _work(bench, record, watch)
+            results = _work(context, record, watch)
         except (SliceOver, JobCancelled):
-            _save(bench, job, watch)
+            _save(context, job, watch)
             raise
-        _succeed(bench, job, watch, results)
-        bench.note(SliceEnded(watch.subject, "finished"))
+        _succeed(context, job, watch, results)
+        context.tell(SliceEnded(watch.subject, "finished"))
     except SliceOver:
-        bench.store.release(job.id, watch.fence)
-        bench.note(SliceEnded(watch.subject, "over"))
+        context.store.release(job.id, watch.fence)
+        context.tell(SliceEnded(watch.subject, "over"))
         log.info("slice ends", round=watch.at[0] + 1, iteration=watch.at[1])
         return watch.fence
     except JobCancelled:
-        bench.store.end(job.id, watch.fence, JobState.CANCELLED, ttl_s=bench.settings.job_ttl_s)
-        bench.note(SliceEnded(watch.subject, "cancelled"))
+        context.store.end(job.id, watch.fence, JobState.CANCELLED, ttl_s=context.settings.job_ttl_s)
+        context.tell(SliceEnded(watch.subject, "cancelled"))
         log.info("job cancelled")
     except SliceLost:
-        bench.note(SliceEnded(watch.subject, "lost"))
+        context.tell(SliceEnded(watch.subject, "lost"))
         log.warning("the lease is in other hands; what was done is dropped")
     except RedisError:
         raise  # this process ends, and its parent says so once Redis is there
     except Exception as error:
         problem = _problem_of(error)
         log.error("job failed", detail=problem.detail, exc_info=not isinstance(error, FewstepError))
-        ttl_s = bench.settings.job_ttl_s
-        bench.store.end(job.id, watch.fence, JobState.FAILED, ttl_s=ttl_s, problem=problem.problem())
+        ttl_s = context.settings.job_ttl_s
+        context.store.end(job.id, watch.fence, JobState.FAILED, ttl_s=ttl_s, problem=problem.problem())
         diverged = isinstance(error, Diverged)
         unreadable = not diverged and isinstance(error, (OSError, NotFound, CheckpointError, TrainingError))
-        bench.note(SliceEnded(watch.subject, "failed", diverged=diverged, artifact_failed=unreadable))
-    bench.loaded.clear()
-    shutil.rmtree(_work_folder(bench, job), ignore_errors=True)
+        context.tell(SliceEnded(watch.subject, "failed", diverged=diverged, artifact_failed=unreadable))
+    context.loaded.clear()
+    shutil.rmtree(_work_folder(context, job), ignore_errors=True)
     return None
 
 
-def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
+def _work(context: SliceContext, record: JobRecord, watch: Watch) -> list[RoundResult]:
     """Train until all rounds are finished; raises when the slice is over before."""
-    job, settings = record.job, bench.settings
-    folder = _work_folder(bench, job)
+    job, settings = record.job, context.settings
+    folder = _work_folder(context, job)
     shutil.rmtree(folder, ignore_errors=True)  # what is there may be older than what the record points to
     folder.mkdir(parents=True)
-    if job.id not in bench.loaded:
-        bench.loaded = {job.id: load_job(job, bench.settings, bench.artifacts)}
-    chain, jury = bench.loaded[job.id]
+    if job.id not in context.loaded:
+        context.loaded = {job.id: load_job(job, context.settings, context.artifacts)}
+    chain, jury = context.loaded[job.id]
     fill_source(chain, watch.beat)
     for steps, key in record.saved.items():
-        bench.artifacts.fetch(key, _state(folder, int(steps)))
+        context.artifacts.fetch(key, _state(folder, int(steps)))
     results = list(record.rounds)
     states = {steps: _state(folder, steps) for steps in job.steps}
     for this, student in run_chain(chain, states=states, watch=watch.of, first=len(results)):
         index = len(results)
         watch.at = (index, job.iterations_of(index))
-        _save(bench, job, watch)
+        _save(context, job, watch)
         result = finish_round(
             chain,
             this,
@@ -136,14 +136,14 @@ def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
             jury=jury,
             folder=folder / f"{this.num_steps}-step",
             prefix=f"jobs/{job.id}/rounds/{index + 1}.{watch.fence}",
-            artifacts=bench.artifacts,
-            store=bench.store,
+            artifacts=context.artifacts,
+            store=context.store,
             settings=settings,
             beat=watch.beat,
         )
         results.append(result)
         distance = (result.metrics or {}).get("frechet_distance")
-        bench.note(RoundFinished(watch.subject, this.num_steps, watch.trained_s, distance))
+        context.tell(RoundFinished(watch.subject, this.num_steps, watch.trained_s, distance))
         watch.trained_s = 0.0
         watch.at = (min(index + 1, len(job.steps) - 1), 0 if index + 1 < len(job.steps) else watch.at[1])
         watch.tell(
@@ -161,25 +161,25 @@ def _work(bench: Bench, record: JobRecord, watch: Watch) -> list[RoundResult]:
     return results
 
 
-def _save(bench: Bench, job: DistillJob, watch: Watch) -> None:
+def _save(context: SliceContext, job: DistillJob, watch: Watch) -> None:
     """Store the state of the round under way and let the record point to it; then the older ones can go."""
     index, iteration = watch.at
     steps = job.steps[index]
-    local = _state(_work_folder(bench, job), steps)
+    local = _state(_work_folder(context, job), steps)
     if not local.is_file():
         return  # it was stopped before it began
-    before = bench.store.read(job.id)
+    before = context.store.read(job.id)
     if before is None or before.fence != watch.fence:
         raise SliceLost
     key = f"jobs/{job.id}/states/{steps}-step.{iteration}.{watch.fence}.pt"
-    bench.artifacts.put(local, key)
+    context.artifacts.put(local, key)
     # The round before is needed for its unrounded weights; what is older, and the state before this one, is not.
     needed = {str(job.steps[index - 1])} if index else set()
     saved = {name: old for name, old in before.saved.items() if name in needed} | {str(steps): key}
-    state = bench.store.tell(
+    state = context.store.tell(
         job.id,
         watch.fence,
-        lease_s=bench.settings.lease_s,
+        lease_s=context.settings.lease_s,
         kind="saved",
         data={"round": index + 1, "iteration": iteration},
         saved=saved,
@@ -190,26 +190,26 @@ def _save(bench: Bench, job: DistillJob, watch: Watch) -> None:
         trained_s=watch.trained_s,
     )
     if state is None:
-        bench.artifacts.remove(key)
+        context.artifacts.remove(key)
         raise SliceLost
     for old in set(before.saved.values()) - set(saved.values()):
-        bench.artifacts.remove(old)
+        context.artifacts.remove(old)
 
 
-def _succeed(bench: Bench, job: DistillJob, watch: Watch, results: list[RoundResult]) -> None:
+def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list[RoundResult]) -> None:
     """Let the students serve, and end the job; raises ``JobCancelled`` if that comes too late."""
     made, promotions = {}, {}
     for result in results:
-        card = read_card(bench.artifacts.folder(result.artifact))
+        card = read_card(context.artifacts.folder(result.artifact))
         name = f"{result.steps}-step"
         made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id)
         if result.promote:
             promotions[serving_key(job.teacher.family, result.steps)] = _promotion(job, name, result)
-    ttl_s = bench.settings.job_ttl_s
-    if not bench.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, made=made, promotions=promotions):
+    ttl_s = context.settings.job_ttl_s
+    if not context.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, made=made, promotions=promotions):
         watch.tell()  # raises if it was cancelled, or is not ours any more
         raise CheckpointError("the end of the job could not be recorded")
-    bench.artifacts.remove(f"jobs/{job.id}/states")
+    context.artifacts.remove(f"jobs/{job.id}/states")
     log.info("job succeeded", family=job.name, promoted=list(promotions))
 
 
@@ -235,8 +235,8 @@ def _problem_of(error: Exception) -> FewstepError:
     return FewstepError(f"the job failed unexpectedly ({type(error).__name__}); the worker's log has it")
 
 
-def _work_folder(bench: Bench, job: DistillJob) -> Path:
-    return bench.settings.var / "work" / job.id
+def _work_folder(context: SliceContext, job: DistillJob) -> Path:
+    return context.settings.var / "work" / job.id
 
 
 def _state(folder: Path, steps: int) -> Path:

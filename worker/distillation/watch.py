@@ -42,7 +42,7 @@ class Watch:
         history: Points of the loss: iteration, counted over all rounds, and loss.
         at: Index of the round under way, and its iterations that are done.
         trained_s: Seconds of training in it.
-        subject: Of the slice's notes.
+        subject: Of the slice's messages.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Watch:
         *,
         settings: Settings,
         is_draining: Callable[[], bool],
-        note: Tell,
+        tell: Tell,
     ) -> None:
         self.fence = fence
         self.history = [(int(iteration), float(loss)) for iteration, loss in record.history]
@@ -62,8 +62,8 @@ class Watch:
         self.subject = Subject(record.job.teacher.family, record.job.request.method)
         self._store, self._record, self._settings = store, record, settings
         self._is_draining = is_draining
-        self._note = note
-        self._counted: int | None = None  # iterations of the round that notes told of
+        self._tell = tell
+        self._counted: int | None = None  # iterations of the round that messages told of
         self._started: float | None = None
         self._looked = self._told = time.monotonic()
         self._iteration_began = time.monotonic()
@@ -128,7 +128,7 @@ class Watch:
             yield on_progress
         finally:
             if self._counted not in (None, self.at[1]):
-                self._note_iterations()
+                self._tell_iterations()
 
     def _tell_progress(self, index: int, progress: Progress) -> None:
         now = time.monotonic()
@@ -141,7 +141,7 @@ class Watch:
         facts = {"round": index + 1, "iteration": progress.iteration, "iterations": progress.iterations, "loss": loss}
         told = {"loss": loss, "history": self.history} | ({} if rate is None else {"rate": rate})
         event = facts | {"iterations_per_second": rate}
-        self._note_iterations(rate=rate, loss=loss, gradient_norm=gradient_norm)
+        self._tell_iterations(rate=rate, loss=loss, gradient_norm=gradient_norm)
         self.tell("progress", event, round=index, iteration=progress.iteration, **told)
 
     def _done(self) -> int:
@@ -149,13 +149,13 @@ class Watch:
         index, iteration = self.at
         return sum(self._record.job.iterations_of(earlier) for earlier in range(index)) + iteration
 
-    def _note_iterations(self, **measured: float | None) -> None:
+    def _tell_iterations(self, **measured: float | None) -> None:
         """Say how far it is, and what was measured there."""
         job, (index, iteration) = self._record.job, self.at
         total = sum(job.iterations_of(each) for each in range(len(job.steps)))
         new = iteration - (self._counted or 0)
         self._counted = iteration
-        self._note(Trained(self.subject, job.steps[index], new, self._done(), total, **measured))
+        self._tell(Trained(self.subject, job.steps[index], new, self._done(), total, **measured))
 
     def _let_sampling_go_first(self) -> None:
         """Wait while there is sampling on the same device, for as long as the iteration took at most: not to starve."""

@@ -31,11 +31,11 @@ IDLE_AFTER_S = 5.0
 log = get_logger(__name__)
 
 
-def make_bench(*arguments: object) -> object:
+def make_slice_runner(*arguments: object) -> object:
     """As of ``worker.distillation.slices``, which is imported in the child alone: the worker has no use for torch."""
     from worker.distillation import slices
 
-    return slices.make_bench(*arguments)  # type: ignore[arg-type]
+    return slices.make_slice_runner(*arguments)  # type: ignore[arg-type]
 
 
 class Foreman:
@@ -45,7 +45,7 @@ class Foreman:
         self._store, self._celery, self._name = store, celery, name
         self._board = Board()
         self._idle_since: float | None = None
-        self._child = Child(make_bench, settings, name, on_note=self._board.note)  # type: ignore[arg-type]
+        self._child = Child(make_slice_runner, settings, name, on_message=self._board.show)  # type: ignore[arg-type]
 
     def work(self, job_id: str, after: int) -> None:
         """Have the slice done that comes after the fence ``after``, and queue the next."""

@@ -9,7 +9,7 @@ from core.log import get_logger
 log = get_logger(__name__)
 
 
-class Lane:
+class BulkQueue:
     """Works on ids, oldest first, in threads of its own; a context manager.
 
     It keeps nothing safe: what it has not begun when the worker ends still stands in Redis as queued.
@@ -22,7 +22,7 @@ class Lane:
         self._closing = False
         self._threads = [Thread(target=self._take, name=f"bulk-{number}", daemon=True) for number in range(threads)]
 
-    def __enter__(self) -> "Lane":
+    def __enter__(self) -> "BulkQueue":
         for thread in self._threads:
             thread.start()
         return self

@@ -1,4 +1,4 @@
-"""Documents of many images, written in pieces as the images come."""
+"""Documents of many images, written in chunks as the images come."""
 
 import io
 import zipfile
@@ -9,10 +9,10 @@ import numpy as np
 from core.generation.request import Generation, MediaType
 from models.data.images import Pictures, encode
 
-PIECE_IMAGES = 256
+CHUNK_IMAGES = 256
 
 
-class PiecewiseDocument:
+class ChunkedDocument:
     """A zip or a NumPy file of a generation; what ``add`` and ``end`` return, one after the other, is the document."""
 
     def __init__(self, generation: Generation, image_shape: tuple[int, int, int]) -> None:
@@ -30,7 +30,7 @@ class PiecewiseDocument:
             np.lib.format.write_array_header_1_0(self._out, header)
 
     def add(self, seeds: Sequence[int], images: Pictures) -> bytes:
-        """The piece with the images (n, H, W, C) uint8 of these seeds, which follow those before."""
+        """The chunk with the images (n, H, W, C) uint8 of these seeds, which follow those before."""
         if self._archive is None:
             self._out.write(images.tobytes())
         else:
@@ -40,7 +40,7 @@ class PiecewiseDocument:
         return self._out.take()
 
     def end(self) -> bytes:
-        """The last piece."""
+        """The last chunk."""
         if self._archive is not None:
             self._archive.close()
         return self._out.take()

@@ -55,7 +55,7 @@ class Group:
         return self.name.rpartition("/")[0], str(self.sampler.card.num_steps)
 
 
-class Desk:
+class Dispatcher:
     """A context manager: while it is entered, what is submitted is sampled.
 
     Attributes:
@@ -75,7 +75,7 @@ class Desk:
         self._left = Event()
         self._watch = Thread(target=self._look, name="watch", daemon=True)
 
-    def __enter__(self) -> "Desk":
+    def __enter__(self) -> "Dispatcher":
         self._device.__enter__()
         self._watch.start()
         return self

@@ -22,8 +22,8 @@ from worker.device_metrics import DeviceMetrics, pick_meter
 from worker.heartbeat import Heartbeat, Pulse
 from worker.request import ForgivingRequest
 from worker.sampling import metrics as sampling_metrics
-from worker.sampling.bulk import Lane
-from worker.sampling.dispatcher import Desk
+from worker.sampling.bulk import BulkQueue
+from worker.sampling.dispatcher import Dispatcher
 from worker.sampling.generate import generate, warm_up
 from worker.sampling.sweep import sweep
 
@@ -34,42 +34,42 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
     keep_memory()
     celery = make_celery(settings)
     with (
-        Desk(settings, connect(settings), name) as desk,
+        Dispatcher(settings, connect(settings), name) as dispatcher,
         ThreadPoolExecutor(settings.sampler_threads, thread_name_prefix="crew") as crew,
-        Lane(lambda record_id: generate(record_id, desk), threads=settings.bulk_threads) as lane,
+        BulkQueue(lambda record_id: generate(record_id, dispatcher), threads=settings.bulk_threads) as bulk,
     ):
 
         @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
         def generate_task(*record_ids: str) -> None:
-            others = [crew.submit(generate, record_id, desk) for record_id in record_ids[1:]]
-            generate(record_ids[0], desk)
+            others = [crew.submit(generate, record_id, dispatcher) for record_id in record_ids[1:]]
+            generate(record_ids[0], dispatcher)
             for other in others:
                 other.result()
 
         @celery.task(name=Task.GENERATE_BULK, Request=ForgivingRequest)
         def bulk_task(*record_ids: str) -> None:
             for record_id in record_ids:
-                lane.add(record_id)
+                bulk.add(record_id)
 
         device = pick_device(settings.device)
         shown, meter = pick_meter(str(device), lambda: [os.getpid()])
         REGISTRY.register(DeviceMetrics(shown, meter))
-        warm_up(desk)
+        warm_up(dispatcher)
         with ThreadPoolExecutor(
             1
         ) as brief:  # as loading in `worker.sampling.samplers`: torch's threads are to end with it
-            sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, desk, device).result())
+            sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, dispatcher, device).result())
 
         def chore() -> None:
-            throughput.report(desk.redis, desk.costs.seconds)
-            records.settle(desk.redis)
-            in_hand = set(desk.in_hand)
+            throughput.report(dispatcher.redis, dispatcher.costs.seconds)
+            records.settle(dispatcher.redis)
+            in_hand = set(dispatcher.in_hand)
             sweep(
-                desk.redis,
+                dispatcher.redis,
                 celery,
                 worker=name,
                 in_hand=in_hand,
-                waiting=lane.waiting(),
+                waiting=bulk.waiting(),
                 result_ttl_s=settings.result_ttl_s,
             )
 
@@ -87,8 +87,8 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         )
 
 
-def _peak_flops(desk: Desk, device: torch.device) -> float:
+def _peak_flops(dispatcher: Dispatcher, device: torch.device) -> float:
     """In the lowest precision that a checkpoint samples in here; takes a quarter of a second."""
-    lower = any(sampler.precision == "bf16" for sampler in desk.samplers.loaded().values())
+    lower = any(sampler.precision == "bf16" for sampler in dispatcher.samplers.loaded().values())
     # A few images keep a CPU as busy as many.
     return ceiling("bf16" if lower else "fp32", device, 0.1, batch=4 if device.type == "cpu" else 16)

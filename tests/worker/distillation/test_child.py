@@ -29,21 +29,21 @@ def make(answer: int, is_draining: Callable[[], bool], tell: Callable[[Any], Non
 
 
 def test_what_it_tells_comes_before_its_answer_and_its_end_is_told() -> None:
-    notes: list[Any] = []
-    child = Child(make, 7, on_note=notes.append)
+    messages: list[Any] = []
+    child = Child(make, 7, on_message=messages.append)
     assert child.pids == []
     assert child.call("work", is_hung=lambda: False) == 7
-    assert notes == [("work", number, False) for number in range(3)]
+    assert messages == [("work", number, False) for number in range(3)]
     (pid,) = child.pids
     # Where memory runs out the kernel ends this process, and neither its parent nor one that samples.
     if (score := Path(f"/proc/{pid}/oom_score_adj")).exists():
         assert score.read_text() == "1000\n"
     with pytest.raises(ChildDied, match="SIGKILL"):
         child.call("die", is_hung=lambda: False)
-    assert notes[3:] == [("die", number, False) for number in range(3)]
+    assert messages[3:] == [("die", number, False) for number in range(3)]
     assert child.pids == []
     # One that tells and tells is killed all the same.
     with pytest.raises(ChildDied, match="hung"):
-        child.call("hang", is_hung=lambda: "and on" in notes)
+        child.call("hang", is_hung=lambda: "and on" in messages)
     assert child.pids != [pid]
     child.close()

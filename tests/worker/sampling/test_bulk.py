@@ -1,7 +1,7 @@
 import threading
 
 from tests.processes import wait_until
-from worker.sampling.bulk import Lane
+from worker.sampling.bulk import BulkQueue
 
 
 def test_oldest_first_each_once_and_a_failure_stops_nothing() -> None:
@@ -15,12 +15,12 @@ def test_oldest_first_each_once_and_a_failure_stops_nothing() -> None:
             go.wait(30)
             raise ConnectionError("no Redis")
 
-    with Lane(work, threads=1) as lane:
-        lane.add("a")
+    with BulkQueue(work, threads=1) as bulk:
+        bulk.add("a")
         first.wait(30)
         for record_id in ("b", "c", "b"):
-            lane.add(record_id)
-        assert lane.waiting() == {"b", "c"}
+            bulk.add(record_id)
+        assert bulk.waiting() == {"b", "c"}
         go.set()
         wait_until(lambda: len(done) == 3)
     assert done == ["a", "b", "c"]
@@ -35,9 +35,9 @@ def test_at_the_end_what_runs_is_finished_and_what_waits_is_left() -> None:
         go.wait(30)
         done.append(record_id)
 
-    with Lane(work, threads=1) as lane:
-        lane.add("a")
-        lane.add("b")
+    with BulkQueue(work, threads=1) as bulk:
+        bulk.add("a")
+        bulk.add("b")
         running.wait(30)
         threading.Timer(0.1, go.set).start()
     assert done == ["a"]

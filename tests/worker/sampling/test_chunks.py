@@ -7,7 +7,7 @@ import pytest
 from core.generation.request import MediaType
 from models.data.images import Pictures
 from tests.generations import make_generation
-from worker.sampling.chunks import PiecewiseDocument
+from worker.sampling.chunks import ChunkedDocument
 from worker.sampling.render import render
 
 IMAGES: Pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 6, 3), dtype=np.uint8)
@@ -16,9 +16,9 @@ IMAGES: Pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 6, 3), dtype
 @pytest.mark.parametrize("media_type", [MediaType.NPY, MediaType.ZIP])
 def test_the_pieces_are_the_document(media_type: MediaType) -> None:
     generation = make_generation(n=7, seed=40, media_type=media_type)
-    document = PiecewiseDocument(generation, (3, 8, 6))
-    pieces = [document.add(range(40 + at, min(40 + at + 3, 47)), IMAGES[at : at + 3]) for at in (0, 3, 6)]
-    whole = b"".join([*pieces, document.end()])
+    document = ChunkedDocument(generation, (3, 8, 6))
+    chunks = [document.add(range(40 + at, min(40 + at + 3, 47)), IMAGES[at : at + 3]) for at in (0, 3, 6)]
+    whole = b"".join([*chunks, document.end()])
     if media_type is MediaType.NPY:
         assert whole == render(IMAGES, generation, queue_s=0, sample_s=0)[0]
     else:

@@ -19,18 +19,18 @@ from models.sampling.engine import Sampler
 from tests.generations import make_generation
 from worker.sampling import metrics
 from worker.sampling.batcher import Job
-from worker.sampling.dispatcher import Desk, Group
+from worker.sampling.dispatcher import Dispatcher, Group
 from worker.sampling.generate import generate, warm_up
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def desk(redis_settings: Settings, tiny_family: Path) -> Iterator[Desk]:
+def dispatcher(redis_settings: Settings, tiny_family: Path) -> Iterator[Dispatcher]:
     update = {"checkpoints": tiny_family.parent, "default_model": "tiny", "device": "cpu"}
     settings = redis_settings.model_copy(update=update)
-    with Desk(settings, connect(settings), "w1") as desk:
-        yield desk
+    with Dispatcher(settings, connect(settings), "w1") as dispatcher:
+        yield dispatcher
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
         yield redis
 
 
-async def run(api: AsyncRedis, desk: Desk, **changes: object) -> Record:
+async def run(api: AsyncRedis, dispatcher: Dispatcher, **changes: object) -> Record:
     generation = make_generation(**changes)
     await records.create(api, generation, ttl_s=100)
-    generate(generation.id, desk)
+    generate(generation.id, dispatcher)
     return await read(api, generation)
 
 
@@ -56,29 +56,29 @@ def outcomes(outcome: str) -> float:
     return float(metrics.GENERATIONS.labels(outcome)._value.get())
 
 
-async def test_the_result_is_stored_with_its_facts(api: AsyncRedis, desk: Desk, tiny_family: Path) -> None:
-    record = await run(api, desk, media_type=MediaType.NPY)
+async def test_the_result_is_stored_with_its_facts(api: AsyncRedis, dispatcher: Dispatcher, tiny_family: Path) -> None:
+    record = await run(api, dispatcher, media_type=MediaType.NPY)
     assert record.status is Status.SUCCEEDED
     assert isinstance(record.result, bytes)
     expected = Sampler(tiny_family / "4-step", device="cpu").sample(seeds=[7, 8])
     assert record.result.endswith(expected.tobytes())
     assert record.headers is not None
     assert record.headers["Fewstep-Seed"] == "7"
-    assert not desk.in_hand
+    assert not dispatcher.in_hand
 
 
-async def test_a_message_that_comes_again_does_nothing(api: AsyncRedis, desk: Desk) -> None:
-    record = await run(api, desk)
+async def test_a_message_that_comes_again_does_nothing(api: AsyncRedis, dispatcher: Dispatcher) -> None:
+    record = await run(api, dispatcher)
     images = metrics.IMAGES.labels("tiny", "4")._value.get()
-    generate(record.generation.id, desk)
-    generate("0" * 32, desk)
+    generate(record.generation.id, dispatcher)
+    generate("0" * 32, dispatcher)
     assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
     assert await read(api, record.generation) == record
 
 
-async def test_past_its_deadline_it_fails_before_it_is_sampled(api: AsyncRedis, desk: Desk) -> None:
+async def test_past_its_deadline_it_fails_before_it_is_sampled(api: AsyncRedis, dispatcher: Dispatcher) -> None:
     images = metrics.IMAGES.labels("tiny", "4")._value.get()
-    record = await run(api, desk, deadline=time.time() - 1)
+    record = await run(api, dispatcher, deadline=time.time() - 1)
     assert record.status is Status.FAILED
     assert record.problem is not None
     assert record.problem["status"] == 504
@@ -86,7 +86,7 @@ async def test_past_its_deadline_it_fails_before_it_is_sampled(api: AsyncRedis, 
 
 
 @contextmanager
-def busy(desk: Desk) -> Iterator[None]:
+def busy(dispatcher: Dispatcher) -> Iterator[None]:
     """The device works on something else meanwhile."""
     begun, free = threading.Event(), threading.Event()
 
@@ -96,9 +96,9 @@ def busy(desk: Desk) -> Iterator[None]:
             free.wait(30)
             return [0]
 
-    sampler = Sampler(desk.settings.checkpoints / "tiny" / "1-step", device="cpu")
+    sampler = Sampler(dispatcher.settings.checkpoints / "tiny" / "1-step", device="cpu")
     sampler.sample_noise = Sticky().sample_noise  # type: ignore[method-assign,assignment]
-    desk._device.submit(Job(Group("other", sampler), [(0, 0)], max_batch=1))
+    dispatcher._device.submit(Job(Group("other", sampler), [(0, 0)], max_batch=1))
     begun.wait(30)
     try:
         yield
@@ -106,12 +106,12 @@ def busy(desk: Desk) -> Iterator[None]:
         free.set()
 
 
-async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, desk: Desk) -> None:
+async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, dispatcher: Dispatcher) -> None:
     generation = make_generation()
     await records.create(api, generation, ttl_s=100)
     cancelled, images = outcomes("cancelled"), metrics.IMAGES.labels("tiny", "4")._value.get()
-    with busy(desk):
-        thread = threading.Thread(target=generate, args=(generation.id, desk))
+    with busy(dispatcher):
+        thread = threading.Thread(target=generate, args=(generation.id, dispatcher))
         thread.start()
         while (await read(api, generation)).status is not Status.RUNNING:
             time.sleep(0.01)
@@ -122,11 +122,11 @@ async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, desk: De
     assert (await read(api, generation)).status is Status.CANCELLED
 
 
-async def test_its_deadline_passes_while_it_waits_for_the_device(api: AsyncRedis, desk: Desk) -> None:
+async def test_its_deadline_passes_while_it_waits_for_the_device(api: AsyncRedis, dispatcher: Dispatcher) -> None:
     generation = make_generation(deadline=time.time() + 0.3)
     await records.create(api, generation, ttl_s=100)
-    with busy(desk):
-        thread = threading.Thread(target=generate, args=(generation.id, desk))
+    with busy(dispatcher):
+        thread = threading.Thread(target=generate, args=(generation.id, dispatcher))
         thread.start()
         time.sleep(0.4)
     thread.join(30)
@@ -135,35 +135,35 @@ async def test_its_deadline_passes_while_it_waits_for_the_device(api: AsyncRedis
     assert record.problem["status"] == 504
 
 
-async def test_a_checkpoint_that_this_worker_lacks(api: AsyncRedis, desk: Desk) -> None:
-    record = await run(api, desk, checkpoint="3-step")
+async def test_a_checkpoint_that_this_worker_lacks(api: AsyncRedis, dispatcher: Dispatcher) -> None:
+    record = await run(api, dispatcher, checkpoint="3-step")
     assert record.problem is not None
     assert record.problem["title"] == "Damaged checkpoint"
     assert "no such checkpoint" in record.problem["detail"]
 
 
 async def test_an_unforeseen_error_ends_the_record_and_tells_nothing_of_itself(
-    api: AsyncRedis, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    api: AsyncRedis, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory, which is hard to bring about")
 
     monkeypatch.setattr(Sampler, "sample_noise", out_of_memory)
     failures = metrics.BATCH_FAILURES._value.get()
-    record = await run(api, desk)
+    record = await run(api, dispatcher)
     assert record.status is Status.FAILED
     assert record.problem is not None
     assert record.problem["status"] == 500
     assert metrics.BATCH_FAILURES._value.get() > failures
     assert "log" in record.problem["detail"]
-    assert not desk.in_hand
+    assert not dispatcher.in_hand
 
 
-async def test_many_threads_do_not_mix_up_images(api: AsyncRedis, desk: Desk, tiny_family: Path) -> None:
+async def test_many_threads_do_not_mix_up_images(api: AsyncRedis, dispatcher: Dispatcher, tiny_family: Path) -> None:
     generations = [make_generation(n=1, seed=seed, media_type=MediaType.NPY) for seed in range(12)]
     for generation in generations:
         await records.create(api, generation, ttl_s=100)
-    threads = [threading.Thread(target=generate, args=(generation.id, desk)) for generation in generations]
+    threads = [threading.Thread(target=generate, args=(generation.id, dispatcher)) for generation in generations]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -187,10 +187,10 @@ def counted() -> dict[str, float]:
     }
 
 
-async def test_a_request_is_counted_by_model_and_steps(api: AsyncRedis, desk: Desk) -> None:
+async def test_a_request_is_counted_by_model_and_steps(api: AsyncRedis, dispatcher: Dispatcher) -> None:
     labels = {"model": "tiny", "steps": "4"}
     before = counted()
-    await run(api, desk, n=3)
+    await run(api, dispatcher, n=3)
     after = counted()
 
     def gained(name: str, **labels: str) -> float:
@@ -200,7 +200,7 @@ async def test_a_request_is_counted_by_model_and_steps(api: AsyncRedis, desk: De
         assert gained(f"fewstep_{name}_seconds_count", **labels) == 1, name
     assert gained("fewstep_batch_images_count", **labels) == 1
     assert gained("fewstep_batch_images_sum", **labels) == gained("fewstep_images_generated_total", **labels) == 3
-    sampler = desk.samplers.get(desk.settings.checkpoints / "tiny" / "4-step")
+    sampler = dispatcher.samplers.get(dispatcher.settings.checkpoints / "tiny" / "4-step")
     assert gained("fewstep_batch_fill_ratio_sum") == pytest.approx(3 / sampler.max_batch)
     assert gained("fewstep_model_flop_total", **labels) == 3 * 4 * sampler.flops
     assert sampler.flops > 1e6
@@ -208,22 +208,24 @@ async def test_a_request_is_counted_by_model_and_steps(api: AsyncRedis, desk: De
     assert gained("fewstep_generations_total", outcome="succeeded") == 1
 
 
-def test_warming_up_is_no_traffic_and_survives_damage(desk: Desk, tmp_path: Path) -> None:
+def test_warming_up_is_no_traffic_and_survives_damage(dispatcher: Dispatcher, tmp_path: Path) -> None:
     before, loads = counted(), metrics.LOADS.labels("succeeded")._value.get()
-    warm_up(desk)
+    warm_up(dispatcher)
     assert counted() == before
     assert metrics.LOADS.labels("succeeded")._value.get() == loads + 4
-    root = Path(shutil.copytree(desk.settings.checkpoints, tmp_path / "checkpoints"))
+    root = Path(shutil.copytree(dispatcher.settings.checkpoints, tmp_path / "checkpoints"))
     (root / "tiny" / "4-step" / "card.json").write_text("{}")
-    damaged = desk.settings.model_copy(update={"checkpoints": root})
-    with Desk(damaged, desk.redis, "w1") as other:
+    damaged = dispatcher.settings.model_copy(update={"checkpoints": root})
+    with Dispatcher(damaged, dispatcher.redis, "w1") as other:
         warm_up(other)
 
 
-def test_families_to_prewarm_are_loaded_wherever_they_lie(desk: Desk, conditional_family: Path, tmp_path: Path) -> None:
+def test_families_to_prewarm_are_loaded_wherever_they_lie(
+    dispatcher: Dispatcher, conditional_family: Path, tmp_path: Path
+) -> None:
     shutil.copytree(conditional_family, tmp_path / "teachers" / "classes")
     changes = {"teachers": tmp_path / "teachers", "prewarm": ["classes"], "default_model": "tiny"}
-    with Desk(desk.settings.model_copy(update=changes), desk.redis, "w1") as other:
+    with Dispatcher(dispatcher.settings.model_copy(update=changes), dispatcher.redis, "w1") as other:
         warm_up(other)
         warm = {name.split("/")[0] for name in other.costs.seconds}
     assert warm == {"tiny", "classes"}
