@@ -15,8 +15,6 @@ import httpx
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def paste(line: str, folder: Path) -> None:
     """Run the ``curl`` line in a folder, or do what it says where there is no curl."""
