@@ -1,4 +1,4 @@
-"""What ``make monitor`` says and writes before it becomes Prometheus, which tests/e2e/operation/test_monitoring.py runs."""
+"""What ``make monitor`` says and writes before it becomes Prometheus; tests/e2e/operation runs that."""
 
 import json
 import socket

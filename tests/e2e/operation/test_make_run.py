@@ -15,6 +15,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from tests.processes import ROOT
+
 
 def paste(line: str, folder: Path) -> None:
     """Run the ``curl`` line in a folder, or do what it says where there is no curl."""
