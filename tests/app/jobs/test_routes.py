@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from core.jobs.record import JobState
 from core.jobs.request import DistillJob
-from core.jobs.store import JobState
 from tests.app.conftest import FINGERPRINT, Api
 from tests.jobs import made_by, make_job, promotion_of, round_of
 from tests.problems import problem
