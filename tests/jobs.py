@@ -85,13 +85,17 @@ def acquire(store: JobStore, job: DistillJob, fence: int = 0, *, lease_s: float 
     return taken
 
 
+def end(store: JobStore, job: DistillJob, state: JobState, **facts: Any) -> None:  # noqa: ANN401
+    """Take a slice of it, which ends it."""
+    assert store.end(job.id, acquire(store, job), state, ttl_s=TTL_S, **facts)
+
+
 def succeed(store: JobStore, job: DistillJob, *, promote: dict[str, int] | None = None) -> None:
     """Let it end well, with its students in force at ``family/steps``."""
     promotions = {where: promotion_of(job, steps) for where, steps in (promote or {}).items()}
-    fence = acquire(store, job)
-    assert store.end(job.id, fence, JobState.SUCCEEDED, ttl_s=TTL_S, made=made_by(job), promotions=promotions)
+    end(store, job, JobState.SUCCEEDED, made=made_by(job), promotions=promotions)
 
 
 def fail(store: JobStore, job: DistillJob) -> None:
     """Let it fail."""
-    assert store.end(job.id, acquire(store, job), JobState.FAILED, ttl_s=TTL_S, problem={"detail": "no"})
+    end(store, job, JobState.FAILED, problem={"detail": "no"})
