@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.shared.common import machine, table
-from core.jobs.store import ENDED
+from core.jobs.record import ENDED
 from core.settings import Settings
 from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows

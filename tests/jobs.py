@@ -5,9 +5,12 @@ from typing import Any
 
 from core.catalog.card import Card
 from core.catalog.serving import Made, Promotion
+from core.jobs.record import JobState
 from core.jobs.request import CheckpointRef, DistillJob, DistillRequest, RoundResult
+from core.jobs.store import JobStore
 
 SHA = 64 * "a"
+TTL_S = 100
 
 
 def make_job(**changes: Any) -> DistillJob:  # noqa: ANN401
@@ -66,3 +69,33 @@ def round_of(job: DistillJob, steps: int) -> RoundResult:
         artifact=f"{folder}/{steps}-step",
         samples=f"{folder}/{steps}-step.png",
     )
+
+
+def create(store: JobStore, **changes: object) -> DistillJob:
+    """Record a new job."""
+    job = make_job(**changes)
+    assert store.create(job, max_active=100) == ("created", job.id)
+    return job
+
+
+def acquire(store: JobStore, job: DistillJob, fence: int = 0, *, lease_s: float = 60) -> int:
+    """Take a slice of it; gives its fence."""
+    taken = store.acquire(job.id, fence, "w1", lease_s=lease_s, ttl_s=TTL_S)
+    assert taken is not None
+    return taken
+
+
+def end(store: JobStore, job: DistillJob, state: JobState, **facts: Any) -> None:  # noqa: ANN401
+    """Take a slice of it, which ends it."""
+    assert store.end(job.id, acquire(store, job), state, ttl_s=TTL_S, **facts)
+
+
+def succeed(store: JobStore, job: DistillJob, *, promote: dict[str, int] | None = None) -> None:
+    """Let it end well, with its students in force at ``family/steps``."""
+    promotions = {where: promotion_of(job, steps) for where, steps in (promote or {}).items()}
+    end(store, job, JobState.SUCCEEDED, made=made_by(job), promotions=promotions)
+
+
+def fail(store: JobStore, job: DistillJob) -> None:
+    """Let it fail."""
+    end(store, job, JobState.FAILED, problem={"detail": "no"})

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from core.jobs.record import ENDED, JobRecord, JobState
 from core.jobs.request import CheckpointRef, ClassifierRef, DistillRequest, Judge, RoundResult
-from core.jobs.store import ENDED, JobRecord, JobState
 
 PATH = "/distill-jobs"
 

@@ -11,7 +11,8 @@ from fastapi.sse import ServerSentEvent
 from redis.exceptions import RedisError
 
 from core.errors import InvalidRequest
-from core.jobs.store import ENDED, Event, JobStore
+from core.jobs.record import ENDED, Event
+from core.jobs.store import JobStore
 from core.log import get_logger
 
 POLL_S = 0.5

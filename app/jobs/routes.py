@@ -18,8 +18,8 @@ from app.jobs.events import follow, parse_event_id
 from app.jobs.validation import resolve
 from app.service import Service, ServiceDependency
 from core.errors import Conflict, InvalidRequest, NotFound, TooMany
+from core.jobs.record import ENDED, JobRecord, JobState
 from core.jobs.request import DistillRequest
-from core.jobs.store import ENDED, JobRecord, JobState
 from core.log import get_logger
 from core.queues import Task
 

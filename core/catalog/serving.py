@@ -17,20 +17,13 @@ from redis import Redis
 
 from core.catalog.card import Card, Family
 from core.connections import text
+from core.scripts import load
 
 MADE = "fewstep:serving:made"
 PROMOTED = "fewstep:serving:promoted"
 VERSION = "fewstep:serving:version"
 
-_ROLLBACK = """
-local promotions = cjson.decode(redis.call('HGET', KEYS[1], ARGV[1]) or '[]')
-if #promotions == 0 then return false end
-local undone = table.remove(promotions)
-if #promotions == 0 then redis.call('HDEL', KEYS[1], ARGV[1])
-else redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(promotions)) end
-redis.call('INCR', KEYS[2])
-return cjson.encode(undone)
-"""
+_ROLLBACK = load("catalog/shared", "catalog/rollback")
 
 
 class Made(BaseModel):
@@ -81,6 +74,11 @@ class Serving:
     promoted: Mapping[tuple[str, int], list[Promotion]] = field(default_factory=dict)
 
 
+def serving_key(family: str, last: str | int) -> str:
+    """Of a checkpoint in ``MADE``, or of a number of steps in ``PROMOTED``."""
+    return f"{family}/{last}"
+
+
 def parse(version: bytes | None, made: Mapping[bytes, bytes], promoted: Mapping[bytes, bytes]) -> Serving:
     """The values of the three keys, as Redis gives them."""
     return Serving(
@@ -120,7 +118,7 @@ def overlay(families: Mapping[str, Family], serving: Serving) -> dict[str, Famil
 
 def rollback(redis: Redis, family: str, steps: int) -> Promotion | None:
     """Undo the last promotion; None where there is none."""
-    undone = redis.register_script(_ROLLBACK)([PROMOTED, VERSION], [f"{family}/{steps}"])
+    undone = redis.register_script(_ROLLBACK)(args=[serving_key(family, steps)])
     return None if undone is None else Promotion.model_validate_json(undone)
 
 

@@ -21,59 +21,16 @@ from redis.asyncio import Redis as AsyncRedis
 
 from core.connections import text
 from core.generation.request import Generation
+from core.scripts import load
 
 QUEUED = "fewstep:generate:queued"
 RUNNING = "fewstep:generate:running"
 DONE = "fewstep:generate:done:"
 LOAD = "fewstep:generate:load"
 
-_MOVE = """
-local record, queued, running, load, pieces = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local id, from, to, owner, worker, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local status = redis.call('HGET', record, 'status')
-if not status then
-  redis.call('ZREM', queued, id)
-  redis.call('HDEL', running, id)
-  return false
-end
-if not string.find(from, status, 1, true) then return false end
-if owner ~= '' and redis.call('HGET', record, 'worker') ~= owner then return false end
-redis.call('ZREM', queued, id)
-redis.call('HDEL', running, id)
-redis.call('HSET', record, 'status', to)
-if to == 'queued' then
-  redis.call('DEL', pieces)
-  redis.call('HSET', record, 'images', 0)
-  redis.call('ZADD', queued, redis.call('HGET', record, 'created'), id)
-elseif to == 'running' then
-  redis.call('HSET', running, id, worker)
-  redis.call('HSET', record, 'worker', worker)
-  redis.call('HINCRBY', record, 'attempts', 1)
-else
-  if status == 'queued' or status == 'running' then
-    redis.call('DECRBY', load, redis.call('HGET', record, 'work') or 0)
-  end
-  if to ~= 'succeeded' then redis.call('DEL', pieces) end
-  redis.call('PEXPIRE', pieces, ttl_ms)
-  redis.call('HDEL', record, 'result', 'headers', 'problem')
-  for i = 7, #ARGV, 2 do redis.call('HSET', record, ARGV[i], ARGV[i + 1]) end
-  redis.call('PEXPIRE', record, ttl_ms)
-  redis.call('PUBLISH', 'fewstep:generate:done:' .. id, to)
-end
-return redis.call('HGET', record, 'request')
-"""
-_APPEND = """
-if redis.call('HGET', KEYS[1], 'status') ~= 'running' or redis.call('HGET', KEYS[1], 'worker') ~= ARGV[1] then
-  return 0
-end
-redis.call('RPUSH', KEYS[2], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('HSET', KEYS[1], 'images', ARGV[3])
-return 1
-"""
-_SETTLE = """
-if redis.call('ZCARD', KEYS[1]) == 0 and redis.call('HLEN', KEYS[2]) == 0 then redis.call('DEL', KEYS[3]) end
-"""
+_MOVE = load("generation/move")
+_APPEND = load("generation/append")
+_SETTLE = load("generation/settle")
 
 
 class Status(StrEnum):

@@ -6,7 +6,8 @@ from app.metrics import REASONS
 from app.redis_metrics import RedisMetrics, StorageMetrics
 from core import presence
 from core.connections import connect
-from core.jobs.store import JobState, JobStore
+from core.jobs.record import JobState
+from core.jobs.store import JobStore
 from core.queues import Queue
 from core.settings import Settings
 from tests.app.conftest import Api

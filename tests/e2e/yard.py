@@ -14,8 +14,9 @@ from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.catalog.serving import Serving, read
+from core.jobs.record import ENDED, JobRecord, JobState
 from core.jobs.request import CheckpointRef, DistillJob, DistillRequest
-from core.jobs.store import ENDED, JobRecord, JobState, JobStore
+from core.jobs.store import JobStore
 from core.methods.declaration import find_method
 from core.settings import Settings
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until

@@ -15,11 +15,12 @@ from redis.exceptions import RedisError
 
 from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.catalog.card import CheckpointError, read_card
-from core.catalog.serving import Made, Promotion
+from core.catalog.serving import Made, Promotion, serving_key
 from core.connections import connect
 from core.errors import FewstepError, NotFound, Unavailable
+from core.jobs.record import JobRecord, JobState
 from core.jobs.request import DistillJob, RoundResult
-from core.jobs.store import JobRecord, JobState, JobStore, serving_key
+from core.jobs.store import JobStore
 from core.log import configure_logging, get_logger
 from core.settings import Settings
 from models.distillation.chain import Chain, fill_source, run_chain

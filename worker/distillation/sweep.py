@@ -7,7 +7,8 @@ from celery import Celery
 from core import presence
 from core.broker import queue_length
 from core.catalog.artifacts import ArtifactStore
-from core.jobs.store import JobRecord, JobState, JobStore
+from core.jobs.record import JobRecord, JobState
+from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings

@@ -7,7 +7,8 @@ from typing import Any
 
 from core import presence
 from core.generation import records
-from core.jobs.store import JobRecord, JobState, JobStore
+from core.jobs.record import JobRecord, JobState
+from core.jobs.store import JobStore
 from core.queues import Queue
 from core.settings import Settings
 from models.distillation.rounds import Round

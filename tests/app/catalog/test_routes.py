@@ -15,8 +15,8 @@ from diffusers import DDIMPipeline
 from app.catalog.catalog import MAX_AGE_S
 from app.catalog.downloads import CHUNK, zip_stream
 from core.generation.request import Generation
+from core.jobs.record import JobState
 from core.jobs.request import DistillJob
-from core.jobs.store import JobState
 from models.sampling.engine import Sampler
 from tests.app.conftest import Api
 from tests.jobs import made_by, make_job, promotion_of

@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
+from core.jobs.record import JobState
 from core.jobs.request import DistillJob
-from core.jobs.store import JobState
 from tests.app.conftest import Api
 from tests.jobs import make_job
 from tests.problems import problem

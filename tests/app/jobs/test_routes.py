@@ -1,4 +1,4 @@
-"""A distillation job from its request to its end, as a client sees it; what a worker does, the tests do."""
+"""A distillation job from its request on, as a client sees it; what a worker does, the tests do."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from core.jobs.request import DistillJob
-from core.jobs.store import JobState
+from core.jobs.record import JobState
 from tests.app.conftest import FINGERPRINT, Api
-from tests.jobs import made_by, make_job, promotion_of, round_of
+from tests.jobs import TTL_S, acquire, create, end, made_by, round_of
 from tests.problems import problem
 
 PATH = "/distill-jobs"
 TEACHER = "digits/teacher"
-TTL_S = 100
 
 
 def post(api: Api, **body: object) -> dict[str, Any]:
@@ -23,23 +21,6 @@ def post(api: Api, **body: object) -> dict[str, Any]:
     assert response.status_code == 202, response.text
     document: dict[str, Any] = response.json()
     return document
-
-
-def create(api: Api) -> DistillJob:
-    """A job as the API would have queued it."""
-    job = make_job()
-    assert api.jobs.create(job, max_active=100) == ("created", job.id)
-    return job
-
-
-def acquire(api: Api, job: DistillJob, fence: int = 0) -> int:
-    taken = api.jobs.acquire(job.id, fence, "w1", lease_s=60, ttl_s=TTL_S)
-    assert taken is not None
-    return taken
-
-
-def end(api: Api, job: DistillJob, state: JobState, **facts: Any) -> None:  # noqa: ANN401
-    assert api.jobs.end(job.id, acquire(api, job), state, ttl_s=TTL_S, **facts)
 
 
 def test_a_job_is_queued_with_everything_decided(api: Api) -> None:
@@ -126,8 +107,8 @@ def test_a_key_stands_for_one_request(api: Api) -> None:
 
 
 def test_progress_is_told(api: Api) -> None:
-    job = create(api)
-    fence = acquire(api, job)
+    job = create(api.jobs)
+    fence = acquire(api.jobs, job)
     api.jobs.tell(
         job.id,
         fence,
@@ -161,8 +142,8 @@ def test_progress_is_told(api: Api) -> None:
 
 
 def test_an_ended_job_says_how_and_needs_no_asking_again(api: Api) -> None:
-    job = create(api)
-    end(api, job, JobState.FAILED, problem={"title": "Disk full", "status": 507})
+    job = create(api.jobs)
+    end(api.jobs, job, JobState.FAILED, problem={"title": "Disk full", "status": 507})
     response = api.client.get(f"{PATH}/{job.id}")
     assert "retry-after" not in response.headers
     assert response.json()["error"] == {"title": "Disk full", "status": 507}
@@ -170,8 +151,8 @@ def test_an_ended_job_says_how_and_needs_no_asking_again(api: Api) -> None:
 
 
 def test_samples_of_a_finished_round(api: Api) -> None:
-    job = create(api)
-    api.jobs.tell(job.id, acquire(api, job), lease_s=60, rounds=[round_of(job, 2).model_dump()])
+    job = create(api.jobs)
+    api.jobs.tell(job.id, acquire(api.jobs, job), lease_s=60, rounds=[round_of(job, 2).model_dump()])
     picture = api.artifact(round_of(job, 2).samples)
     picture.parent.mkdir(parents=True)
     picture.write_bytes(b"\x89PNG")
@@ -184,7 +165,7 @@ def test_samples_of_a_finished_round(api: Api) -> None:
 
 
 def test_jobs_are_listed_newest_first_by_pages(api: Api) -> None:
-    jobs = [create(api) for _ in range(7)]
+    jobs = [create(api.jobs) for _ in range(7)]
     for job in jobs[:3]:
         api.jobs.cancel(job.id, ttl_s=TTL_S)
 
@@ -224,70 +205,6 @@ def test_a_list_that_cannot_be(api: Api, query: str, field: str) -> None:
     assert problem(api.client.get(f"{PATH}?{query}"), 422)["field"] == field
 
 
-def test_cancelling_in_each_state(api: Api) -> None:
-    waiting, busy, succeeded, failed = (create(api) for _ in range(4))
-    for _ in range(2):
-        response = api.client.post(f"{PATH}/{waiting.id}/cancel")
-        assert (response.status_code, response.json()["state"]) == (200, "cancelled")
-    fence = acquire(api, busy)
-    for _ in range(2):
-        response = api.client.post(f"{PATH}/{busy.id}/cancel")
-        assert (response.status_code, response.json()["state"]) == (202, "cancelling")
-        assert response.headers["location"] == f"{PATH}/{busy.id}"
-    assert api.jobs.end(busy.id, fence, JobState.CANCELLED, ttl_s=TTL_S)
-    assert api.client.post(f"{PATH}/{busy.id}/cancel").status_code == 200
-    end(api, succeeded, JobState.SUCCEEDED)
-    end(api, failed, JobState.FAILED)
-    for job, state in ((succeeded, "succeeded"), (failed, "failed")):
-        assert state in problem(api.client.post(f"{PATH}/{job.id}/cancel"), 409)["detail"]
-
-
-def test_a_failed_or_cancelled_job_is_taken_up_again(api: Api) -> None:
-    failed, cancelled = create(api), create(api)
-    problem(api.client.post(f"{PATH}/{failed.id}/retry"), 409)  # it waits
-    end(api, failed, JobState.FAILED, problem={"title": "No"})
-    api.jobs.cancel(cancelled.id, ttl_s=TTL_S)
-    for job, fence in ((failed, 2), (cancelled, 1)):
-        response = api.client.post(f"{PATH}/{job.id}/retry")
-        assert (response.status_code, response.json()["state"]) == (202, "queued")
-        assert response.json()["error"] is None
-        assert response.headers["location"] == f"{PATH}/{job.id}"
-        assert acquire(api, job, fence) == fence + 1
-    problem(api.client.post(f"{PATH}/{failed.id}/retry"), 409)  # it runs
-    assert api.redis.llen("fewstep:distillation") == 2
-
-
-def test_an_ended_job_is_removed_with_its_files(api: Api) -> None:
-    job = create(api)
-    problem(api.client.delete(f"{PATH}/{job.id}"), 409)  # it waits
-    end(api, job, JobState.SUCCEEDED, made=made_by(job))
-    api.artifact(f"jobs/{job.id}/1-step").mkdir(parents=True)
-    assert job.name in {family["name"] for family in api.client.get("/models").json()["models"]}
-    assert api.client.delete(f"{PATH}/{job.id}").status_code == 204
-    assert not api.artifact(f"jobs/{job.id}").exists()
-    assert job.name not in {family["name"] for family in api.other.get("/models").json()["models"]}
-    problem(api.client.delete(f"{PATH}/{job.id}"), 404)
-
-
-def test_what_serves_is_removed_after_a_rollback(api: Api) -> None:
-    job = create(api)
-    end(api, job, JobState.SUCCEEDED, made=made_by(job), promotions={"digits/2": promotion_of(job, 2)})
-    document = problem(api.client.delete(f"{PATH}/{job.id}"), 409)
-    assert "/models/digits/2/rollback" in document["detail"]
-    assert api.client.post("/models/digits/2/rollback").status_code == 200
-    assert api.client.delete(f"{PATH}/{job.id}").status_code == 204
-
-
-def test_what_another_job_distils_is_not_removed(api: Api) -> None:
-    job = create(api)
-    end(api, job, JobState.SUCCEEDED, made=made_by(job))
-    other = make_job(teacher={"family": job.name, "checkpoint": "2-step", "artifact": "a", "sha256": 64 * "a"})
-    api.jobs.create(other, max_active=9)
-    assert other.id in problem(api.client.delete(f"{PATH}/{job.id}"), 409)["detail"]
-    api.jobs.cancel(other.id, ttl_s=TTL_S)
-    assert api.client.delete(f"{PATH}/{job.id}").status_code == 204
-
-
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -304,8 +221,8 @@ def test_a_job_that_there_is_not(api: Api, method: str, path: str) -> None:
 
 
 def test_students_can_be_distilled_again(api: Api) -> None:
-    job = create(api)
-    end(api, job, JobState.SUCCEEDED, made=made_by(job))
+    job = create(api.jobs)
+    end(api.jobs, job, JobState.SUCCEEDED, made=made_by(job))
     config = api.artifact(f"jobs/{job.id}/2-step/unet/config.json")
     config.parent.mkdir(parents=True)
     config.write_text('{"block_out_channels": [4, 8], "layers_per_block": 1}')

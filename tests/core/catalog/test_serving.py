@@ -8,7 +8,8 @@ from core.catalog import serving
 from core.catalog.card import Family
 from core.catalog.serving import Serving
 from core.connections import connect
-from core.jobs.store import JobState, JobStore
+from core.jobs.record import JobState
+from core.jobs.store import JobStore
 from core.settings import Settings
 from tests.jobs import made_by, make_card, make_job, promotion_of
 

@@ -1,46 +1,11 @@
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from core.catalog import serving
-from core.connections import connect
+from core.jobs.record import JobState
 from core.jobs.request import DistillJob
-from core.jobs.store import MAX_ATTEMPTS, JobState, JobStore
-from core.settings import Settings
-from tests.jobs import made_by, make_job, promotion_of, round_of
-
-TTL_S = 100
-
-
-@pytest.fixture
-def store(redis_settings: Settings) -> Iterator[JobStore]:
-    with connect(redis_settings) as redis:
-        yield JobStore(redis)
-
-
-def create(store: JobStore, **changes: object) -> DistillJob:
-    job = make_job(**changes)
-    assert store.create(job, max_active=100) == ("created", job.id)
-    return job
-
-
-def acquire(store: JobStore, job: DistillJob, fence: int = 0, *, lease_s: float = 60) -> int:
-    taken = store.acquire(job.id, fence, "w1", lease_s=lease_s, ttl_s=TTL_S)
-    assert taken is not None
-    return taken
-
-
-def succeed(store: JobStore, job: DistillJob, *, promote: dict[str, int] | None = None) -> None:
-    """Let it end well, with its students in force at ``family/steps``."""
-    promotions = {where: promotion_of(job, steps) for where, steps in (promote or {}).items()}
-    fence = acquire(store, job)
-    assert store.end(job.id, fence, JobState.SUCCEEDED, ttl_s=TTL_S, made=made_by(job), promotions=promotions)
-
-
-def fail(store: JobStore, job: DistillJob) -> None:
-    assert store.end(job.id, acquire(store, job), JobState.FAILED, ttl_s=TTL_S, problem={"detail": "no"})
+from core.jobs.store import MAX_ATTEMPTS, JobStore
+from tests.jobs import TTL_S, acquire, create, fail, made_by, make_job, round_of, succeed
 
 
 def kinds(store: JobStore, job: DistillJob) -> list[tuple[str, str]]:
@@ -144,31 +109,6 @@ def test_who_has_lost_its_slice_changes_nothing(store: JobStore) -> None:
     assert store.tell(job.id, fence, lease_s=60) is JobState.RUNNING
 
 
-def test_success_serves_in_the_same_step(store: JobStore) -> None:
-    job = create(store)
-    succeed(store, job, promote={"digits/2": 2})
-    record = store.read(job.id)
-    assert record is not None
-    assert (record.state, record.lease, record.error) == (JobState.SUCCEEDED, 0, None)
-    assert record.ended is not None
-    assert store.active() == []
-    now = serving.read(store.redis)
-    assert now.version == 1
-    assert set(now.made) == {(job.name, "2-step"), (job.name, "1-step")}
-    assert now.promoted == {("digits", 2): [promotion_of(job, 2)]}
-    assert 0 < store.redis.ttl(f"fewstep:jobs:events:{job.id}") <= TTL_S
-
-
-def test_promotions_stack(store: JobStore) -> None:
-    first, second = create(store), create(store)
-    succeed(store, first, promote={"digits/2": 2})
-    succeed(store, second, promote={"digits/2": 2, "digits/1": 1})
-    assert serving.read(store.redis).promoted == {
-        ("digits", 2): [promotion_of(first, 2), promotion_of(second, 2)],
-        ("digits", 1): [promotion_of(second, 1)],
-    }
-
-
 def test_cancelling_in_each_state(store: JobStore) -> None:
     waiting, idle, busy, done = (create(store) for _ in range(4))
     assert store.cancel(waiting.id, ttl_s=TTL_S) is JobState.CANCELLED
@@ -214,35 +154,6 @@ def test_a_failed_job_is_taken_up_again(store: JobStore) -> None:
     assert acquire(store, job, 2) == 3
     assert store.retry(job.id, max_active=9) == ("running", 0)
     assert store.retry("nobody", max_active=9) == ("none", 0)
-
-
-def test_what_is_deleted_is_gone_with_its_name(store: JobStore) -> None:
-    job, other = create(store), create(store, name="mine-x")
-    assert store.delete(job.id, job.name) == ("queued", "")
-    succeed(store, job)
-    succeed(store, other)
-    assert store.delete(job.id, job.name) == ("deleted", "")
-    assert store.delete(job.id, job.name) == ("none", "")
-    assert store.read(job.id) is None
-    assert store.events(job.id) == []
-    assert store.ids() == [other.id]
-    assert store.named(job.name) is None
-    now = serving.read(store.redis)
-    assert now.version == 3
-    assert {family for family, _ in now.made} == {"mine-x"}
-
-
-def test_what_serves_is_not_deleted_and_what_it_replaced_can_be(store: JobStore) -> None:
-    first, second = create(store), create(store)
-    succeed(store, first, promote={"digits/2": 2})
-    assert store.delete(first.id, first.name) == ("serves", "digits/2")
-    succeed(store, second, promote={"digits/2": 2})
-    assert store.delete(second.id, second.name) == ("serves", "digits/2")
-    assert store.delete(first.id, first.name) == ("deleted", "")
-    assert serving.read(store.redis).promoted == {("digits", 2): [promotion_of(second, 2)]}
-    assert serving.rollback(store.redis, "digits", 2) == promotion_of(second, 2)
-    assert store.delete(second.id, second.name) == ("deleted", "")
-    assert serving.read(store.redis) == serving.Serving(version=5)
 
 
 def test_a_job_is_freed_when_its_worker_is_lost(store: JobStore) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from core.broker import make_celery
 from core.catalog.card import read_card
-from core.jobs.store import MAX_ATTEMPTS, JobState
+from core.jobs.record import JobState
+from core.jobs.store import MAX_ATTEMPTS
 from core.settings import Settings
 from models.cli.runs import distill_chain
 from models.sampling.engine import Sampler
