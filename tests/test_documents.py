@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from core.catalog.card import read_card
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+GUIDE = ROOT / "docs" / "distillation.md"
 FOLDERS = ("app", "benchmarks", "core", "docker", "docs", "models", "tests", "worker")
 MOST_LINES = 45
 """Of a decision: a screen."""
@@ -25,7 +28,9 @@ def headings(document: Path) -> set[str]:
 
 def code(text: str) -> str:
     """What stands in a document as code."""
-    return "\n".join("".join(found) for found in re.findall(r"^```\w*\n(.*?)^```|`([^`\n]+)`", text, re.M | re.S))
+    return "\n".join(
+        "".join(found) for found in re.findall(r"^```\w*\n(.*?)^```|`([^`\n]+)`", text, re.MULTILINE | re.DOTALL)
+    )
 
 
 def missing(document: Path) -> Iterator[str]:
@@ -76,15 +81,28 @@ def test_decisions_are_dated_pages_in_order_and_in_the_index() -> None:
     assert re.findall(r"^\| \[(\d+)\]\(([^)]+)\) \| (.+?) \| .+ \|$", index, re.MULTILINE) == rows
 
 
-def test_the_guides_method_of_your_own_can_be_built(tmp_path: Path) -> None:
-    (example,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "distillation.md").read_text(), re.M | re.S)
-    (tmp_path / "huber.py").write_text(example)
-    use = (
-        "from core.methods.declaration import find_method; import sys;"
-        "method = find_method('huber'); assert 'torch' not in sys.modules;"
-        "from models.distillation.method import load_method;"
-        "print(load_method(method, given={'delta': 0.2}, image_shape=(1, 8, 8)).facts)"
+def with_example(folder: Path) -> dict[str, str]:
+    """An environment with the method that the guide shows, written into a folder."""
+    (example,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "huber.py").write_text(example)
+    return {**os.environ, "FEWSTEP_METHODS": "huber", "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
+@pytest.mark.slow
+def test_the_guides_method_of_your_own_makes_a_student(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^fewstep (distill --method huber .*)$", GUIDE.read_text(), re.MULTILINE)
+    subprocess.run(
+        [Path(sys.executable).with_name("fewstep"), *command.split(), "--to=4", "--iterations=1", "--batch-size=2"],
+        cwd=tmp_path,
+        env=with_example(tmp_path),
+        check=True,
     )
-    environment = {**os.environ, "FEWSTEP_METHODS": "huber", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    done = subprocess.run([sys.executable, "-c", use], env=environment, check=True, capture_output=True, text=True)
-    assert done.stdout == "{'delta': 0.2}\n"
+    card = read_card(tmp_path / "mine" / "4-step")
+    assert card.method == "huber"
+    assert card.hyper_parameters is not None
+    assert card.hyper_parameters["delta"] == 0.2
+
+
+def test_the_guides_method_of_your_own_is_declared_without_torch(tmp_path: Path) -> None:
+    use = "import huber, sys; assert huber.METHOD.name == 'huber'; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", use], env=with_example(tmp_path), check=True)
