@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,6 @@ STRANGERS = {"worker": ("sampling", "distillation")}
 """Rooms of which none imports another."""
 MOST_FILES = 14
 MOST_LINES = 300
-LONG = {"docker/grafana/overview.py", "docs/operations.md"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -75,6 +75,20 @@ def test_a_room_within_imports_only_those_below_it(room: str) -> None:
             for module in imports(path):
                 above = [other for other in forbidden if is_within(module, f"{room}.{other}")]
                 assert not above, f"{path} imports {module}"
+
+
+def test_no_folder_and_no_file_is_too_long_to_be_seen_at_once() -> None:
+    files = [
+        path
+        for top in (*ROOMS, "benchmarks", "tests")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
+    assert len(files) > 200
+    folders = Counter(path.parent.relative_to(ROOT) for path in files)
+    assert {str(folder): count for folder, count in folders.items() if count > MOST_FILES} == {}
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_the_api_and_the_idle_worker_run_without_torch_and_tracing() -> None:

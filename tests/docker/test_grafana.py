@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tests.grafana import DASHBOARDS, dashboards, panels
+from tests.docker.grafana import DASHBOARDS, dashboards, panels
 
 GRAFANA = DASHBOARDS.parent
 

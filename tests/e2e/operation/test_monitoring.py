@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.docker.grafana import Query, chosen, dashboards, queries
 from tests.e2e.stack import Stack
-from tests.grafana import Query, chosen, dashboards, queries
 from tests.monitor import ROOT, Prometheus, metrics, rules, selectors
 from tests.processes import wait_until
 

@@ -1,67 +1,31 @@
 """The command line: files, messages, exit codes; in a process of its own where signals or equality count."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pytest
-import torch
-from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from PIL import Image
-from safetensors import safe_open
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.catalog.classifier_card import read_classifier_card
-from models.checkpoints.checkpoint import load_checkpoint
-from models.cli.main import main
-from models.diffusion.unet import UNetConfig, build_unet
 from models.sampling.engine import Sampler, noise_for
+from tests.models.cli.conftest import Here
 
 pytestmark = pytest.mark.slow
 
 FEWSTEP = Path(sys.executable).with_name("fewstep")
-GOLDEN = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
 TINY_NETWORK = ("--channels", "32", "--multipliers", "1", "--attention=", "--blocks", "1", "--dropout", "0")
 TINY_TRAINING = (*TINY_NETWORK, "--warmup", "0", "--batch-size", "4", "--learning-rate", "1e-3")
-
-
-@pytest.fixture
-def environment(tiny_family: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    cache = tmp_path_factory.getbasetemp() / "cache"
-    return {**os.environ, "FEWSTEP_CHECKPOINTS": str(tiny_family.parent), "FEWSTEP_CACHE": str(cache)}
 
 
 def fewstep(*arguments: str | Path, environment: dict[str, str]) -> None:
     """Run a command in a process of its own."""
     done = subprocess.run([FEWSTEP, *arguments], env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-
-
-class Here(Protocol):
-    def __call__(self, *arguments: str | Path, expect: int = 0) -> str: ...
-
-
-@pytest.fixture
-def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Runs a command in this process, to save the imports; gives what it said on stdout, or on stderr if it fails."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str | Path, expect: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["fewstep", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capsys.readouterr()
-        assert (stop.value.code or 0) == expect, said.err
-        return said.err if expect else said.out
-
-    return run
 
 
 def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path, environment: dict[str, str]) -> None:
@@ -237,90 +201,6 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(tmp_path: Path, en
     assert read_card(cut).sha256 == read_card(tmp_path / "whole" / "teacher").sha256
 
 
-def authors_file(path: Path, *, num_steps: int, scale: int) -> None:
-    """A ``ckpt.pt`` as the authors' code writes it, from the golden networks."""
-    with safe_open(GOLDEN, "pt") as file:
-        states = {
-            who: {key.removeprefix(who): file.get_tensor(key) for key in file.keys() if key.startswith(who)}  # noqa: SIM118
-            for who in ("teacher.", "student.")
-        }
-        noise = file.get_tensor("ddim.x_T")
-    for state in states.values():
-        state["time_embedding.timembedding.0.weight"] = torch.zeros(1025, 32)
-    content = {"net_model": states["student."], "x_T": noise, "T": num_steps, "time_scale": scale}
-    if scale == 1:
-        content["ema_model"] = states["teacher."]
-    torch.save(content, path)
-
-
-def test_import_of_a_base_model_samples_as_the_authors_code_does(tmp_path: Path, here: Here) -> None:
-    authors_file(tmp_path / "ckpt.pt", num_steps=1024, scale=1)
-    here("import", tmp_path / "ckpt.pt", "--out", tmp_path / "golden" / "teacher")
-    with safe_open(GOLDEN, "pt") as file:
-        np.save(tmp_path / "noise.npy", file.get_tensor("ddim.x_T").numpy())
-        expected = (file.get_tensor("ddim.from1024_stride128").permute(0, 2, 3, 1).numpy() / 2 + 0.5) * 255
-    here(
-        *("sample", tmp_path / "golden" / "teacher", "--steps", "8", "--noise", tmp_path / "noise.npy"),
-        *("--out", tmp_path / "a.npy"),
-    )
-    # float16 on disk costs up to a level
-    assert np.abs(np.load(tmp_path / "a.npy") - expected).max() <= 1.5
-
-
-def test_import_of_a_student_takes_its_own_weights_and_rows(tmp_path: Path, here: Here) -> None:
-    authors_file(tmp_path / "ckpt.pt", num_steps=8, scale=128)
-    out = tmp_path / "golden" / "8-step"
-    here("import", tmp_path / "ckpt.pt", "--out", out, "--prediction-type", "epsilon")
-    card = read_card(out)
-    assert card.rows == tuple(range(0, 1025, 128))
-    assert card.prediction_type == "epsilon"
-    network, _ = load_checkpoint(out)
-    with safe_open(GOLDEN, "pt") as file:
-        head = file.get_tensor("student.head.weight")
-    assert torch.equal(network.get_parameter("conv_in.weight"), head.half().float())
-
-
-def test_an_imported_base_model_is_distilled_and_sampled(tmp_path: Path, here: Here) -> None:
-    authors_file(tmp_path / "ckpt.pt", num_steps=1024, scale=1)
-    family = tmp_path / "golden"
-    here("import", tmp_path / "ckpt.pt", "--out", family / "teacher")
-    source = tmp_path / "pictures"
-    source.mkdir()
-    for index in range(4):
-        pixels = np.random.default_rng(index).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(source / f"{index}.png")
-    here(
-        *("distill", "--teacher", family / "teacher", "--from", "8", "--to", "4", "--out", family),
-        *("--data", source, "--iterations", "2", "--batch-size", "2"),
-    )
-    assert read_card(family / "4-step").parent == "golden/teacher"
-    here("sample", family, "--steps", "4", "--out", tmp_path / "a.npy")
-    assert np.load(tmp_path / "a.npy").shape == (1, 32, 32, 3)
-
-
-def test_a_pipeline_of_diffusers_is_imported_converted_distilled_and_sampled(tmp_path: Path, here: Here) -> None:
-    torch.manual_seed(0)
-    network = build_unet(UNetConfig(image_shape=(1, 16, 16), channels=32, multipliers=(1,), attention_levels=()))
-    DDPMPipeline(network, DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
-    family = tmp_path / "digits"
-    here("import", tmp_path / "ddpm", "--out", family / "teacher")
-    here(
-        *("distill", "--teacher", family / "teacher", "--from", "4", "--to", "2", "--out", family),
-        *("--iterations", "2", "--batch-size", "2"),
-    )
-    converted, student = read_card(family / "4-step"), read_card(family / "2-step")
-    assert (converted.method, converted.prediction_type, converted.parent) == (
-        "conversion",
-        "sample",
-        "digits/teacher",
-    )
-    assert (student.method, student.prediction_type, student.parent) == ("pd", "sample", "digits/4-step")
-    assert student.rows == (0, 500, 999)
-    assert student.schedule == read_card(family / "teacher").schedule
-    for steps in ("4", "2"):
-        here("sample", family, "--steps", steps, "--out", tmp_path / "a.png")
-
-
 def test_a_class_conditional_family_from_training_to_one_class(tmp_path: Path, here: Here) -> None:
     family = tmp_path / "numbers"
     tiny = (*TINY_TRAINING, "--iterations", "2")
@@ -346,24 +226,6 @@ def test_training_goes_on_from_another_checkpoint(tmp_path: Path, here: Here) ->
     card = read_card(out)
     assert card.sha256 == start.sha256  # nothing was learnt at a learning rate of 0
     assert (card.hyper_parameters["init"], card.hyper_parameters["init_sha256"]) == ("digits/teacher", start.sha256)
-
-
-class Evil:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("touch pwned",)
-
-
-@pytest.mark.parametrize("content", [{"net_model": {}}, {"T": 3, "time_scale": 1, "x_T": 0, "net_model": {}}, Evil()])
-def test_import_refuses_what_is_no_such_checkpoint(
-    tmp_path: Path, here: Here, content: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.save(content, tmp_path / "ckpt.pt")
-    said = here("import", "ckpt.pt", "--out", "x/y", expect=2)
-    assert "ckpt.pt: not a checkpoint of the CFD authors' code" in said
-    assert said.count("\n") == 1
-    assert not Path("pwned").exists()
-    assert not Path("x").exists()
 
 
 def test_help_does_not_wait_for_torch() -> None:

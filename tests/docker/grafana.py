@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DASHBOARDS = Path(__file__).resolve().parents[1] / "docker" / "grafana" / "dashboards"
+DASHBOARDS = Path(__file__).resolve().parents[2] / "docker" / "grafana" / "dashboards"
 RATE_WINDOW = "10s"
 CHOICES = {"$__rate_interval": RATE_WINDOW, "$model": ".*", "$instance": ".*"}
 
