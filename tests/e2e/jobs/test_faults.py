@@ -37,10 +37,12 @@ def yard(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterato
 
 
 @pytest.fixture(autouse=True)
-def _no_workers_left(yard: Yard) -> Iterator[None]:
+def _nothing_left(yard: Yard) -> Iterator[None]:
+    """Neither workers nor jobs, whatever became of the test."""
     yield
     for name in list(yard.workers):
         yard.stop(name, signal.SIGKILL)
+    yard.store.redis.flushall()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def plain(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 
 
 def test_many_slices_learn_what_one_run_of_the_command_line_does(yard: Yard, plain: dict[str, str]) -> None:
-    yard.start(slice_s=0.1)
+    yard.start(slice_s=0.3)
     job_id = yard.submit(name="sliced")
     record = yard.ended(job_id)
     assert record.fence >= 2, "it was to take several slices"
