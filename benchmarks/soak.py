@@ -27,6 +27,8 @@ from core.catalog.card import SHIPPED_CHECKPOINTS
 CACHE_BYTES = 12_000_000
 FAMILIES = 6
 """That are there at a time, each of 11 MB."""
+RESULT_TTL_S = 120
+"""An hour's results would be all that is seen of Redis."""
 LOOK_EVERY_S = 10
 WARM_S = 600
 """After which nothing may grow any more."""
@@ -213,7 +215,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         checkpoints = Path(name, "checkpoints")
         shutil.copytree(SHIPPED_CHECKPOINTS / "digits", checkpoints / "digits")
-        port = stack.enter_context(service(Path(name), checkpoints, cache_bytes=CACHE_BYTES))
+        settings = {"cache_bytes": CACHE_BYTES, "result_ttl_s": RESULT_TTL_S}
+        port = stack.enter_context(service(Path(name), checkpoints, **settings))
         soak = Soak(port, checkpoints)
         work: list[Callable[[], None]] = [soak.requests, soak.bulks, soak.jobs, lambda: soak.families(options.every)]
         threads = [Thread(target=piece, daemon=True) for piece in work]

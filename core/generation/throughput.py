@@ -19,6 +19,11 @@ def report(redis: Redis, costs: Mapping[str, float]) -> None:
         redis.hset(COST, mapping={name: f"{seconds:.3g}" for name, seconds in costs.items()})
 
 
+def forget(redis: Redis, name: str) -> None:
+    """Publish no more of a checkpoint, which is not there any more."""
+    redis.hdel(COST, name)
+
+
 async def costs(redis: AsyncRedis) -> dict[str, float]:
     """Seconds an image by checkpoint, of those that were ever sampled."""
     return {text(name): float(seconds) for name, seconds in (await redis.hgetall(COST)).items()}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -12,7 +13,7 @@ from redis.exceptions import RedisError
 
 from core import tracing
 from core.catalog.artifacts import open_artifacts
-from core.generation import records
+from core.generation import records, throughput
 from core.generation.request import Generation
 from core.log import get_logger
 from core.settings import Settings
@@ -70,6 +71,7 @@ class Dispatcher:
         self.samplers = Samplers(settings.device, max_bytes=settings.cache_bytes)
         self.costs = Costs()
         self._artifacts = open_artifacts(settings)
+        self._met: dict[Path, tuple[str, tuple[str, str]]] = {}  # name and labels of the group of each folder
         self.in_hand: dict[str, Job | None] = {}
         self._device = Device(self._run)
         self._left = Event()
@@ -94,7 +96,19 @@ class Dispatcher:
             checkpoint=generation.checkpoint,
             artifact=generation.artifact,
         )
-        return Group(f"{generation.model}/{generation.checkpoint}", self.samplers.get(folder))
+        group = Group(f"{generation.model}/{generation.checkpoint}", self.samplers.get(folder))
+        self._met[folder] = group.name, group.labels
+        return group
+
+    def forget_gone(self) -> None:
+        """Keep nothing of checkpoints whose folders are gone: neither weights nor metrics nor costs."""
+        self.samplers.forget_gone()
+        gone = {folder: self._met.pop(folder) for folder in list(self._met) if not folder.exists()}
+        for name, labels in gone.values():
+            self.costs.seconds.pop(name, None)
+            throughput.forget(self.redis, name)
+            if labels not in {labels for _, labels in self._met.values()}:
+                metrics.forget(*labels)
 
     @contextmanager
     def holding(self, record_id: str) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """What a sampling worker measures. Warming up is not traffic, and is in none of it but the checkpoints' own."""
 
+from contextlib import suppress
+
 from prometheus_client import Counter, Gauge, Histogram
 
 FINE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -70,6 +72,23 @@ PEAK_FLOPS = Gauge(
     "Floating point operations a second of a 256-channel 3x3 convolution, measured at the start",
     ["device"],
 )
+
+
+def forget(model: str, steps: str) -> None:
+    """Show no more of a model at a number of steps; it is not there any more. A label set takes some 100 KB."""
+    for metric in (
+        QUEUE_SECONDS,
+        BATCH_WAIT_SECONDS,
+        SAMPLING_SECONDS,
+        ENCODING_SECONDS,
+        GENERATION_SECONDS,
+        IMAGES,
+        BATCH_IMAGES,
+        FLOP,
+    ):
+        with suppress(KeyError):
+            metric.remove(model, steps)
+
 
 for outcome in ("succeeded", "failed", "cancelled", "dropped"):
     GENERATIONS.labels(outcome)

@@ -19,9 +19,8 @@ log = get_logger(__name__)
 class Samplers:
     """Loaded checkpoints by folder; each is loaded once, and again when its card on disk is another. Thread-safe.
 
-    Loading one does not hold up those who want another. When another comes, those whose folder is gone are forgotten
-    and, while the weights take more than ``max_bytes``, those that were not asked for longest; whoever still samples
-    with one keeps it until then.
+    Loading one does not hold up those who want another. When their weights take more than ``max_bytes``, those that
+    were not asked for longest are forgotten; whoever still samples with one keeps it until then.
     """
 
     def __init__(self, device: str, *, max_bytes: int) -> None:
@@ -56,6 +55,15 @@ class Samplers:
         with self._lock:
             return self._loaded_now()
 
+    def forget_gone(self) -> None:
+        """Forget those whose folders are gone."""
+        with self._lock:
+            there = self._loaded_now()
+            for folder in [folder for folder in there if not folder.exists()]:
+                del self._loaded[folder], there[folder]
+                log.info("gone", checkpoint=str(folder))
+            metrics.CACHE_BYTES.set(sum(sampler.num_bytes for sampler in there.values()))
+
     def _load(self, checkpoint: Path, sampler: Future[Sampler]) -> None:
         started = time.perf_counter()
         try:
@@ -74,14 +82,13 @@ class Samplers:
         self._evict(loaded)
 
     def _evict(self, newest: Sampler) -> None:
-        """Forget what is gone or too much, all but what was just loaded."""
+        """Forget what is too much, all but what was just loaded."""
         with self._lock:
             there = self._loaded_now()
             sizes = {folder: sampler.num_bytes for folder, sampler in there.items()}
             total = sum(sizes.values())
             for folder, size in sizes.items():
-                unwanted = total > self._max_bytes or not folder.exists()
-                if unwanted and there[folder] is not newest:
+                if total > self._max_bytes and there[folder] is not newest:
                     del self._loaded[folder]
                     total -= size
                     metrics.EVICTIONS.inc()

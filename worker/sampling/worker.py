@@ -61,6 +61,7 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
             sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, dispatcher, device).result())
 
         def chore() -> None:
+            dispatcher.forget_gone()
             throughput.report(dispatcher.redis, dispatcher.costs.seconds)
             records.settle(dispatcher.redis)
             in_hand = set(dispatcher.in_hand)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis as AsyncRedis
 
 from core.connections import connect, connect_async
-from core.generation import records
+from core.generation import records, throughput
 from core.generation.records import Record, Status
 from core.generation.request import Generation, MediaType
 from core.settings import Settings
@@ -229,3 +230,25 @@ def test_families_to_prewarm_are_loaded_wherever_they_lie(
         warm_up(other)
         warm = {name.split("/")[0] for name in other.costs.seconds}
     assert warm == {"tiny", "classes"}
+
+
+async def test_of_a_family_that_is_gone_nothing_is_kept(
+    api: AsyncRedis, dispatcher: Dispatcher, tiny_family: Path
+) -> None:
+    gone = dispatcher.settings.checkpoints / "gone"
+    shutil.copytree(tiny_family, gone)
+    try:
+        for model in ("gone", "tiny"):
+            await run(api, dispatcher, model=model)
+        throughput.report(dispatcher.redis, dispatcher.costs.seconds)
+        assert len(dispatcher.costs.seconds) == 2
+        assert len(await throughput.costs(api)) == 2
+    finally:
+        shutil.rmtree(gone)
+    dispatcher.forget_gone()
+    shown = generate_latest().decode()
+    assert 'model="tiny"' in shown
+    assert 'model="gone"' not in shown
+    assert len(dispatcher.samplers.loaded()) == 1
+    assert list(dispatcher.costs.seconds) == list(await throughput.costs(api))
+    assert [name.partition("/")[0] for name in dispatcher.costs.seconds] == ["tiny"]

@@ -67,12 +67,13 @@ def test_the_longest_unused_go_when_it_is_too_much(tiny_family: Path) -> None:
     assert samplers.get(tiny_family / "2-step") is not second
 
 
-def test_what_is_gone_from_disk_goes_when_another_comes(tiny_family: Path, checkpoint: Path) -> None:
+def test_what_is_gone_from_disk_can_be_forgotten(tiny_family: Path, checkpoint: Path) -> None:
     samplers = Samplers("cpu", max_bytes=2**30)
     kept, _ = samplers.get(tiny_family / "2-step"), samplers.get(checkpoint)
     shutil.rmtree(checkpoint)
-    samplers.get(tiny_family / "4-step")
-    assert set(samplers.loaded()) == {tiny_family / "2-step", tiny_family / "4-step"}
+    samplers.forget_gone()
+    assert set(samplers.loaded()) == {tiny_family / "2-step"}
+    assert metrics.CACHE_BYTES._value.get() == kept.num_bytes
     assert samplers.get(tiny_family / "2-step") is kept
 
 
