@@ -96,7 +96,7 @@ POST_RESPONSES: Responses = {
     ),
     **problem(Conflict("there is a family 'digits' already", field="name"), "/distill-jobs"),
     **problem(
-        InvalidRequest("halving 8 steps again and again does not give 3", field="to_steps", allowed=[4, 2, 1]),
+        InvalidRequest("cfd does not lead from 8 steps to 3", field="to_steps", allowed=[4, 2, 1]),
         "/distill-jobs",
     ),
     **_TOO_MANY,

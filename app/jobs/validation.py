@@ -78,32 +78,34 @@ def _teacher(request: DistillRequest, service: Service) -> tuple[Family, str]:
 
 def _steps(request: DistillRequest, card: Card) -> tuple[int, tuple[int, ...]]:
     """Steps that the teacher is sampled in, and those of each round's student."""
-    given, convert = request.from_steps, card.prediction_type == "epsilon"
+    method, given, convert = find_method(request.method), request.from_steps, card.prediction_type == "epsilon"
     divisors = [steps for steps in range(1, card.num_steps + 1) if card.num_steps % steps == 0]
-    starts = [steps for steps in divisors if convert or steps % 2 == 0]
+    reached = {
+        start: [steps for steps in range(start, 0, -1) if method.plan(start, steps, convert=convert)]
+        for start in divisors
+    }
+    starts = [start for start in divisors if reached[start]]
     if not starts:
         raise InvalidRequest(
-            f"nothing can be distilled from {request.teacher}: its number of steps, {card.num_steps}, cannot be halved",
+            f"nothing can be distilled from {request.teacher} by {method.name}: it has {card.num_steps} steps, which "
+            f"cannot be {'halved' if method.halves else 'made fewer'}",
             field="teacher",
         )
     if given is not None and given not in starts:
-        flaw = "cannot be halved" if given in divisors else "is no divisor of that"
+        flaw = "leads to no fewer" if given in divisors else "is no divisor of that"
         raise InvalidRequest(
             f"the teacher has {card.num_steps} steps, and {given} {flaw}", field="from_steps", allowed=starts
         )
-    tried = [given] if given else [steps for steps in reversed(starts) if steps <= MOST_DEFAULT_STEPS]
-    plan = find_method(request.method).plan
-    plans = {start: plan(start, request.to_steps, convert=convert) for start in tried}
-    for start, steps in plans.items():
+    few = [steps for steps in reversed(starts) if steps <= MOST_DEFAULT_STEPS] or starts[:1]
+    tried = [given] if given else few
+    for start in tried:
+        steps = method.plan(start, request.to_steps, convert=convert)
         if steps is not None:
             return start, steps
-    halved = {start >> power for start in tried for power in range(start.bit_length())}
     raise InvalidRequest(
-        f"halving {tried[0]} steps again and again does not give {request.to_steps}",
+        f"{method.name} does not lead from {tried[0]} steps to {request.to_steps}",
         field="to_steps",
-        allowed=[
-            half for half in sorted(halved, reverse=True) if any(plan(start, half, convert=convert) for start in tried)
-        ],
+        allowed=sorted({steps for start in tried for steps in reached[start]}, reverse=True),
     )
 
 
