@@ -74,7 +74,7 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: 
         ("import none.pt --out x/y", "none.pt: no such file"),
         ("train --out x/y --data nowhere", "--data: nowhere"),
         ("train --out x/y --multipliers 1,b", "--multipliers: '1,b' is not a list of integers"),
-        ("distill --teacher tiny/teacher --from 8 --to 3 --out x", "--to: halving 8 steps"),
+        ("distill --teacher tiny/teacher --from 8 --to 3 --out x", "--to: from 8 steps: halving"),
         ("distill --teacher tiny/teacher --from 7 --to 1 --out x", "--from: a grid of 1024 steps"),
         ("distill --teacher tiny/teacher --from 8 --to 4 --out x", "--data: 'digits' has images of (1, 16, 16)"),
         ("distill --teacher tiny/teacher --from 8 --to 4 --out {family}", "4-step exists; choose another name"),
