@@ -146,8 +146,12 @@ def test_ctrl_c_keeps_the_images_that_are_done(tiny_family: Path, capsys: pytest
     config = replace(CONFIG, images=4 * BLOCK)
     data, teacher = synthetic(tiny_family, config=config)
     teacher.before = lambda: signal.raise_signal(signal.SIGINT) if teacher.asked == 3 else None  # type: ignore[method-assign]
-    with pytest.raises(StopTraining, match="stopped with 128 of 256 images sampled; the same command goes on"):
-        data.fill()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        with pytest.raises(StopTraining, match="stopped with 128 of 256 images sampled; the same command goes on"):
+            data.fill()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "images of the teacher" in capsys.readouterr().err
 
     data, teacher = synthetic(tiny_family, config=config)
