@@ -75,7 +75,7 @@ PEAK_FLOPS = Gauge(
 
 
 def forget(model: str, steps: str) -> None:
-    """Show no more of a model at a number of steps; it is not there any more. A label set takes some 100 KB."""
+    """Show no more of a model at a number of steps; it is not there any more. A label set takes 35 KB."""
     for metric in (
         QUEUE_SECONDS,
         BATCH_WAIT_SECONDS,
