@@ -81,7 +81,7 @@ def _steps(request: DistillRequest, card: Card) -> tuple[int, tuple[int, ...]]:
     method, given, convert = find_method(request.method), request.from_steps, card.prediction_type == "epsilon"
     divisors = [steps for steps in range(1, card.num_steps + 1) if card.num_steps % steps == 0]
     reached = {
-        start: [steps for steps in range(start, 0, -1) if method.plan(start, steps, convert=convert)]
+        start: [steps for steps in divisors if start % steps == 0 and method.plan(start, steps, convert=convert)]
         for start in divisors
     }
     starts = [start for start in divisors if reached[start]]

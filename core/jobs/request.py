@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from core.generation.request import MAX_SEED
-from core.methods.declaration import all_methods, owners
+from core.methods.declaration import all_methods, all_options, owners
 
 Promote = Literal["never", "if_better", "always"]
 SYNTHETIC = "synthetic"
@@ -92,8 +92,7 @@ class RequestOfAnyMethod(BaseModel):
     @property
     def given(self) -> dict[str, Any]:
         """What was asked for that only some methods have: their options, and a classifier."""
-        names = dict.fromkeys(name for method in all_methods().values() for name in method.options.model_fields)
-        return {name: value for name in ("classifier", *names) if (value := getattr(self, name)) is not None}
+        return {name: value for name in ("classifier", *all_options()) if (value := getattr(self, name)) is not None}
 
 
 def _options_of_methods() -> dict[str, Any]:
@@ -101,11 +100,10 @@ def _options_of_methods() -> dict[str, Any]:
     methods = all_methods()
     summary = "; ".join(f"{name}: {method.summary}" for name, method in methods.items())
     fields: dict[str, Any] = {"method": (Literal[tuple(methods)], Field(DEFAULT_METHOD, description=summary))}
-    for method in methods.values():
-        for name, field in method.options.model_fields.items():
-            described = copy(field)
-            described.description = f"For {', '.join(owners(name))}. {field.description}"
-            fields[name] = (field.annotation, described)
+    for name, field in all_options().items():
+        described = copy(field)
+        described.description = f"For {', '.join(owners(name))}. {field.description}"
+        fields[name] = (field.annotation, described)
     return fields
 
 

@@ -6,18 +6,20 @@ from pydantic import Field
 
 from core.methods.declaration import Method, Options
 
+PAPERS = "; by default the paper's for the kind of classifier"
+
 
 class CFDOptions(Options):
-    """By default the paper's, which depend on the kind of classifier."""
+    """Weights of the loss."""
 
     temperature: Annotated[
-        float | None, Field(gt=0, le=10, description="Below 1 it sharpens the teacher's features")
+        float | None, Field(gt=0, le=10, description=f"Below 1 it sharpens the teacher's features{PAPERS}")
     ] = None
     dataset_weight: Annotated[
-        float | None, Field(ge=0, le=100, description="Of the dataset term; the classifier must know the data")
+        float | None, Field(ge=0, le=100, description=f"Of the dataset term; the classifier must know the data{PAPERS}")
     ] = None
     entropy_share: Annotated[
-        float | None, Field(ge=0, le=1, description="Of confidence in that term, the rest is diversity")
+        float | None, Field(ge=0, le=1, description=f"Of confidence in that term, the rest is diversity{PAPERS}")
     ] = None
 
 

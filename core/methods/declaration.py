@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from core import methods
 from core.errors import InvalidRequest
@@ -100,6 +101,11 @@ def find_method(name: str) -> Method:
             f"there is no method {name!r}; there are {', '.join(known)}", field="method", allowed=list(known)
         )
     return known[name]
+
+
+def all_options() -> dict[str, FieldInfo]:
+    """The options of all methods by name."""
+    return {name: field for method in all_methods().values() for name, field in method.options.model_fields.items()}
 
 
 def owners(option: str) -> list[str]:

@@ -12,7 +12,7 @@ import typer
 from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
 from core.catalog.classifier_card import Architecture
 from core.errors import InvalidRequest
-from core.methods.declaration import all_methods, find_method, owners
+from core.methods.declaration import all_methods, all_options, find_method, owners
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 
@@ -50,7 +50,6 @@ def with_options_of_methods(command: _Command) -> _Command:
     """Let a command take the options of every method in place of its ``**options``."""
     signature = inspect.signature(command)
     own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    fields = {name: field for method in all_methods().values() for name, field in method.options.model_fields.items()}
     options = [
         inspect.Parameter(
             name,
@@ -60,7 +59,7 @@ def with_options_of_methods(command: _Command) -> _Command:
                 field.annotation, typer.Option(help=f"For {', '.join(owners(name))}: {field.description}.")
             ],
         )
-        for name, field in fields.items()
+        for name, field in all_options().items()
     ]
     command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
     command.__annotations__ |= {option.name: option.annotation for option in options}

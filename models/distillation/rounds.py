@@ -52,8 +52,12 @@ def plan_rounds(
         raise InvalidRequest(str(error), field="from") from error
     steps = method.plan(from_steps, to_steps, convert=convert)
     if steps is None:
-        way = "halving them again and again does not give" if method.halves else "they are no multiple of"
-        raise InvalidRequest(f"from {from_steps} steps: {way} {to_steps}", field="to")
+        flaw = (
+            f"halving them again and again does not give {to_steps}; it must be {from_steps} divided by a power of two"
+            if method.halves
+            else f"{to_steps} is no smaller divisor of that"
+        )
+        raise InvalidRequest(f"from {from_steps} steps: {flaw}", field="to")
     rounds = []
     for num_steps in steps:
         rounds.append(Round(current, subgrid(current, num_steps)))

@@ -107,7 +107,7 @@ class Dispatcher:
         for name, labels in gone.values():
             self.costs.seconds.pop(name, None)
             throughput.forget(self.redis, name)
-            if labels not in {labels for _, labels in self._met.values()}:
+            if labels not in {labels for _, labels in list(self._met.values())}:
                 metrics.forget(*labels)
 
     @contextmanager
