@@ -7,7 +7,8 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from models.diffusion.unet import UNetConfig, build_unet
-from models.sampling.lean import LeanUNet, PlainUNet, is_lean, packs
+from models.sampling.kinds import is_lean
+from models.sampling.lean import LeanUNet, PlainUNet, packs
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CLASSES = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(0,), num_classes=4)
