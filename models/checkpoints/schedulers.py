@@ -12,6 +12,8 @@ from core.catalog.card import CheckpointError, NoiseSchedule, PredictionType
 SCHEDULERS = ("DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler")
 """Those that add noise and keep the variance, and that clip as samplers do here. All have the same defaults."""
 
+MOST_ROWS = 100_000
+
 _AS_SAMPLED_HERE = {
     "trained_betas": (None, "the table of noise follows from beta_schedule"),
     "rescale_betas_zero_snr": (False, "the table of noise must not end in pure noise"),
@@ -51,6 +53,8 @@ def read_noise(table: Mapping[str, Any], path: Path) -> tuple[NoiseSchedule, Pre
         where = ".".join(map(str, first["loc"]))
         where = {"num_rows": "num_train_timesteps", "": "beta_start"}.get(where, where)
         raise CheckpointError(f"{path}: {where}: {first['msg']}, not {_shown(table.get(where))}") from error
+    if schedule.num_rows > MOST_ROWS:
+        raise CheckpointError(f"{path}: num_train_timesteps is {schedule.num_rows}; at most {MOST_ROWS} are allowed")
     return schedule, _prediction_type(table, path)
 
 

@@ -142,6 +142,7 @@ def changed(path: Path, change: Mapping[str, object]) -> Iterator[None]:
         (SCHEDULER, {"beta_schedule": "sigmoid"}, "beta_schedule: Input should be"),
         (SCHEDULER, {"beta_start": None}, "beta_start: .* needs beta_start and beta_end, not null"),
         (SCHEDULER, {"num_train_timesteps": "many"}, 'num_train_timesteps: .* not "many"'),
+        (SCHEDULER, {"num_train_timesteps": 10**9}, "num_train_timesteps is 1000000000; at most 100000"),
         (SCHEDULER, {"prediction_type": "flow"}, "prediction_type: it must be one of sample, epsilon, v_prediction"),
         (SCHEDULER, {"predict_epsilon": True, "prediction_type": "sample"}, "predict_epsilon is true and"),
         (SCHEDULER, {"predict_epsilon": False, "prediction_type": "v_prediction"}, "predict_epsilon is false and"),
