@@ -113,6 +113,8 @@ def refuse_unlike(network: UNet2DModel, folder: Path, *, rows: Sequence[int]) ->
     plain = PlainUNet(trial)
     try:
         expected = plain(noise, plain.shifts(row, labels))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # whatever operators raise on shapes and types that do not fit
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{folder}: the network cannot make images of {image_shape}: {reason}") from error

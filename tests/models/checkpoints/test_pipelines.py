@@ -24,9 +24,9 @@ from models.diffusion.schedule import build_schedule
 from models.sampling.engine import Sampler
 
 
-def eps_network(seed: int = 0) -> UNet2DModel:
-    """A small U-Net with diffusers' own defaults wherever ours are others."""
-    torch.manual_seed(seed)
+def eps_network(**changes: object) -> UNet2DModel:
+    """A small U-Net with diffusers' own defaults wherever ours are others, but for ``changes``."""
+    torch.manual_seed(0)
     return UNet2DModel(
         sample_size=8,
         in_channels=1,
@@ -35,6 +35,7 @@ def eps_network(seed: int = 0) -> UNet2DModel:
         block_out_channels=(32, 32),
         down_block_types=("DownBlock2D", "AttnDownBlock2D"),
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        **changes,
     )
 
 
@@ -89,6 +90,21 @@ def test_it_samples_as_diffusers_does(ddpm: Path, tmp_path: Path, num_steps: int
     ).images
     ours = Sampler(imported(ddpm, tmp_path / "f" / "teacher")).sample(seeds=[3, 4, 5], num_steps=num_steps)
     assert np.abs(images * 255 - ours).max() <= levels
+
+
+@pytest.mark.parametrize("change", [{"time_embedding_type": "fourier"}, {"center_input_sample": True}])
+def test_a_foreign_network_samples_as_diffusers_runs_it(tmp_path: Path, change: dict[str, object]) -> None:
+    network = eps_network(**change)
+    DDPMPipeline(network, DDPMScheduler(1000, prediction_type="sample")).save_pretrained(tmp_path / "ddpm")
+    teacher = imported(tmp_path / "ddpm", tmp_path / "f" / "teacher")
+    noise = torch.cat([torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)])
+    with torch.inference_mode():
+        x_hat = network.half().float().eval()(noise, 999).sample.clamp(-1, 1)
+    scheduler = DDIMScheduler(1000, timestep_spacing="trailing", set_alpha_to_one=False, prediction_type="sample")
+    scheduler.set_timesteps(1)
+    images = scheduler.step(x_hat, 999, noise, use_clipped_model_output=True).prev_sample.clamp(-1, 1)
+    ours = Sampler(teacher).sample(seeds=[3, 4], num_steps=1)
+    assert np.abs((images.permute(0, 2, 3, 1).numpy() / 2 + 0.5) * 255 - ours).max() <= 1
 
 
 def test_a_folder_without_sub_folders_is_read_too(ddpm: Path, tmp_path: Path) -> None:
