@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from redis import Redis
+
 from core.local.procfile import read_procfile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,17 +88,20 @@ class Process:
 class RedisServer:
     """A Redis server of its own with its append-only file in ``folder``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, password: str = "") -> None:
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
+        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0" if password else f"redis://127.0.0.1:{self.port}/0"
+        self._folder, self._password = folder, password
         self.start()
 
     def start(self) -> None:
         """Start it, again after a stop, and wait until it listens."""
-        environment = {"FEWSTEP_REDIS_URL": self.url, "FEWSTEP_VAR": str(self._folder)}
+        environment = {"FEWSTEP_REDIS_URL": f"redis://127.0.0.1:{self.port}", "FEWSTEP_VAR": str(self._folder)}
         self._process = Process(*module_of("redis"), environment=environment, log=self._folder / "redis.log")
         wait_until(self._listens, what="Redis listening")
+        if self._password:
+            with Redis(port=self.port) as redis:
+                wait_until(lambda: redis.config_set("requirepass", self._password), what="its password")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         """End it; what was accepted is in its append-only file."""

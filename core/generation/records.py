@@ -212,9 +212,10 @@ def fail(redis: Redis, record_id: str, worker: str, *, problem: Mapping[str, Any
     return redis.register_script(_MOVE)(keys, arguments) is not None
 
 
-def put_back(redis: Redis, record_id: str, worker: str) -> bool:
-    """Queue again what ``worker`` has left. Returns whether it did."""
-    keys, arguments = _move(record_id, (Status.RUNNING,), Status.QUEUED, owner=worker)
+def put_back(redis: Redis, record_id: str, worker: str, *, counts: bool = True) -> bool:
+    """Queue again what ``worker`` has left; as an attempt, unless it was none of its doing. Returns whether it did."""
+    fields = {} if counts else {"attempts": "-1"}
+    keys, arguments = _move(record_id, (Status.RUNNING,), Status.QUEUED, owner=worker, fields=fields)
     return redis.register_script(_MOVE)(keys, arguments) is not None
 
 

@@ -51,7 +51,8 @@ def make_slice_runner(
 ) -> Callable[[str, int], int | None]:
     """What a child process calls for each slice."""
     configure_logging(settings)
-    context = SliceContext(settings, JobStore(connect(settings)), open_artifacts(settings), worker, is_draining, tell)
+    redis = connect(settings, is_ending=is_draining)
+    context = SliceContext(settings, JobStore(redis), open_artifacts(settings), worker, is_draining, tell)
     return lambda job_id, fence: run_slice(context, job_id, fence)
 
 

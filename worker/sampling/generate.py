@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import structlog
+from redis.exceptions import RedisError
 
 from core import tracing
 from core.catalog.card import Family
@@ -51,6 +52,10 @@ def _end(generation: Generation, dispatcher: Dispatcher, taken: float) -> str:
     except NotWanted:
         log.info("cancelled while in hand")
         return "cancelled"
+    except RedisError as error:
+        # Only where this process is to end (`core.connections`); the record says whose it was, and another takes it up.
+        log.warning("left, since Redis is away", error=str(error))
+        return "dropped"
     except FewstepError as error:
         log.warning("failed", detail=error.detail)
         problem = error.problem()

@@ -12,7 +12,7 @@
 -- ARGV[4]  worker that must have it; empty: any
 -- ARGV[5]  worker that gets it, where the new status is running
 -- ARGV[6]  how long an ended one is kept, in milliseconds
--- ARGV[7]  and on: names and values of an ended one's fields, in turn
+-- ARGV[7]  and on: names and values, in turn: of an ended one's fields, or of what is added to one that is queued again
 
 local record, queued, running, load, pieces = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, from, to, owner, worker, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -31,6 +31,7 @@ if to == 'queued' then
   redis.call('DEL', pieces)
   redis.call('HSET', record, 'images', 0)
   redis.call('ZADD', queued, redis.call('HGET', record, 'created'), id)
+  for i = 7, #ARGV, 2 do redis.call('HINCRBY', record, ARGV[i], ARGV[i + 1]) end
 elseif to == 'running' then
   redis.call('HSET', running, id, worker)
   redis.call('HSET', record, 'worker', worker)
