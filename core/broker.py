@@ -4,22 +4,14 @@ A message is only a hint that a record waits; what it says and what became of it
 (`core.generation.records`). So a lost, doubled or late message does no harm.
 """
 
-import time
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery
 
 from core.queues import Queue, Task
 from core.settings import Settings
 
 KEY_PREFIX = "fewstep:"
-SENT = "fewstep_sent"
-"""Header of every message: when it was sent, in seconds since the epoch."""
-
-
-@signals.before_task_publish.connect
-def _stamp(headers: dict[str, Any], **_: object) -> None:
-    headers[SENT] = time.time()
 
 
 def queue_length(celery: Celery, queue: Queue) -> int:

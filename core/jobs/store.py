@@ -74,7 +74,7 @@ class JobStore:
 
     def read(self, job_id: str) -> JobRecord | None:
         """The record, or None if there is none or no more."""
-        fields = {text(name): text(value) for name, value in self.redis.hgetall(_record(job_id)).items()}
+        fields = {text(name): text(value) for name, value in self.redis.hgetall(record_key(job_id)).items()}
         return parse(fields) if fields else None
 
     def ids(self) -> list[str]:
@@ -89,7 +89,7 @@ class JobStore:
 
     def state(self, job_id: str) -> JobState | None:
         """Where a job stands; None if there is none."""
-        found = self.redis.hget(_record(job_id), "state")
+        found = self.redis.hget(record_key(job_id), "state")
         return None if found is None else JobState(text(found))
 
     def named(self, name: str) -> str | None:
@@ -194,7 +194,7 @@ class JobStore:
         """How many jobs are in each state."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in self.ids():
-                pipe.hget(_record(job_id), "state")
+                pipe.hget(record_key(job_id), "state")
             found = Counter(text(state) for state in pipe.execute() if state is not None)
         return {state: found[state] for state in JobState}
 
@@ -212,14 +212,15 @@ class JobStore:
 
     def hint(self, job_id: str) -> None:
         """Note that a message was sent."""
-        self.redis.hset(_record(job_id), "hinted", repr(self.now()))
+        self.redis.hset(record_key(job_id), "hinted", repr(self.now()))
 
     def _run(self, script: str, job_id: str, arguments: Sequence[Any], *, more_keys: Sequence[str] = ()) -> Any:  # noqa: ANN401
-        keys = [_record(job_id), _events(job_id), *more_keys]
+        keys = [record_key(job_id), _events(job_id), *more_keys]
         return self.redis.register_script(script)(keys, [str(argument) for argument in arguments])
 
 
-def _record(job_id: str) -> str:
+def record_key(job_id: str) -> str:
+    """Of its hash."""
     return f"fewstep:jobs:record:{job_id}"
 
 

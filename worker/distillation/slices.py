@@ -5,7 +5,6 @@ forgotten if it does not get there. So a slice may be cut off at any moment and 
 """
 
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,7 +205,9 @@ def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list
         name = f"{result.steps}-step"
         made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id)
         if result.promote:
-            promotions[serving_key(job.teacher.family, result.steps)] = _promotion(job, name, result)
+            promotions[serving_key(job.teacher.family, result.steps)] = _promotion(
+                job, name, result, at=context.store.now()
+            )
     ttl_s = context.settings.job_ttl_s
     if not context.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, made=made, promotions=promotions):
         watch.tell()  # raises if it was cancelled, or is not ours any more
@@ -215,12 +216,12 @@ def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list
     log.info("job succeeded", family=job.name, promoted=list(promotions))
 
 
-def _promotion(job: DistillJob, checkpoint: str, result: RoundResult) -> Promotion:
+def _promotion(job: DistillJob, checkpoint: str, result: RoundResult, *, at: float) -> Promotion:
     return Promotion(
         family=job.name,
         checkpoint=checkpoint,
         job=job.id,
-        at=time.time(),
+        at=at,
         frechet_distance=(result.metrics or {}).get("frechet_distance"),
         replaced=result.rival,
         replaced_frechet_distance=result.rival_frechet_distance,

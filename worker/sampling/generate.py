@@ -26,15 +26,15 @@ def generate(record_id: str, dispatcher: Dispatcher) -> None:
 
     Does nothing if it is not to be done any more, or is in other hands.
     """
-    with dispatcher.holding(record_id):
-        generation = records.start(dispatcher.redis, record_id, dispatcher.worker)
+    with dispatcher.holding(record_id) as is_new:
+        generation = records.start(dispatcher.redis, record_id, dispatcher.worker) if is_new else None
         if generation is None:
             metrics.GENERATIONS.labels("dropped").inc()
             log.info("dropped before it began", id=record_id)
             return
-        taken = time.time()
+        taken = time.monotonic()
         metrics.QUEUE_SECONDS.labels(*_labels(generation)).observe(max(taken - generation.created, 0))
-        with tracing.span("queue", parent=generation.trace, began=generation.created):
+        with tracing.span("queue", parent=generation.trace, began=time.time() - (taken - generation.created)):
             pass  # it is over
         with (
             structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id),
@@ -83,7 +83,7 @@ def _sample(generation: Generation, dispatcher: Dispatcher, taken: float) -> str
         ttl_s=dispatcher.settings.result_ttl_s,
     )
     if kept:
-        metrics.GENERATION_SECONDS.labels(*_labels(generation)).observe(max(time.time() - generation.created, 0))
+        metrics.GENERATION_SECONDS.labels(*_labels(generation)).observe(max(time.monotonic() - generation.created, 0))
     log.info("generated" if kept else "generated for nobody", n=generation.n, steps=generation.steps, **dict(timings))
     return "succeeded" if kept else "cancelled"
 
@@ -114,7 +114,7 @@ def _in_chunks(generation: Generation, dispatcher: Dispatcher, group: Group) -> 
         if not records.append(dispatcher.redis, generation.id, dispatcher.worker, chunk, images=done, ttl_s=ttl_s):
             job.end(NotWanted())
             raise NotWanted
-    total = max(time.time() - generation.created, 0)
+    total = max(time.monotonic() - generation.created, 0)
     return b"", Timings(queue=_queue_s(generation, first), sample=busy_s, encode=encode_s, total=total)
 
 

@@ -1,5 +1,5 @@
--- Moves a generation from one status to another. Returns its request; nil where it is not there any more, has another
--- status, or is another worker's.
+-- Moves a generation from one status to another. Returns its request, where it is started with the seconds since it was
+-- accepted; nil where it is not there any more, has another status, or is another worker's.
 --
 -- KEYS[1]  record of the generation
 -- KEYS[2]  what is queued
@@ -36,6 +36,9 @@ elseif to == 'running' then
   redis.call('HSET', running, id, worker)
   redis.call('HSET', record, 'worker', worker)
   redis.call('HINCRBY', record, 'attempts', 1)
+  local now = redis.call('TIME')
+  local waited = tonumber(now[1]) + tonumber(now[2]) / 1e6 - tonumber(redis.call('HGET', record, 'created'))
+  return {redis.call('HGET', record, 'request'), string.format('%.6f', waited)}
 else
   if status == 'queued' or status == 'running' then
     redis.call('DECRBY', load, redis.call('HGET', record, 'work') or 0)
