@@ -65,7 +65,7 @@ class Parser(_HiredisParser):
     @classmethod
     def parse_error(cls, response: str) -> Exception:
         """What is raised for an answer that is an error."""
-        return refusal(response) or super().parse_error(response)
+        return refusal(response) or super().parse_error(response)  # type: ignore[no-untyped-call]
 
 
 class AsyncParser(_AsyncHiredisParser):
@@ -74,4 +74,4 @@ class AsyncParser(_AsyncHiredisParser):
     @classmethod
     def parse_error(cls, response: str) -> Exception:
         """As of ``Parser``."""
-        return refusal(response) or super().parse_error(response)
+        return refusal(response) or super().parse_error(response)  # type: ignore[no-untyped-call]

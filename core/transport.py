@@ -29,7 +29,7 @@ class Transport(kombu_redis.Transport):
 class Connection(kombu.Connection):
     """To the broker; a lost one is made anew within seconds of the cure."""
 
-    def ensure_connection(self, *args: Any, **options: Any) -> kombu.Connection:  # noqa: ANN401
+    def ensure_connection(self, *args: Any, **options: Any) -> kombu.Connection:  # type: ignore[override]  # noqa: ANN401
         """As of kombu, with other intervals."""
         intervals = {"interval_start": RETRY_S, "interval_step": RETRY_S, "interval_max": LONGEST_RETRY_S}
         return super().ensure_connection(*args, **(intervals | options))

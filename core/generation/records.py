@@ -103,7 +103,7 @@ async def create(redis: AsyncRedis, generation: Generation, *, ttl_s: float, wor
 
     ``work_s`` is what it adds to the load until it ends.
     """
-    arguments = [generation.id, generation.model_dump_json(), round(1e6 * work_s), int(1000 * ttl_s)]
+    arguments: list[str | int] = [generation.id, generation.model_dump_json(), round(1e6 * work_s), int(1000 * ttl_s)]
     created = await redis.register_script(_CREATE)([record_key(generation.id), QUEUED, LOAD], arguments)
     return _accepted_at(generation, float(created))
 

@@ -2,8 +2,8 @@
 
 ``fewstep:jobs:record:{id}`` is a hash with all that is known of a job, ``fewstep:jobs:events:{id}`` the stream of what
 happened to it, the sorted set ``fewstep:jobs:all`` orders jobs by age, ``fewstep:jobs:active`` holds those that have
-not ended, ``fewstep:jobs:names`` maps the names of families to jobs. Every change is one atomic script, a
-file in ``scripts/``.
+not ended, ``fewstep:jobs:names`` maps the names of families to jobs, the set ``fewstep:artifacts:discarded`` holds keys
+of the artifact store that are to be removed. Every change is one atomic script, a file in ``scripts/``.
 
 A job is worked on in slices. Who takes one gets the next number of the job's ``fence``, and the job's lease. Whatever
 it writes is refused once the fence has moved on, so a worker that hung, or was taken for dead, can spoil nothing. A
@@ -26,6 +26,7 @@ from core.scripts import load
 MAX_ATTEMPTS = 3
 """A job that took so many workers in a row with it, without getting any further, is the cause and not the victim."""
 
+_DISCARDED = "fewstep:artifacts:discarded"
 _ALL, _ACTIVE, _NAMES = "fewstep:jobs:all", "fewstep:jobs:active", "fewstep:jobs:names"
 
 _CREATE = load("jobs/shared", "jobs/create")
@@ -117,7 +118,7 @@ class JobStore:
         return text(outcome), int(fence)
 
     def delete(self, job_id: str, name: str) -> tuple[str, str]:
-        """Forget an ended job and take its family back.
+        """Forget an ended job and take its family back; its files are then among ``discarded``.
 
         Returns:
             ``deleted``; ``serves`` and ``family/steps`` where a checkpoint of it is promoted; ``none``, or the state
@@ -125,6 +126,18 @@ class JobStore:
         """
         outcome, where = self._run(_DELETE, job_id, [job_id, name])
         return text(outcome), text(where)
+
+    def discard(self, key: str) -> None:
+        """Note that a file or folder in the artifact store is to be removed."""
+        self.redis.sadd(_DISCARDED, key)
+
+    def discarded(self) -> list[str]:
+        """Keys of what is to be removed."""
+        return sorted(text(key) for key in self.redis.smembers(_DISCARDED))
+
+    def removed(self, key: str) -> None:
+        """It has been."""
+        self.redis.srem(_DISCARDED, key)
 
     # What a worker does.
 

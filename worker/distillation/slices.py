@@ -6,7 +6,7 @@ forgotten if it does not get there. So a slice may be cut off at any moment and 
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -18,6 +18,7 @@ from core.catalog.serving import Made, Promotion, serving_key
 from core.connections import connect
 from core.errors import FewstepError, NotFound, Unavailable
 from core.jobs.record import JobRecord, JobState
+from core.jobs.removal import remove_or_discard
 from core.jobs.request import DistillJob, RoundResult
 from core.jobs.store import JobStore
 from core.log import configure_logging, get_logger
@@ -69,7 +70,7 @@ def run_slice(context: SliceContext, job_id: str, after: int) -> int | None:
         return None
     with structlog.contextvars.bound_contextvars(request_id=record.job.request_id, job=job_id, fence=fence):
         watch = Watch(store, record, fence, settings=settings, is_draining=context.is_draining, tell=context.tell)
-        return _run(context, record, watch)
+        return _run(replace(context, artifacts=context.artifacts.patient(watch.wait_for_storage)), record, watch)
 
 
 def _run(context: SliceContext, record: JobRecord, watch: Watch) -> int | None:
@@ -118,7 +119,8 @@ def _work(context: SliceContext, record: JobRecord, watch: Watch) -> list[RoundR
     shutil.rmtree(folder, ignore_errors=True)  # what is there may be older than what the record points to
     folder.mkdir(parents=True)
     if job.id not in context.loaded:
-        context.loaded = {job.id: load_job(job, context.settings, context.artifacts)}
+        context.loaded.clear()
+        context.loaded[job.id] = load_job(job, context.settings, context.artifacts)
     chain, jury = context.loaded[job.id]
     fill_source(chain, watch.beat)
     for steps, key in record.saved.items():
@@ -191,10 +193,10 @@ def _save(context: SliceContext, job: DistillJob, watch: Watch) -> None:
         trained_s=watch.trained_s,
     )
     if state is None:
-        context.artifacts.remove(key)
+        _remove(context, key)
         raise SliceLost
     for old in set(before.saved.values()) - set(saved.values()):
-        context.artifacts.remove(old)
+        _remove(context, old)
 
 
 def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list[RoundResult]) -> None:
@@ -212,8 +214,13 @@ def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list
     if not context.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, made=made, promotions=promotions):
         watch.tell()  # raises if it was cancelled, or is not ours any more
         raise CheckpointError("the end of the job could not be recorded")
-    context.artifacts.remove(f"jobs/{job.id}/states")
+    _remove(context, f"jobs/{job.id}/states")
     log.info("job succeeded", family=job.name, promoted=list(promotions))
+
+
+def _remove(context: SliceContext, key: str) -> None:
+    """What nobody needs; where the store is away it is done later, so nothing waits for it."""
+    remove_or_discard(context.store, context.artifacts.impatient(), key)
 
 
 def _promotion(job: DistillJob, checkpoint: str, result: RoundResult, *, at: float) -> Promotion:

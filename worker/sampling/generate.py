@@ -7,6 +7,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from core import tracing
+from core.catalog.artifacts import StorageAway
 from core.catalog.card import Family
 from core.errors import FewstepError
 from core.generation import records
@@ -56,6 +57,12 @@ def _end(generation: Generation, dispatcher: Dispatcher, taken: float) -> str:
         # Only where this process is to end (`core.connections`); the record says whose it was, and another takes it up.
         log.warning("left, since Redis is away", error=str(error))
         return "dropped"
+    except StorageAway as error:
+        log.warning("the artifact store is away", detail=error.detail, waits=generation.deadline is None)
+        if generation.deadline is None:  # the sweep announces it again
+            records.put_back(dispatcher.redis, generation.id, dispatcher.worker, counts=False)
+            return "dropped"
+        problem = error.problem()
     except FewstepError as error:
         log.warning("failed", detail=error.detail)
         problem = error.problem()

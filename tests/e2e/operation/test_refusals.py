@@ -47,7 +47,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterat
 
 
 def admin(stack: Stack, password: str = PASSWORD) -> Redis:
-    return Redis(port=stack.redis.port, password=password, socket_timeout=None, retry=None)
+    return Redis(port=stack.redis.port, password=password, socket_timeout=None)
 
 
 @contextmanager
