@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import fsspec  # type: ignore[import-untyped]
+from fsspec.asyn import AsyncFileSystem, sync  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from core.errors import FewstepError, NotFound, Unavailable
 from core.settings import Settings
 
 _CHUNK = 1 << 20
-_S3_LIMITS = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
+_S3_LIMITS = {"connect_timeout": 3, "read_timeout": 6, "retries": {"total_max_attempts": 1}}
 """Seconds, and no tries but those of s3fs: its own limits and botocore's would together be minutes."""
 _S3_TRIES = 2
+_UPLOAD_S, _UPLOAD_BYTES_S = 15, 500_000
+"""An upload has so many seconds, and one more for so many bytes."""
 _OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE)
 """What goes wrong with a copy here and never with object storage."""
 RETRY_AFTER_S = 10
@@ -35,7 +38,7 @@ def _reaching(method: Callable[Concatenate["ArtifactStore", P], R]) -> Callable[
     """For what reaches for object storage: its errors become ``StorageAway``, which a patient store waits out."""
 
     @wraps(method)
-    def reach(self: "ArtifactStore", *args: P.args, **kwargs: P.kwargs) -> R:
+    def reach(self: "ArtifactStore", /, *args: P.args, **kwargs: P.kwargs) -> R:
         while True:
             try:
                 return method(self, *args, **kwargs)
@@ -109,7 +112,7 @@ class ArtifactStore:
                         raise
             else:
                 try:
-                    self._fs.put_file(str(file), target)
+                    self._upload(file, target)
                 except FileNotFoundError as error:
                     raise StorageAway("object storage has no such bucket", retry_after=RETRY_AFTER_S) from error
 
@@ -167,7 +170,10 @@ class ArtifactStore:
         except FileNotFoundError:
             raise _missing(key) from None
         except Exception as error:
-            raise self._away(error) or error from error
+            away = self._away(error)
+            if away is None:
+                raise
+            raise away from error
 
     @_reaching
     def files(self, key: str) -> list[str]:
@@ -196,6 +202,14 @@ class ArtifactStore:
     def _find(self, prefix: str) -> list[str]:
         self._fs.invalidate_cache()  # another process may have written since
         return list(self._fs.find(prefix))
+
+    def _upload(self, file: Path, target: str) -> None:
+        if isinstance(self._fs, AsyncFileSystem):
+            # A limit of its own: botocore asks before it sends a body, and waits for the answer without one.
+            limit_s = _UPLOAD_S + file.stat().st_size / _UPLOAD_BYTES_S
+            sync(self._fs.loop, self._fs._put_file, str(file), target, timeout=limit_s)
+        else:
+            self._fs.put_file(str(file), target)
 
     def _away(self, error: Exception) -> StorageAway | None:
         """What an error means for who wants the store; None where it is not object storage's."""
