@@ -143,6 +143,9 @@ def test_what_was_accepted_is_done_after_the_cure(stack: Stack, plain: bytes, co
             )  # or READONLY, for what writes
             assert int(refused.headers["retry-after"]) > 0
         assert api.get("/livez").status_code == 200
+        checks = problem(api.get("/readyz"), 503)["checks"]
+        assert f"({code})" in checks["redis"]["detail"]
+        assert stack.metric("api", "fewstep_redis_up") == 0
         wait_until(lambda: stack.log("sampler").count(f"{code} ") > 3, what="the worker in trouble")
     cured = time.monotonic()
     wait_until(lambda: is_ready(api), timeout_s=20, what="ready again")

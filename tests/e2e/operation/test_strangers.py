@@ -28,17 +28,15 @@ GARBAGE: list[Any] = [
 """As it comes, or a message of which only what is said is different."""
 
 
-@pytest.fixture(scope="module", params=[HOUR_S, -HOUR_S], ids=["ahead", "behind"])
-def stack(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_family: Path
-) -> Iterator[Stack]:
-    """The service, whose sampling worker lives in another hour."""
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterator[Stack]:
+    """The service, whose sampling worker is an hour ahead."""
     folder = tmp_path_factory.mktemp("strangers")
     shutil.copytree(tiny_family, folder / "checkpoints" / "digits")
     clock = {"PYTHONPATH": str(ROOT / "tests" / "another_clock")}
     stack = Stack(folder, folder / "checkpoints", FEWSTEP_MAX_IMAGES="64", **clock, CLOCK_AHEAD_S="0")
     stack.stop("sampler")
-    stack.start("sampler", CLOCK_AHEAD_S=str(request.param))
+    stack.start("sampler", CLOCK_AHEAD_S=str(HOUR_S))
     wait_until(lambda: is_ready(stack.api), timeout_s=120, what="ready")
     yield stack
     stack.close()
@@ -68,16 +66,15 @@ def test_garbage_in_the_queue_is_dropped_and_counted(stack: Stack) -> None:
     before = stack.metric("sampler", "fewstep_messages_dropped_total")
     with Redis.from_url(stack.redis.url) as redis:
         sampler.freeze()
-        stack.api.post("/generate", headers={"Prefer": "respond-async"})
-        raw = redis.lindex("fewstep:sampling", 0) or redis.lindex("fewstep:sampling\x06\x163", 0)
+        while (raw := redis.lindex("fewstep:sampling", 0)) is None:  # the first may be on its way to the worker
+            stack.api.post("/generate", headers={"Prefer": "respond-async"})
         assert isinstance(raw, bytes)
         ours = json.loads(raw)
         pushed = [one if isinstance(one, bytes) else json.dumps(one) for one in [*GARBAGE, *variants(ours)]]
         for one in pushed:
             redis.lpush("fewstep:sampling", one)
-        metrics = stack.api.get("/metrics")
-        assert metrics.status_code == 200
-        assert f'queue="sampling",state="waiting"}} {len(pushed) + 1}.0' in metrics.text
+        waiting = stack.scrape("api").get("fewstep_queue_messages", queue="sampling", state="waiting")
+        assert waiting == redis.llen("fewstep:sampling") > len(pushed)
         sampler.thaw()
         wait_until(lambda: redis.llen("fewstep:sampling") == 0, what="the queue empty")
     assert stack.api.post("/generate").status_code == 200
