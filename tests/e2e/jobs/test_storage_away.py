@@ -26,7 +26,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, server: S3
 
 def test_a_job_waits_for_storage_that_hangs_and_its_files_go_once_it_is_back(yard: Yard, server: S3Server) -> None:
     plain = yard.submit(iterations=5)
-    yard.start()
+    yard.start(slice_s=20)
     yard.ended(plain)
     expected = yard.weights(plain)
     job_id = yard.submit(iterations=5)
