@@ -171,3 +171,12 @@ async def test_every_end_is_published(api: AsyncRedis, worker: Redis) -> None:
         await records.cancel(api, cancelled, ttl_s=1)
         channels = [(await subscription.get_message(timeout=5) or {})["channel"].decode() for _ in range(3)]
     assert channels == [f"{records.DONE}{record_id}" for record_id in (succeeded, failed, cancelled)]
+
+
+async def test_a_piece_that_is_sent_twice_is_there_once(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    records.start(worker, record_id, "w1")
+    for piece, images in ((b"a", 256), (b"a", 256), (b"b", 300), (b"b", 300)):
+        assert records.append(worker, record_id, "w1", piece, images=images, ttl_s=100)
+    assert not records.append(worker, record_id, "w2", b"c", images=301, ttl_s=100)
+    assert [piece async for piece in records.pieces(api, record_id)] == [b"a", b"b"]
