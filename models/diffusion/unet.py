@@ -8,6 +8,8 @@ from typing import Any
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
 
+from core.errors import InvalidRequest
+
 FIELDS: Mapping[str, Any] = {
     name: parameter.default for name, parameter in inspect.signature(UNet2DModel).parameters.items()
 }
@@ -60,7 +62,12 @@ class UNetConfig:
 
 
 def build_unet(config: UNetConfig) -> UNet2DModel:
-    """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``."""
+    """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``.
+
+    Raises:
+        InvalidRequest: There is no such network, or the pictures cannot be halved from level to level.
+    """
+    _refuse(config)
     image_channels, height, width = config.image_shape
     attention = [level in config.attention_levels for level in range(len(config.multipliers))]
     sizes = {
@@ -91,6 +98,27 @@ def is_ours(network: UNet2DModel) -> bool:
     return PLAIN_BLOCKS.issuperset((*config.down_block_types, *config.up_block_types)) and all(
         config[name] == _OUR_CHOICES.get(name, default) for name, default in FIELDS.items() if name not in _OUR_SIZES
     )
+
+
+def _refuse(config: UNetConfig) -> None:
+    levels, (_, height, width) = len(config.multipliers), config.image_shape
+    if not levels or min(config.multipliers) < 1:
+        raise InvalidRequest(
+            "a network has at least one level, each at least as wide as the first", field="multipliers"
+        )
+    unit = 2 ** (levels - 1)
+    if height % unit or width % unit:
+        raise InvalidRequest(
+            f"pictures of {height}x{width} cannot be halved {levels - 1} times, once for each level but the first; "
+            f"sides must be multiples of {unit}: --size {max(unit, max(height, width) // unit * unit)} makes them so, "
+            "or take fewer --multipliers",
+            field="size",
+        )
+    if strange := [level for level in config.attention_levels if not 0 <= level < levels]:
+        raise InvalidRequest(f"there is no level {strange[0]}; they are 0 to {levels - 1}", field="attention")
+    groups = config.norm_groups or min(32, config.channels // 4)
+    if any(config.channels * multiplier % groups for multiplier in config.multipliers):
+        raise InvalidRequest(f"{config.channels} channels cannot be normalised in {groups} groups", field="channels")
 
 
 def disable_dropout(network: UNet2DModel) -> UNet2DModel:
