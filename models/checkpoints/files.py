@@ -92,6 +92,11 @@ def in_place_of(path: Path) -> Iterator[IO[bytes]]:
             file.close()
             Path(file.name).chmod(0o644)  # tempfile makes it private
             Path(file.name).replace(path)
+        except OSError as error:
+            if error.filename:
+                raise
+            # Writing does not say to which file; NumPy not even what hindered it.
+            raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
         finally:
             Path(file.name).unlink(missing_ok=True)
 

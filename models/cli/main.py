@@ -1,8 +1,8 @@
 """The command line: ``fewstep sample``, ``inspect``, ``import``, and the commands that train and evaluate."""
 
 import json
-import os
 import sys
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +60,7 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Sample images."""
-    from models.checkpoints.files import refuse_unwritable
+    from models.checkpoints.files import refuse_unwritable, reserve
     from models.data.images import read_noise, write_pictures
     from models.sampling.engine import Sampler, class_labels
 
@@ -70,6 +70,8 @@ def sample(
     folder = locate_checkpoint(checkpoints, model, steps)
     initial = read_noise(noise) if noise is not None else None
     sampler = Sampler(folder, device=device)
+    if out.suffix == ".npy":
+        reserve(out, (n if initial is None else len(initial)) * prod(sampler.card.image_shape))
     if initial is not None:
         labels = class_labels(sampler.card, range(len(initial)), class_label)
         images = sampler.sample_noise(initial, labels=labels, num_steps=steps)
@@ -147,9 +149,6 @@ def main() -> None:
         code = 130
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except BrokenPipeError:  # who read what is printed has gone; what is left to flush at exit has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 2
     except OSError as error:
         code = _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except Exception as error:

@@ -114,8 +114,6 @@ def _refuse(config: UNetConfig) -> None:
             "or take fewer --multipliers",
             field="size",
         )
-    if strange := [level for level in config.attention_levels if not 0 <= level < levels]:
-        raise InvalidRequest(f"there is no level {strange[0]}; they are 0 to {levels - 1}", field="attention")
     groups = config.norm_groups or min(32, config.channels // 4)
     if any(config.channels * multiplier % groups for multiplier in config.multipliers):
         raise InvalidRequest(f"{config.channels} channels cannot be normalised in {groups} groups", field="channels")

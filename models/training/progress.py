@@ -111,3 +111,4 @@ def terminal_progress(title: str, *, batch_size: int) -> Iterator[OnProgress]:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+            bar.leave = bar.total is not None  # of a run that never began there is nothing to show
