@@ -124,7 +124,7 @@ def prepare_chain(
         what=repr(data),
         of="the classifier",
         field="classifier",
-        advice=f". It serves with a {' and a '.join(method.declaration.of_known_data)} of 0",
+        advice="".join(f". It serves with a {option} of 0" for option in method.declaration.of_known_data),
     )
     return Chain(
         teacher=denoiser,
