@@ -122,12 +122,10 @@ def train_classifier(
     num_classes = count_classes(dataset)
     if num_classes < 2:
         raise InvalidRequest(f"{dataset.name}: all pictures are of one class; a classifier needs two", field="data")
-    say(describe(dataset))
-    training = TrainingData.from_dataset(dataset, target)
+    about, training = describe(dataset), TrainingData.from_dataset(dataset, target)
     if test:
         tested = _test_data(test, dataset, num_classes, size=size, columns=columns)
-        say(f"tested on {describe(tested)}")
-        testing = TrainingData.from_dataset(tested, target)
+        about, testing = f"{about}\ntested on {describe(tested)}", TrainingData.from_dataset(tested, target)
     else:
         training, testing = split(training, seed=config.seed)
         if not len(testing.images):
@@ -142,6 +140,7 @@ def train_classifier(
         std=tuple(pixels.std((0, 2, 3)).tolist()),
     ).to(target)
     try_once(classifier, pixels[:1].to(target))
+    say(about)
     state_path = state_path_of(out)
     with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
         train(

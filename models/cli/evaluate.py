@@ -89,7 +89,6 @@ def evaluate(
         refuse_unwritable(folder / CARD_NAME, field="save")
     columns = Columns(image_column, label_column)
     train = load_data(data, size=size, columns=columns)
-    say(describe(train))
     if inception:
         extractor = inception_extractor(inception, device=target)
     else:
@@ -106,6 +105,7 @@ def evaluate(
     def show() -> None:
         bar.update(min(sampler.max_batch, total - bar.n))
 
+    say(describe(train))
     with progress_bar(total=total, unit="img", unit_scale=True) as bar:
         for folder, num_steps in pairs:
             bar.set_description(f"{folder.name} in {num_steps}")

@@ -87,10 +87,10 @@ def train_teacher(
         dataset = fit_data(dataset, card)
         schedule = card.schedule
         start = {"init": f"{init.parent.name}/{init.name}", "init_sha256": card.sha256}
-    say(describe(dataset))
     once = torch.zeros(1, dtype=torch.long, device=target)
     picture = torch.zeros(1, *dataset.image_shape, device=target)
     try_once(denoiser.network, picture, once, once if denoiser.num_classes else None)
+    say(describe(dataset))
     state_path = state_path_of(out)
     with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
         result = train(
