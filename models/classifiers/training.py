@@ -182,6 +182,7 @@ def _test_data(test: str, dataset: Dataset, num_classes: int, *, size: int | Non
     Raises:
         InvalidRequest: They have no such split, another shape, or classes that are not trained on.
     """
+    columns = columns._replace(needed=False)  # they may be those of the training data alone
     try:
         try:
             tested = load_data(test, split="test", size=size, columns=columns)

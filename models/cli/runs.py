@@ -14,7 +14,7 @@ from models.data.dataset import load_data
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, full_rows
-from models.diffusion.unet import UNetConfig, build_unet
+from models.diffusion.unet import UNetConfig, build_unet, refuse_unfit
 from models.distillation.chain import (
     fill_source,
     fit_data,
@@ -78,6 +78,7 @@ def train_teacher(
     if init is None:
         num_classes = count_classes(dataset) if class_conditional else None
         unet = replace(unet, image_shape=dataset.image_shape, num_classes=num_classes)
+        refuse_unfit(unet)
         torch.manual_seed(config.seed)  # fresh weights
         network, schedule = build_unet(unet).to(target), PAPER_SCHEDULE
         denoiser = Denoiser(network, build_schedule(schedule).to(target), "sample", num_classes)

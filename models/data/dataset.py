@@ -85,6 +85,8 @@ def load_data(
     if size is not None and size < 1:
         raise bad_data(f"pictures cannot be resized to {size} pixels; the least is 1")
     found = _find(source, split=split, columns=columns)
+    if not any(is_table(file) for file in found.files):
+        columns.refuse(source)
     folder = cache or cache_folder()
     entry = folder / f"{_key(found, split=split, size=size, columns=columns)}.npy"
     decoded = read_decoded(entry)

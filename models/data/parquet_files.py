@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -21,16 +21,24 @@ class Columns(NamedTuple):
     Attributes:
         image: Of the pictures; must be named where there are several.
         label: Of the classes.
+        needed: Whether it is an error to name columns of what has none.
     """
 
     image: str | None = None
     label: str | None = None
+    needed: bool = True
+
+    def refuse(self, source: str) -> None:
+        """Raise ``InvalidRequest`` where a column is named, and needed, of data that are no table."""
+        for field, name in (("image_column", self.image), ("label_column", self.label)):
+            if name is not None and self.needed:
+                raise bad_data(f"{source} has no columns; Parquet files have", field=field)
 
 
 ALL_FOUND = Columns()
 
 
-def is_table(name: PurePosixPath) -> bool:
+def is_table(name: PurePath) -> bool:
     """Whether a file is a Parquet file by its name."""
     return name.suffix.lower() == ".parquet"
 

@@ -62,12 +62,7 @@ class UNetConfig:
 
 
 def build_unet(config: UNetConfig) -> UNet2DModel:
-    """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``.
-
-    Raises:
-        InvalidRequest: There is no such network, or the pictures cannot be halved from level to level.
-    """
-    _refuse(config)
+    """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``."""
     image_channels, height, width = config.image_shape
     attention = [level in config.attention_levels for level in range(len(config.multipliers))]
     sizes = {
@@ -100,7 +95,8 @@ def is_ours(network: UNet2DModel) -> bool:
     )
 
 
-def _refuse(config: UNetConfig) -> None:
+def refuse_unfit(config: UNetConfig) -> None:
+    """Raise ``InvalidRequest`` where there is no such network, or its pictures cannot be halved from level to level."""
     levels, (_, height, width) = len(config.multipliers), config.image_shape
     if not levels or min(config.multipliers) < 1:
         raise InvalidRequest(

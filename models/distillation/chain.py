@@ -110,6 +110,7 @@ def prepare_chain(
     if synthetic is not None:
         if size is not None:
             raise InvalidRequest("synthetic images have the size that the teacher makes", field="size")
+        columns.refuse(data)
         class_names, line = card.class_names, f"{data}: images sampled from {parent}"
         source = SyntheticData(denoiser, card=card, config=synthetic, seed=config.seed)
         about = {"data": data, "data_fingerprint": None, "data_facts": {**source.facts, "synthetic_teacher": parent}}

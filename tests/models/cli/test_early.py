@@ -42,6 +42,8 @@ def square(tmp_path: Path) -> Path:
         ("train --data {square} --out {tmp}/f/t", "--size: pictures of 28x28 cannot be halved 3 times"),
         ("train --data {square} --out {tmp}/f/t --multipliers=", "--multipliers: a network has at least one level"),
         ("train --data {square} --out {tmp}/f/t --multipliers 1 --channels 33", "--channels: 33 channels cannot be"),
+        ("train --data {square} --out {tmp}/f/t --image-column a", "--image-column: {square} has no columns; Parquet"),
+        ("train --data {square} --out {tmp}/f/t --label-column a", "--label-column: {square} has no columns; Parquet"),
         ("train-classifier --data {square} --out {tmp}/file/c", "--out: {tmp}/file/c cannot be written (Not a dir"),
         ("train-classifier --data {square}/cat --out {tmp}/c", "--data: 'cat': its pictures have no labels"),
         ("train-classifier --data {square} --out {tmp}/c --test nowhere", "--test: nowhere: no such file or folder"),
@@ -69,7 +71,7 @@ def test_what_can_be_known_is_said_before_the_first_iteration(
     (tmp_path / "folder.png").mkdir()
     densenet = ("--architecture", "densenet-small") if "--size 2" in arguments else ()
     said = here(*arguments.format(square=square, tmp=tmp_path).split(), *densenet, expect=2)
-    assert said.startswith(f"fewstep: {message.format(tmp=tmp_path)}"), said
+    assert said.startswith(f"fewstep: {message.format(square=square, tmp=tmp_path)}"), said
     assert said.count("\n") == 1
     assert not list(tmp_path.rglob("*.state.pt"))
 
