@@ -1,6 +1,7 @@
 """One shape for every log line, whoever writes it: ours, uvicorn's or Celery's."""
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,10 @@ def configure_logging(settings: Settings) -> None:
         [structlog.processors.JSONRenderer()]
         if settings.log_format == "json"
         else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+                exception_formatter=structlog.dev.plain_traceback,
+            )
         ]
     )
     handler = logging.StreamHandler(sys.stderr)

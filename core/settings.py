@@ -1,6 +1,7 @@
 """Every setting of the service, read from the environment with the prefix ``FEWSTEP_``."""
 
 import json
+import os
 import re
 import sys
 from functools import cache
@@ -147,6 +148,11 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"(https?://.+)?", url.get_secret_value()):
             raise ValueError("must be an address that begins with http:// or https://, or empty")
         return url
+
+    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts")
+    @classmethod
+    def _expand(cls, given: Path | str) -> Path | str:
+        return type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)
 
     @field_validator("cors_origins", mode="before")
     @classmethod
