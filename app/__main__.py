@@ -5,12 +5,11 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from types import FrameType
 
 import uvicorn
 
-from app.health import draining
-from app.jobs.events import stopping
+from app.ending import stopping
+from app.protocol import Protocol
 from core import tracing
 from core.errors import FewstepError
 from core.log import configure_logging
@@ -26,18 +25,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain_s = drain_s
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take note of SIGTERM or Ctrl-C."""
-        draining.set()
-        super().handle_exit(sig, frame)
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept requests a little longer, each on its connection's last; a second Ctrl-C ends that at once."""
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         until = time.monotonic() + self._drain_s
         while time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(LOOK_EVERY_S)
-        stopping.set()  # streams would go on for hours
+        stopping.set()
         await super().shutdown(sockets)
         tracing.stop_tracing()  # the signal is raised again, and then ends the interpreter at once
 
@@ -56,6 +50,10 @@ def main() -> None:
             "app.main:app",
             host=settings.host,
             port=settings.port,
+            http=Protocol,
+            ws="none",
+            h11_max_incomplete_event_size=settings.max_header_bytes,
+            forwarded_allow_ips=settings.trusted_proxies,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -1,12 +1,12 @@
 """``/livez`` and ``/readyz``, for whatever restarts processes and routes requests."""
 
-import threading
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
+from app.ending import draining
 from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
 from core import presence
@@ -15,9 +15,6 @@ from core.queues import Queue
 from core.refusals import reason
 
 router = APIRouter(tags=["operation"])
-
-draining = threading.Event()
-"""Set when this process is to end: requests that come are still answered, but others had better have them."""
 
 
 class Check(BaseModel):

@@ -10,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core import presence
+from core.clock import utc
 from core.log import get_logger
 from core.queues import Queue
 
@@ -48,7 +49,7 @@ class Heartbeat:
     ) -> None:
         """Beat for a worker with these facts; ``chore`` is told whether the beat before it failed."""
         self._redis, self._queue, self._name = redis, queue, name
-        self._facts = facts | {"started": time.time()}
+        self._facts = facts | {"started": utc(time.time()).isoformat()}
         self._interval_s = interval_s
         self._pulse = pulse
         self._chore = chore

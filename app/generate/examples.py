@@ -68,7 +68,14 @@ _RESULT = {
     "images": [{"seed": 7, "data": _DIGIT}],
     "timings": {"queue": 0.0041, "sample": 0.0063, "encode": 0.0004, "total": 0.0109},
 }
-_PENDING = {"id": _ID, "status": "queued", "queue_position": 2, "n": 1, "images_done": 0, "created": 1767225600.0}
+_PENDING = {
+    "id": _ID,
+    "status": "queued",
+    "queue_position": 2,
+    "n": 1,
+    "images_done": 0,
+    "created": "2026-01-01T00:00:00Z",
+}
 _RESULT_HEADERS = {
     "Fewstep-Id": "Id of the generation",
     "Fewstep-Model": "Model family",
