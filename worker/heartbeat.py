@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core import presence
-from core.clock import utc
+from core.clock import rfc_3339
 from core.log import get_logger
 from core.queues import Queue
 
@@ -49,7 +49,7 @@ class Heartbeat:
     ) -> None:
         """Beat for a worker with these facts; ``chore`` is told whether the beat before it failed."""
         self._redis, self._queue, self._name = redis, queue, name
-        self._facts = facts | {"started": utc(time.time()).isoformat()}
+        self._facts = facts | {"started": rfc_3339(time.time())}
         self._interval_s = interval_s
         self._pulse = pulse
         self._chore = chore
