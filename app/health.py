@@ -57,11 +57,14 @@ async def readyz(service: ServiceDependency) -> Ready:
 async def _check(service: Service) -> dict[str, Check]:
     try:
         workers = {queue: await presence.workers(service.redis, queue) for queue in Queue}
+        failures = {queue: await presence.failure(service.redis, queue) for queue in Queue}
         await service.redis.set(presence.PROBE, "", px=1000)
     except (RedisError, OSError) as error:
         return {"redis": Check(ok=False, detail=f"Redis {reason(error)}")}
     checks = {"redis": Check(ok=True, detail="Redis answers")}
     for queue, there in workers.items():
         detail = f"{len(there)} {queue} worker{'' if len(there) == 1 else 's'}"
+        if not there and failures[queue]:
+            detail += f"; one could not start: {failures[queue]}"
         checks[queue] = Check(ok=bool(there), required=queue is Queue.SAMPLING, detail=detail, workers=there)
     return checks

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     artifacts: str = Field(
         default_factory=lambda known: str(known["var"] / "artifacts"),
         description="Where jobs keep states, checkpoints and pictures: a folder or, for several machines, an s3:// URL",
+    )
+    cache: Path = Field(
+        default_factory=lambda known: known["var"] / "cache",
+        description="Folder of what workers can make again: decoded data, sampled teachers' images, statistics."
+        " The command line, by itself, keeps it in ~/.cache/fewstep",
     )
     default_model: str = Field("digits", description="Family that a request without a model gets")
     device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
@@ -147,6 +152,11 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
 
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _know_no_empty_cache(cls, given: Path | str, known: ValidationInfo) -> Path | str:
+        return given or known.data.get("var", Path("var")) / "cache"
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr) -> SecretStr:
@@ -167,7 +177,7 @@ class Settings(BaseSettings):
             raise ValueError("must be an address that begins with http:// or https://, or empty")
         return url
 
-    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts")
+    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts", "cache")
     @classmethod
     def _expand(cls, given: Path | str) -> Path | str:
         return type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)

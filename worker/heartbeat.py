@@ -10,8 +10,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core import presence
-from core.clock import rfc_3339
 from core.log import get_logger
+from core.machine.clock import rfc_3339
 from core.queues import Queue
 
 log = get_logger(__name__)

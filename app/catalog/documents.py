@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, create_model
 from core.catalog import serving
 from core.catalog.card import Card, Family
 from core.catalog.serving import Serving
-from core.clock import utc
 from core.generation.request import served_steps
+from core.machine.clock import utc
 
 PATH = "/models"
 IN_SHORT = ("num_steps", "prediction_type", "image_shape", "num_classes", "parameters", "method", "parent", "data")

@@ -10,10 +10,10 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from app.problems import RETRY_AFTER_S, problem_response
 from app.service import Service
-from core.clock import utc
 from core.errors import Cancelled, NotFound
 from core.generation import records
 from core.generation.records import Record, Status
+from core.machine.clock import utc
 
 POLL_AFTER_S = 1
 _NOT_FOR_CACHES = {"Cache-Control": "no-store"}

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from core.clock import utc
 from core.jobs.record import ENDED, JobRecord, JobState
 from core.jobs.request import CheckpointRef, ClassifierRef, DistillRequest, Judge, RoundResult
+from core.machine.clock import utc
 
 PATH = "/distill-jobs"
 

@@ -1,27 +1,38 @@
-"""HTTP/1.1 as the API speaks it: uvicorn's protocol on h11, with a time limit for headers and errors as documents.
-
-The h11 one, since the faster one drops the body of a request that offers another protocol (``Upgrade: h2c``).
-"""
+"""uvicorn as the API runs it: its protocol on h11 with limits of time, and an end in steps."""
 
 import asyncio
 import json
+import socket
 import sys
+import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from app.ending import stopping
 from app.metrics import REJECTIONS
 from app.problems import PROBLEM, reason_of
-from core.settings import get_settings
+from core import tracing
+from core.errors import FewstepError
+from core.log import configure_logging
+from core.settings import get_settings, get_settings_or_exit
+
+LOOK_EVERY_S = 0.1
 
 MOST_SAID = 300
 """Characters of what is said of a request that cannot be read, which may quote it."""
 
 
 class Protocol(H11Protocol):
-    """One connection. Headers must be complete in time, from its first moment or the first byte of a later request."""
+    """One connection. Headers must be complete in time, from its first moment or the first byte of a later request.
+
+    On h11, since uvicorn's other protocol drops the body of a request that offers an upgrade. What cannot be read is
+    answered with a problem document, without what only a request that was read has (``instance``, ``request_id``).
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **options)
@@ -79,3 +90,54 @@ class Protocol(H11Protocol):
             for event in (response, h11.Data(data=content), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Goes in three steps: it is not ready, then accepts nothing more, then ends once all answers are sent."""
+
+    def __init__(self, config: uvicorn.Config, *, drain_s: float) -> None:
+        super().__init__(config)
+        self._drain_s = drain_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept requests a little longer, each on its connection's last; a second Ctrl-C ends that at once."""
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        until = time.monotonic() + self._drain_s
+        while time.monotonic() < until and not self.force_exit:
+            await asyncio.sleep(LOOK_EVERY_S)
+        stopping.set()
+        await super().shutdown(sockets)
+        tracing.stop_tracing()  # the signal is raised again, and then ends the interpreter at once
+
+
+def serve() -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is open."""
+    settings = get_settings_or_exit()
+    configure_logging(settings)
+    try:
+        tracing.start_tracing(settings, "fewstep-api")
+    except FewstepError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    server = Server(
+        uvicorn.Config(
+            "app.main:app",
+            host=settings.host,
+            port=settings.port,
+            http=Protocol,
+            ws="none",
+            h11_max_incomplete_event_size=settings.max_header_bytes,
+            forwarded_allow_ips=settings.trusted_proxies,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.deadline_s),
+            # Longer than clients and proxies keep an idle connection: who closes last never meets a request on its way.
+            timeout_keep_alive=75,
+        ),
+        drain_s=settings.drain_s,
+    )
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(1)

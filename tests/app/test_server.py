@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.app.conftest import Api
+from tests.app.wire import CLOSED, connection, document, post, read
 from tests.processes import Process, free_port, wait_until
-from tests.wire import CLOSED, connection, document, post, read
 
 ASYNC = "Prefer: respond-async"
 OFFERS = [
