@@ -89,6 +89,9 @@ class Protocol(H11Protocol):
             response = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
             for event in (response, h11.Data(data=content), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what the application may have begun to answer meanwhile
+            self.cycle.message_event.set()
         self.transport.close()
 
 
