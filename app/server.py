@@ -87,7 +87,9 @@ class Protocol(H11Protocol):
             content = json.dumps(problem).encode()
             headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(content))), ("Connection", "close")]
             response = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
-            for event in (response, h11.Data(data=content), h11.EndOfMessage()):
+            is_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
+            body = [] if is_head else [h11.Data(data=content)]
+            for event in (response, *body, h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # what the application may have begun to answer meanwhile

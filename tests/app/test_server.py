@@ -140,3 +140,13 @@ def test_what_cannot_be_read_is_a_problem(api: Api, given: bytes) -> None:
         made.sendall(given)
         document(read(made), 400)
         assert made.recv(1) == CLOSED
+
+
+def test_what_cannot_be_read_of_a_head_request_has_no_body_in_its_answer(api: Api) -> None:
+    with connection(api.client) as made:
+        made.sendall(b"HEAD /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n")
+        answer = b""
+        while piece := made.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n")

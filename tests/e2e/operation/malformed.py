@@ -13,7 +13,7 @@ PATHS = (
     "/distill-jobs/x/events",
     "/nowhere/",
 )
-LINES = (
+FRAMING = (
     b"Content-Length: 0",
     b"Content-Length: 7",
     b"Content-Length: 70000",
@@ -26,6 +26,8 @@ LINES = (
     b"Connection: Upgrade, HTTP2-Settings",
     b"Upgrade: h2c",
     b"Upgrade: websocket",
+)
+LINES = (
     b"Expect: 100-continue",
     b"Expect: something",
     b"Host: \xff\xfe",
@@ -115,5 +117,5 @@ def _request(draw: random.Random) -> bytes:
     version = draw.choice(("HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", ""))
     kind = draw.choice((b"application/json", b"application/json; charset=x", b"text/plain"))
     lines = [f"{method} {target} {version}".encode(), b"Host: fewstep", b"Content-Type: " + kind]
-    lines += draw.sample(LINES, draw.randint(0, 4))
+    lines += draw.sample(FRAMING, draw.choice((0, 0, 1, 1, 2))) + draw.sample(LINES, draw.choice((0, 0, 0, 1, 3)))
     return b"\r\n".join([*lines, b"", b""]) + draw.choice((*BODIES, *CHUNKS))
