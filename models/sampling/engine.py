@@ -19,6 +19,7 @@ from models.sampling.flops import count_flops
 from models.sampling.kinds import refuse_unlike
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut
+from models.training.execution import AskedPrecision, Execution
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -76,28 +77,29 @@ class Sampler:
     Attributes:
         card: The checkpoint's card.
         device: Where it samples.
-        precision: Of the network; see ``models.sampling.readiness``.
+        precision: Of the network: what was asked for or, by ``auto``, what ``models.sampling.readiness`` chose.
         sizes: Batch sizes in which an image has the same pixels, ascending; every batch is padded to one of them.
         threads: CPU threads that suit it where other work goes on beside; the pixels are the same with any number.
         flops: Of one call of the network for one image; see ``models.sampling.flops``.
         facts: What was measured while it was loaded.
     """
 
-    def __init__(self, checkpoint: Path, *, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Path, *, device: str = "auto", precision: AskedPrecision = "auto") -> None:
         """Load a checkpoint folder.
 
         Raises:
             CheckpointError: It is damaged, or its network is none that samples as diffusers runs it; the message says
                 how.
-            InvalidRequest: There is no such device.
+            InvalidRequest: There is no such device, or it lacks the precision.
         """
         self.device = pick_device(device)
+        Execution(precision=precision).precision_on(self.device)  # refuses what is not to be had
         network, self.card = load_checkpoint(checkpoint)
         network.to(self.device).requires_grad_(False)
         if not is_ours(network):
             refuse_unlike(network, checkpoint, rows=self.card.rows)
         self.flops = count_flops(network, self.card.image_shape)
-        ready = make_ready(network, self.card)
+        ready = make_ready(network, self.card, precision)
         self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts
         self.num_bytes = ready.walker.network.num_bytes
         self._walker = ready.walker

@@ -1,6 +1,7 @@
 """What a process that samples or trains on a CPU asks of its host."""
 
 import ctypes
+import platform
 import sys
 from contextlib import suppress
 
@@ -24,6 +25,15 @@ def keep_memory() -> None:
             mallopt(_M_MMAP_THRESHOLD, _KEEP)
             mallopt(_M_TRIM_THRESHOLD, _KEEP)
             mallopt(_M_ARENA_MAX, 1)
+
+
+def processor(device: torch.device) -> str:
+    """The kind of a device, within which the same network gives the same bits: a GPU's model, a CPU's instructions."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{' bf16' if multiplies_bf16() else ''}"
 
 
 def onednn_takes_bf16() -> bool:

@@ -81,12 +81,13 @@ class LeanUNet(nn.Module):
 
 
 class PlainUNet(nn.Module):
-    """Any other network of diffusers, called like a lean one, in float32."""
+    """Any other network of diffusers, called like a lean one. Its weights stay in float32."""
 
-    def __init__(self, network: UNet2DModel) -> None:
-        """Wrap a network."""
+    def __init__(self, network: UNet2DModel, *, dtype: torch.dtype = torch.float32) -> None:
+        """Wrap a network; another dtype is that of its convolutions and products, by autocast."""
         super().__init__()
         self._network = network
+        self._dtype = dtype
         self.num_bytes = sum(value.nbytes for value in network.state_dict().values())
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
@@ -97,8 +98,9 @@ class PlainUNet(nn.Module):
     def forward(self, z_t: Tensor, shifts: Shifts) -> Tensor:
         """As of ``LeanUNet``."""
         row, *labels = shifts
-        prediction: Tensor = self._network(z_t, row, *labels).sample
-        return prediction
+        with torch.autocast(z_t.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            prediction: Tensor = self._network(z_t, row, *labels).sample
+        return prediction.float()
 
 
 MOST_KNOWN = 1024

@@ -14,7 +14,7 @@ from models.data.images import Pictures
 from models.sampling.host import multiplies_bf16
 from models.sampling.kinds import is_lean
 from models.sampling.walker import Walker
-from models.training.execution import Precision
+from models.training.execution import AskedPrecision, Precision
 
 REFERENCE_SIZE = 8
 """The batch size that others must equal, bit by bit."""
@@ -46,28 +46,29 @@ class Ready:
 
 
 @torch.inference_mode()
-def make_ready(network: UNet2DModel, card: Card) -> Ready:
-    """Choose precision and sizes by trying them, and so warm up; takes over the network.
+def make_ready(network: UNet2DModel, card: Card, precision: AskedPrecision = "auto") -> Ready:
+    """Choose what is left open of the precision, and sizes, by trying them, and so warm up; takes over the network.
 
     The choice depends on the checkpoint and the machine alone, so that every process here makes the same.
     """
     device, small = next(network.parameters()).device, _is_small(network)
     facts: dict[str, Any] = {}
-    if _tries_bf16(network, device):
+    if precision == "bf16" or (precision == "auto" and _tries_bf16(network, device)):
         walker = Walker(copy.deepcopy(network), card, dtype=torch.float32)
         lower = Walker(network, card, dtype=torch.bfloat16)
         facts = _difference(_try(walker, card), _try(lower, card))
-        precision: Precision = "bf16" if facts.pop("agrees") else "fp32"
-        walker = lower if precision == "bf16" else walker
+        agrees = facts.pop("agrees")
+        taken: Precision = "bf16" if agrees or precision == "bf16" else "fp32"
+        walker = lower if taken == "bf16" else walker
     else:
-        walker, precision = Walker(network, card, dtype=torch.float32), "fp32"
+        walker, taken = Walker(network, card, dtype=torch.float32), "fp32"
     if device.type == "cuda":
         walker.network.compile(dynamic=False)  # before sizes are compared, since it chooses kernels by size
     walker.trace(_noise(card, 2))
     sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
     # A small network gains next to nothing by a second core, which whoever serves it can use.
     threads = 1 if small else torch.get_num_threads()
-    return Ready(walker, precision, sizes, threads, {"precision": precision, "sizes": sizes, **facts})
+    return Ready(walker, taken, sizes, threads, {"precision": taken, "sizes": sizes, **facts})
 
 
 def _tries_bf16(network: UNet2DModel, device: torch.device) -> bool:

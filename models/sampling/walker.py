@@ -29,7 +29,7 @@ class Walker:
         """Take over a network, which is not to be used any more."""
         self._card = card
         self.device = next(network.parameters()).device
-        self.network = LeanUNet(network, dtype=dtype) if is_lean(network) else PlainUNet(network)
+        self.network = LeanUNet(network, dtype=dtype) if is_lean(network) else PlainUNet(network, dtype=dtype)
         self._predict: Predict = self.network
         self._schedule = build_schedule(card.schedule).to(self.device)
         self._grids: dict[int, list[Step]] = {}

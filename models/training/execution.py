@@ -9,6 +9,7 @@ from torch import nn
 from core.errors import InvalidRequest
 
 Precision = Literal["fp32", "bf16"]
+AskedPrecision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Execution:
         compile: Whether torch compiles the networks; None is on CUDA only, since elsewhere that needs a C++ compiler.
     """
 
-    precision: Literal["auto"] | Precision = "auto"
+    precision: AskedPrecision = "auto"
     compile: bool | None = None
 
     def precision_on(self, device: torch.device) -> Precision:

@@ -68,7 +68,7 @@ class Dispatcher:
         self.settings = settings
         self.redis = redis
         self.worker = worker
-        self.samplers = Samplers(settings.device, max_bytes=settings.cache_bytes)
+        self.samplers = Samplers(settings.device, max_bytes=settings.cache_bytes, precision=settings.precision)
         self.costs = Costs()
         self._artifacts = open_artifacts(settings)
         self._met: dict[Path, tuple[str, tuple[str, str]]] = {}  # name and labels of the group of each folder
@@ -110,6 +110,13 @@ class Dispatcher:
             throughput.forget(self.redis, name)
             if labels not in {labels for _, labels in list(self._met.values())}:
                 metrics.forget(*labels)
+
+    def precisions(self) -> dict[str, str]:
+        """What each checkpoint that is loaded is sampled in, by ``family/checkpoint``."""
+        loaded = self.samplers.loaded()
+        warm = {folder: f"{folder.parent.name}/{folder.name}" for folder in loaded}
+        met = {folder: name for folder, (name, _) in list(self._met.items())}
+        return {(warm | met)[folder]: sampler.precision for folder, sampler in loaded.items()}
 
     @contextmanager
     def holding(self, record_id: str) -> Iterator[bool]:
@@ -170,6 +177,7 @@ class Dispatcher:
         metrics.BATCH_IMAGES.labels(*group.labels).observe(images)
         metrics.BATCH_FILL.observe(images / self._max_batch(sampler))
         metrics.IMAGES.labels(*group.labels).inc(images)
+        metrics.PRECISIONS.labels(sampler.precision).inc(images)
         metrics.FLOP.labels(*group.labels).inc(images * sampler.card.num_steps * sampler.flops)
 
     def _max_batch(self, sampler: Sampler) -> int:

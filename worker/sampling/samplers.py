@@ -9,6 +9,7 @@ from threading import Lock, Thread
 from core.catalog.card import CARD_NAME, CheckpointError
 from core.log import get_logger
 from models.sampling.engine import Sampler
+from models.training.execution import AskedPrecision
 from worker.sampling import metrics
 
 Version = tuple[int, int, int]
@@ -23,8 +24,9 @@ class Samplers:
     were not asked for longest are forgotten; whoever still samples with one keeps it until then.
     """
 
-    def __init__(self, device: str, *, max_bytes: int) -> None:
+    def __init__(self, device: str, *, max_bytes: int, precision: AskedPrecision = "auto") -> None:
         self._device = device
+        self._precision: AskedPrecision = precision
         self._max_bytes = max_bytes
         self._lock = Lock()
         self._loaded: OrderedDict[Path, tuple[Version, Future[Sampler]]] = OrderedDict()
@@ -67,7 +69,7 @@ class Samplers:
     def _load(self, checkpoint: Path, sampler: Future[Sampler]) -> None:
         started = time.perf_counter()
         try:
-            loaded = Sampler(checkpoint, device=self._device)
+            loaded = Sampler(checkpoint, device=self._device, precision=self._precision)
         except BaseException as error:
             metrics.LOADS.labels("failed").inc()
             with self._lock:

@@ -1,3 +1,4 @@
+import json
 import shutil
 import threading
 import time
@@ -67,6 +68,28 @@ async def test_the_result_is_stored_with_its_facts(api: AsyncRedis, dispatcher: 
     assert record.headers is not None
     assert record.headers["Fewstep-Seed"] == "7"
     assert not dispatcher.in_hand
+
+
+async def test_answer_and_metrics_say_in_what_it_was_sampled(
+    api: AsyncRedis, dispatcher: Dispatcher, tiny_family: Path
+) -> None:
+    checkpoint = tiny_family / "4-step"
+    images = {}
+    for precision in ("fp32", "bf16"):
+        settings = dispatcher.settings.model_copy(update={"precision": precision})
+        with Dispatcher(settings, dispatcher.redis, "w1") as other:
+            before = metrics.PRECISIONS.labels(precision)._value.get()
+            record = await run(api, other, media_type=MediaType.NPY)
+            assert metrics.PRECISIONS.labels(precision)._value.get() == before + 2
+            assert other.precisions() == {"tiny/4-step": precision}
+            answer = json.loads((await run(api, other, media_type=MediaType.JSON)).result)
+        assert record.headers is not None
+        assert record.headers["Fewstep-Precision"] == answer["precision"] == precision
+        assert isinstance(record.result, bytes)
+        images[precision] = record.result
+        expected = Sampler(checkpoint, device="cpu", precision=precision).sample(seeds=[7, 8])
+        assert record.result.endswith(expected.tobytes())
+    assert images["fp32"] != images["bf16"]
 
 
 async def test_a_message_that_comes_again_does_nothing(api: AsyncRedis, dispatcher: Dispatcher) -> None:
