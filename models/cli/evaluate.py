@@ -9,7 +9,7 @@ import typer
 
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
 from core.errors import InvalidRequest
-from models.cli.options import Checkpoints, Data, Device, ImageColumn, LabelColumn, SamplingPrecision, Size, expanded, home
+from models.cli.options import Checkpoints, Data, Device, ImageColumn, LabelColumn, SamplingCompile, SamplingPrecision, Size, expanded, home
 from models.training.progress import progress_bar, say
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def evaluate(
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
     precision: SamplingPrecision = "auto",
+    compile_: SamplingCompile = None,
 ) -> None:
     """Judge samples: Fréchet distance, Inception score, precision, recall, and how sure the judge is of them."""
     from models.checkpoints.files import refuse_unwritable
@@ -76,6 +77,7 @@ def evaluate(
     from models.evaluation.extractors import judge_extractor, refuse_distilled_through
     from models.evaluation.inception import inception_extractor
     from models.evaluation.reference import load_reference
+    from models.sampling.compiled import pays
     from models.sampling.engine import Sampler, pick_device
     from models.training.execution import Execution
 
@@ -102,6 +104,7 @@ def evaluate(
     reference = load_reference(data, train, size=size, columns=columns, extractor=extractor)
     count = n or default_count(train)
     total = count * len(pairs)
+    compiled = pays(count) if compile_ is None else compile_
 
     results: list[tuple[Path, Evaluation]] = []
 
@@ -112,7 +115,7 @@ def evaluate(
     with progress_bar(total=total, unit="img", unit_scale=True) as bar:
         for folder, num_steps in pairs:
             bar.set_description(f"{folder.name} in {num_steps}")
-            sampler = Sampler(folder, device=device, precision=precision)
+            sampler = Sampler(folder, device=device, precision=precision, compiled=compiled)
             result = evaluate_samples(
                 sampler,
                 num_steps=num_steps,

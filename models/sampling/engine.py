@@ -14,7 +14,7 @@ from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.images import Pictures
 from models.diffusion.unet import is_ours
-from models.sampling.captured import CapturedWalks
+from models.sampling.captured import CapturedWalks, current, loading
 from models.sampling.flops import count_flops
 from models.sampling.kinds import refuse_unlike
 from models.sampling.readiness import make_ready
@@ -37,6 +37,8 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
+        if device.index is not None and device.type == "cuda":
+            torch.cuda.set_device(device)  # of this thread: streams, kernels of ours and messages go there
     except (RuntimeError, AssertionError) as error:
         raise InvalidRequest(f"no device {name!r} here; use auto, cpu or cuda", field="device") from error
     return device
@@ -84,8 +86,23 @@ class Sampler:
         facts: What was measured while it was loaded.
     """
 
-    def __init__(self, checkpoint: Path, *, device: str = "auto", precision: AskedPrecision = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Path,
+        *,
+        device: str = "auto",
+        precision: AskedPrecision = "auto",
+        compiled: bool = True,
+        between_sizes: Callable[[], None] = lambda: None,
+    ) -> None:
         """Load a checkpoint folder.
+
+        Args:
+            checkpoint: The folder.
+            device: As of ``pick_device``.
+            precision: What is asked for.
+            compiled: Whether to compile the network on a GPU, which takes minutes; see ``models.sampling.compiled``.
+            between_sizes: Called before each batch size that is made ready; may raise to give up.
 
         Raises:
             CheckpointError: It is damaged, or its network is none that samples as diffusers runs it; the message says
@@ -95,15 +112,31 @@ class Sampler:
         self.device = pick_device(device)
         Execution(precision=precision).precision_on(self.device)  # refuses what is not to be had
         network, self.card = load_checkpoint(checkpoint)
-        network.to(self.device).requires_grad_(False)
-        if not is_ours(network):
-            refuse_unlike(network, checkpoint, rows=self.card.rows)
-        self.flops = count_flops(network, self.card.image_shape)
-        ready = make_ready(network, self.card, precision)
-        self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts
-        self.num_bytes = ready.walker.network.num_bytes
-        self._walker = ready.walker
-        self._run = CapturedWalks(ready.walker) if self.device.type == "cuda" else ready.walker.pictures
+        with loading(self.device):
+            network.to(self.device).requires_grad_(False)
+            if not is_ours(network):
+                refuse_unlike(network, checkpoint, rows=self.card.rows)
+            self.flops = count_flops(network, self.card.image_shape)
+            ready = make_ready(network, self.card, precision, compiled=compiled, between_sizes=between_sizes)
+            self.precision, self.sizes, self.threads = ready.precision, ready.sizes, ready.threads
+            self.facts = ready.facts
+            self.num_bytes = ready.walker.network.num_bytes
+            self._walker = ready.walker
+            self._run: Callable[[Tensor, Sequence[int], int], Pictures] = ready.walker.pictures
+            if self.device.type == "cuda":
+                self._record(between_sizes)
+
+    def _record(self, between_sizes: Callable[[], None]) -> None:
+        """Now, and not when the first request of a size comes."""
+        captured = CapturedWalks(self._walker)
+        for size in self.sizes:
+            between_sizes()
+            captured.record(size)
+        self.num_bytes += captured.num_bytes
+        self.facts |= {"recorded": [size for size in self.sizes if size not in captured.failed]}
+        if captured.failed:
+            self.facts |= {"not_recorded": captured.failed}
+        self._run = captured
 
     def run_unrecorded(self) -> None:
         """Do without what is recorded on a GPU, to compare."""
@@ -162,12 +195,13 @@ class Sampler:
         labels = labels or class_labels(self.card, range(len(noise)))
         batches: list[npt.NDArray[np.uint8]] = [np.zeros((0, *noise.shape[2:], noise.shape[1]), np.uint8)]
         start = 0
-        for count, size in cut(len(noise), self.sizes):
-            between_batches()
-            padded = torch.zeros(size, *noise.shape[1:])
-            padded[:count] = noise[start : start + count]
-            padded_labels = [*labels[start : start + count], *[0] * (size - count)]
-            pictures = self._run(padded, padded_labels, num_steps or self.card.num_steps)
-            batches.append(pictures[:count])
-            start += count
+        with current(self.device):
+            for count, size in cut(len(noise), self.sizes):
+                between_batches()
+                padded = torch.zeros(size, *noise.shape[1:])
+                padded[:count] = noise[start : start + count]
+                padded_labels = [*labels[start : start + count], *[0] * (size - count)]
+                pictures = self._run(padded, padded_labels, num_steps or self.card.num_steps)
+                batches.append(pictures[:count])
+                start += count
         return np.concatenate(batches)

@@ -36,6 +36,27 @@ def processor(device: torch.device) -> str:
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{' bf16' if multiplies_bf16() else ''}"
 
 
+def refuse_lost(device: torch.device) -> None:
+    """Raise torch's error of a GPU that does nothing any more in this process, as after an illegal access.
+
+    Every later call fails too, whatever it is; only a new process can use the GPU again.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def is_lost(device: torch.device | None = None) -> bool:
+    """Whether a GPU is; without a device, the current one of this thread, if this process has used any."""
+    try:
+        if device is not None:
+            refuse_lost(device)
+        elif torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
 def onednn_takes_bf16() -> bool:
     """Whether torch has oneDNN and that takes bf16 on this processor, with as much of it as it is allowed to use.
 

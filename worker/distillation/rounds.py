@@ -20,6 +20,7 @@ from models.distillation.rounds import Round
 from models.evaluation.evaluate import EVALUATIONS, Evaluation, evaluate, save_evaluation
 from models.evaluation.extractors import Extractor, judge_extractor, refuse_distilled_through
 from models.evaluation.reference import Reference, load_reference
+from models.sampling.compiled import pays
 from models.sampling.engine import Sampler, pick_device
 from models.training.execution import Precision
 from worker.locations import checkpoint_folder, classifier_folder
@@ -105,7 +106,7 @@ def finish_round(
     """
     shutil.rmtree(folder, ignore_errors=True)
     save_student(folder, chain, this, student, family=job.name)
-    sampler = Sampler(folder, device=settings.device, precision=settings.precision)
+    sampler = _sampler(folder, jury, settings, beat)
     samples = folder.with_suffix(".png")
     samples.write_bytes(encode(make_grid(sampler.sample(seeds=GRID_SEEDS, between_batches=beat)), "png"))
     metrics = None
@@ -167,5 +168,10 @@ def _distance(
     for known in card.metrics.get(EVALUATIONS, []):
         if wanted.items() <= ({"sampled_in": sampled_in} | known).items():  # older figures do not say
             return float(known["frechet_distance"])
-    rival = Sampler(folder, device=settings.device, precision=settings.precision)
-    return jury.evaluate(rival, beat).frechet_distance
+    return jury.evaluate(_sampler(folder, jury, settings, beat), beat).frechet_distance
+
+
+def _sampler(folder: Path, jury: Jury | None, settings: Settings, beat: Callable[[], None]) -> Sampler:
+    """A checkpoint, to be judged or for a picture only; making it ready may take minutes, so it beats meanwhile."""
+    compiled = jury is not None and pays(jury.judge.samples)
+    return Sampler(folder, device=settings.device, precision=settings.precision, compiled=compiled, between_sizes=beat)
