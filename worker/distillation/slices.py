@@ -24,6 +24,7 @@ from core.jobs.store import JobStore
 from core.log import configure_logging, get_logger
 from core.settings import Settings
 from models.distillation.chain import Chain, fill_source, run_chain
+from models.sampling.host import is_lost
 from models.training.trainer import Diverged, TrainingError
 from worker.distillation.load_job import load_job
 from worker.distillation.messages import RoundFinished, SliceEnded, Tell
@@ -100,6 +101,8 @@ def _run(context: SliceContext, record: JobRecord, watch: Watch) -> int | None:
     except RedisError:
         raise  # this process ends, and its parent says so once Redis is there
     except Exception as error:
+        if is_lost():
+            raise  # so does it where the GPU is lost, which a new process has again
         problem = _problem_of(error)
         log.error("job failed", detail=problem.detail, exc_info=not isinstance(error, FewstepError))
         ttl_s = context.settings.job_ttl_s

@@ -97,7 +97,7 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
             interval_s=settings.heartbeat_s,
             pulse=pulse,
             chore=chore,
-            more=lambda: {"precisions": dispatcher.precisions()},
+            more=lambda: {"precisions": dispatcher.precisions(), "obstacles": dispatcher.obstacles()},
         )
         yield celery, heartbeat
 
