@@ -9,7 +9,18 @@ import typer
 
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
 from core.errors import InvalidRequest
-from models.cli.options import Checkpoints, Data, Device, ImageColumn, LabelColumn, SamplingCompile, SamplingPrecision, Size, expanded, home
+from models.cli.options import (
+    Checkpoints,
+    Data,
+    Device,
+    ImageColumn,
+    LabelColumn,
+    SamplingCompile,
+    SamplingPrecision,
+    Size,
+    expanded,
+    home,
+)
 from models.training.progress import progress_bar, say
 
 if TYPE_CHECKING:

@@ -57,5 +57,6 @@ def test_an_image_is_the_same_in_every_batch_size(config: UNetConfig, dtype: tor
 
 @pytest.mark.parametrize("heads", [1, 3])
 def test_attention_in_one_kernel_is_attention(heads: int) -> None:
-    parts = torch.randn((3, 2, heads, 16, 8), generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(attend_fused(*parts, scale=0.3), attend_by_products(*parts, scale=0.3))
+    query, key, value = torch.randn((3, 2, heads, 16, 8), generator=torch.Generator().manual_seed(0))
+    expected = attend_by_products(query, key, value, 0.3)
+    torch.testing.assert_close(attend_fused(query, key, value, 0.3), expected)
