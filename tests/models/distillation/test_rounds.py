@@ -17,7 +17,8 @@ from models.distillation.rounds import plan_rounds, round_config
 from models.training.batches import Batch, TrainingData, draw_batch
 from models.training.parallel import Draws
 from models.training.progress import Progress
-from models.training.trainer import TrainConfig, iteration_generator
+from models.training.randomness import iteration_generator
+from models.training.trainer import TrainConfig
 from tests.methods import PD
 
 

@@ -1,8 +1,7 @@
-import json
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,11 +12,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis as AsyncRedis
 
 from core.catalog.artifacts import StorageAway
-from core.connections import connect, connect_async
 from core.generation import records, throughput
 from core.generation.records import Record, Status
 from core.generation.request import Generation, MediaType
-from core.settings import Settings
 from models.sampling.engine import Sampler
 from tests.generations import make_generation
 from worker.sampling import metrics
@@ -26,20 +23,6 @@ from worker.sampling.dispatcher import Dispatcher, Group
 from worker.sampling.generate import generate, warm_up
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def dispatcher(redis_settings: Settings, tiny_family: Path) -> Iterator[Dispatcher]:
-    update = {"checkpoints": tiny_family.parent, "default_model": "tiny", "device": "cpu"}
-    settings = redis_settings.model_copy(update=update)
-    with Dispatcher(settings, connect(settings), "w1") as dispatcher:
-        yield dispatcher
-
-
-@pytest.fixture
-async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
-    async with connect_async(redis_settings) as redis:
-        yield redis
 
 
 async def run(api: AsyncRedis, dispatcher: Dispatcher, **changes: object) -> Record:
@@ -68,28 +51,6 @@ async def test_the_result_is_stored_with_its_facts(api: AsyncRedis, dispatcher: 
     assert record.headers is not None
     assert record.headers["Fewstep-Seed"] == "7"
     assert not dispatcher.in_hand
-
-
-async def test_answer_and_metrics_say_in_what_it_was_sampled(
-    api: AsyncRedis, dispatcher: Dispatcher, tiny_family: Path
-) -> None:
-    checkpoint = tiny_family / "4-step"
-    images = {}
-    for precision in ("fp32", "bf16"):
-        settings = dispatcher.settings.model_copy(update={"precision": precision})
-        with Dispatcher(settings, dispatcher.redis, "w1") as other:
-            before = metrics.PRECISIONS.labels(precision)._value.get()
-            record = await run(api, other, media_type=MediaType.NPY)
-            assert metrics.PRECISIONS.labels(precision)._value.get() == before + 2
-            assert other.precisions() == {"tiny/4-step": precision}
-            answer = json.loads((await run(api, other, media_type=MediaType.JSON)).result)
-        assert record.headers is not None
-        assert record.headers["Fewstep-Precision"] == answer["precision"] == precision
-        assert isinstance(record.result, bytes)
-        images[precision] = record.result
-        expected = Sampler(checkpoint, device="cpu", precision=precision).sample(seeds=[7, 8])
-        assert record.result.endswith(expected.tobytes())
-    assert images["fp32"] != images["bf16"]
 
 
 async def test_a_message_that_comes_again_does_nothing(api: AsyncRedis, dispatcher: Dispatcher) -> None:
