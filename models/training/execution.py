@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import InvalidRequest
 
@@ -52,11 +52,30 @@ class Execution:
             torch.set_float32_matmul_precision("high")  # TF32 for what is left in float32; convolutions have it anyway
             # On a CPU convolutions gain nothing by this layout, and group normalisation becomes slower.
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+            if bf16:
+                keep_ends_in_float32(network)
         return _Executed(network, device_type=device.type, bf16=bf16, compiled=compiled)
 
 
 AUTO = Execution()
 """What suits the device."""
+
+
+class _Float32Conv(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def keep_ends_in_float32(network: nn.Module) -> None:
+    """Let a denoiser's first and last convolution work in float32 under autocast; its weights and names stay.
+
+    They are where images go in and come out, a few channels wide: in bf16 these would be rounded for next to no time.
+    """
+    for name in ("conv_in", "conv_out"):
+        conv = getattr(network, name, None)
+        if type(conv) is nn.Conv2d:
+            conv.__class__ = _Float32Conv
 
 
 class _Executed(nn.Module):

@@ -106,4 +106,4 @@ def _peak_flops(dispatcher: Dispatcher, device: torch.device) -> float:
     """In the lowest precision that a checkpoint samples in here; takes a quarter of a second."""
     lower = any(sampler.precision == "bf16" for sampler in dispatcher.samplers.loaded().values())
     # A few images keep a CPU as busy as many.
-    return ceiling("bf16" if lower else "fp32", device, 0.1, batch=4 if device.type == "cpu" else 16)
+    return ceiling("bf16" if lower else "fp32", device, 0.1, batch=4 if device.type == "cpu" else None)
