@@ -1,6 +1,5 @@
 """Networks compiled for a GPU: when that pays, whether it can be done here, and how torch is asked for it."""
 
-import inspect
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 import torch._inductor.config
 from torch import nn
+
+from models.training.execution import ISOLATED
 
 WORTH_IMAGES = 10_000
 """Images from which on a compilation, which takes a minute or more, is worth it to whoever samples once."""
@@ -41,9 +42,7 @@ def compile_network(network: nn.Module, backend: Backend = "inductor") -> Callab
     The compilations of one network count against no other's, and one more than torch allows is an error: else it would
     run eagerly without a word, by other kernels.
     """
-    asked: dict[str, Any] = {"dynamic": False, "fullgraph": True, "backend": backend}
-    if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
-        asked["isolate_recompiles"] = True
+    asked: dict[str, Any] = {"dynamic": False, "fullgraph": True, "backend": backend, **ISOLATED}
     if backend == "inductor" and hasattr(torch._inductor.config, "batch_invariant"):
         asked["options"] = {"batch_invariant": True}
     compiled: Callable[..., Any] = torch.compile(network, **asked)

@@ -1,5 +1,6 @@
 """How networks are run while they train: in which precision, in which memory layout, compiled or not."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,11 @@ from core.errors import InvalidRequest
 
 Precision = Literal["fp32", "bf16"]
 AskedPrecision = Literal["auto", "fp32", "bf16"]
+ISOLATED: dict[str, Any] = (
+    {"isolate_recompiles": True} if "isolate_recompiles" in inspect.signature(torch.compile).parameters else {}
+)
+"""What has torch count the compilations of each network by themselves, where it can. It runs what is beyond eight
+eagerly, and a chain of rounds has more networks than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ def keep_ends_in_float32(network: nn.Module) -> None:
 class _Executed(nn.Module):
     def __init__(self, network: nn.Module, *, device_type: str, bf16: bool, compiled: bool) -> None:
         super().__init__()
-        self.network = torch.compile(network) if compiled else network
+        self.network = torch.compile(network, dynamic=False, **ISOLATED) if compiled else network
         self.device_type = device_type
         self.bf16 = bf16
 

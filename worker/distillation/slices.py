@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
+import torch
 from redis.exceptions import RedisError
 
 from core.catalog.artifacts import ArtifactStore, open_artifacts
@@ -123,6 +124,7 @@ def _work(context: SliceContext, record: JobRecord, watch: Watch) -> list[RoundR
     folder.mkdir(parents=True)
     if job.id not in context.loaded:
         context.loaded.clear()
+        torch.compiler.reset()  # nor are the networks of the job before kept for what was compiled of them
         context.loaded[job.id] = load_job(job, context.settings, context.artifacts)
         log.info("data loaded", data=context.loaded[job.id][0].about)
     chain, jury = context.loaded[job.id]

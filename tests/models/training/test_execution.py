@@ -1,7 +1,9 @@
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,3 +146,22 @@ def test_images_go_in_and_come_out_in_float32_where_the_ends_are_kept_so() -> No
         hook.remove()
     assert list(network.state_dict()) == list(copy.deepcopy(network).state_dict()) == names
     assert torch.equal(copy.deepcopy(network)(x, row).sample, network(x, row).sample)
+
+
+def test_networks_beyond_the_limit_of_one_are_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain's rounds have more networks than torch compiles of one function; beyond that it would run eagerly."""
+    compiled = 0
+
+    def count(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        nonlocal compiled
+        compiled += 1
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    networks = [nn.Sequential(nn.Linear(3, width), nn.Linear(width, 3)) for width in range(1, 13)]
+    views = [Execution(compile=True).view(network) for network in networks]
+    for _ in range(2):
+        for view in views:
+            view(torch.ones(2, 3))
+    assert compiled == len(networks)
+    torch.compiler.reset()
