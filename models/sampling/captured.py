@@ -11,21 +11,11 @@ from torch import Tensor
 
 from models.data.images import Pictures, to_levels
 from models.diffusion.ddim import Step, ddim_step
-from models.sampling.host import refuse_lost
+from models.sampling.host import current, refuse_lost
 from models.sampling.lean import Shifts
 from models.sampling.walker import Walker
 
 _loading = RLock()
-
-
-@contextmanager
-def current(device: torch.device) -> Iterator[None]:
-    """Makes a GPU the current one of this thread, on which streams are made and graphs recorded; elsewhere nothing."""
-    if device.type != "cuda":
-        yield
-        return
-    with torch.cuda.device(device):
-        yield
 
 
 @contextmanager
@@ -91,7 +81,7 @@ class _Recorded:
         first = walker.steps(1)[0]
         self._shifts = [part.clone() for part in walker.shifts([0] * size, 1)[0]]
         self._table = [value.clone() for value in _values(first)]
-        self._pinned = torch.empty(noise.shape, pin_memory=True)
+        self._pinned = torch.empty(noise.shape, pin_memory=True, memory_format=torch.channels_last)
         self._result = torch.empty((size, *noise.shape[2:], noise.shape[1]), dtype=torch.uint8, pin_memory=True)
         pool, side = _pool(torch.cuda.current_device())
         before = torch.cuda.current_stream()

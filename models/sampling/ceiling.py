@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
+from models.sampling.host import current
 from models.training.execution import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -46,11 +48,13 @@ def ceiling(precision: Precision, device: torch.device, at_least: float, *, batc
     calls = CALLS_OF_GPU if device.type == "cuda" else 1
     batch = batch or (256 if device.type == "cuda" else 16)
     flops = 2 * 9 * CHANNELS**2 * batch * SIDE**2
-    for layout in (torch.channels_last, torch.contiguous_format):
-        conv = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, device=device, dtype=DTYPES[precision])
-        conv.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's stubs
-        x = torch.randn(batch, CHANNELS, SIDE, SIDE, device=device, dtype=DTYPES[precision]).to(memory_format=layout)
-        best = max(best, calls * flops / seconds(partial(_again, conv, x, calls), at_least))
+    like: dict[str, Any] = {"device": device, "dtype": DTYPES[precision]}
+    with current(device):
+        for layout in (torch.channels_last, torch.contiguous_format):
+            conv = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, **like)
+            conv.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's stubs
+            x = torch.randn(batch, CHANNELS, SIDE, SIDE, **like).to(memory_format=layout)
+            best = max(best, calls * flops / seconds(partial(_again, conv, x, calls), at_least))
     return best
 
 

@@ -14,8 +14,9 @@ from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.images import Pictures
 from models.diffusion.unet import is_ours
-from models.sampling.captured import CapturedWalks, current, loading
+from models.sampling.captured import CapturedWalks, loading
 from models.sampling.flops import count_flops
+from models.sampling.host import current
 from models.sampling.kinds import refuse_unlike
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut

@@ -3,7 +3,8 @@
 import ctypes
 import platform
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 from torch.nn import functional
@@ -34,6 +35,16 @@ def processor(device: torch.device) -> str:
     if device.type != "cpu":
         return device.type
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{' bf16' if multiplies_bf16() else ''}"
+
+
+@contextmanager
+def current(device: torch.device) -> Iterator[None]:
+    """Makes a GPU the current one of this thread, on which streams are made and graphs recorded; elsewhere nothing."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device):
+        yield
 
 
 def refuse_lost(device: torch.device) -> None:

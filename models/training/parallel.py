@@ -22,8 +22,9 @@ def join_processes() -> None:
     """Meet the other processes that torchrun started, if it did; a second call does nothing."""
     if not dist.is_available() or not dist.is_torchelastic_launched() or dist.is_initialized():
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # or all would send from the first
+    local = int(os.environ["LOCAL_RANK"])
+    if local < torch.cuda.device_count():  # more processes than GPUs train on the CPU
+        torch.cuda.set_device(local)  # or all would send from the first
     # What stays on the CPU, such as a wish to stop, goes by gloo and does not wait for the GPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     # Not sooner: a process that leaves and meets the others anew can find the addresses that they had before.

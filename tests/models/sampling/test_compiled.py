@@ -146,6 +146,11 @@ def test_the_largest_group_is_the_best(groups: list[tuple[int, ...]], best: tupl
     assert best_group(groups) == best
 
 
+def test_torch_takes_what_it_is_asked_for() -> None:
+    """Options of Inductor that it does not know are an error at once."""
+    compiled.compile_network(torch.nn.Linear(1, 1))
+
+
 def test_few_images_are_not_worth_a_compilation() -> None:
     assert not pays(64)
     assert pays(50_000)

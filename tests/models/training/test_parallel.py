@@ -65,9 +65,13 @@ def test_a_process_that_joins_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.distributed, "init_process_group", told.append)
     monkeypatch.setattr(atexit, "register", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", told.append)
     join_processes()
     assert told == [3, "cpu:gloo,cuda:nccl"], "the GPU first, since messages go through the current one"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    join_processes()
+    assert told[2:] == ["cpu:gloo,cuda:nccl"]
 
 
 def flat(weights: dict[str, Tensor]) -> Tensor:

@@ -61,6 +61,17 @@ def test_threads_are_set_on_a_cpu_alone(dispatcher: Dispatcher, monkeypatch: pyt
     assert given == [sampler.threads]
 
 
+def test_why_a_gpu_is_slower_than_it_could_be_is_told_once(dispatcher: Dispatcher) -> None:
+    folder = dispatcher.settings.checkpoints / "tiny"
+    assert dispatcher.obstacles() == []
+    dispatcher.samplers.get(folder / "1-step").facts.update(compiled="there is no C compiler (gcc or clang)")
+    dispatcher.samplers.get(folder / "2-step").facts.update(compiled="there is no C compiler (gcc or clang)")
+    dispatcher.samplers.get(folder / "4-step").facts.update(
+        compiled=True, not_recorded={8: "no memory", 64: "no memory"}
+    )
+    assert dispatcher.obstacles() == ["no memory", "there is no C compiler (gcc or clang)"]
+
+
 class Ended(BaseException):
     """In place of the end of this process."""
 
