@@ -1,6 +1,5 @@
 """What can be said of compiling without a GPU, by a backend that counts."""
 
-import copy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from core.catalog.card import Card
 from models.checkpoints.checkpoint import load_checkpoint
 from models.sampling import compiled, lean, readiness
-from models.sampling.compiled import obstacle, pays
+from models.sampling.compiled import compile_network, obstacle, pays
 from models.sampling.readiness import best_group
 from models.sampling.walker import Walker
 
@@ -29,28 +28,35 @@ class Counting:
 
 
 @pytest.fixture
-def walkers(tiny_family: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Walker]]:
-    """Three of one architecture, as they are on a GPU: without oneDNN's layout."""
+def walker(tiny_family: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walker]:
+    """As it is on a GPU: without oneDNN's layout."""
     monkeypatch.setattr(lean, "packs", lambda *_: False)
     network, card = load_checkpoint(tiny_family / "2-step")
     network.requires_grad_(False)
-    yield [Walker(copy.deepcopy(network), card, dtype=torch.float32) for _ in range(3)]
+    yield Walker(network, card, dtype=torch.float32)
+    torch.compiler.reset()
+
+
+def test_each_network_is_compiled_once_for_each_size_however_many_there_are() -> None:
+    counting = Counting()
+    networks = [compile_network(torch.nn.Conv2d(1, 1, 1), counting) for _ in range(3)]
+    sizes = (2, 3, 4, 5)
+    for again in (False, True):
+        for number, network in enumerate(networks):
+            for index, size in enumerate(sizes):
+                network(torch.ones(size, 1, 1, 1))
+                done = len(sizes) * len(networks) if again else number * len(sizes) + index + 1
+                assert counting.times == done, "nothing runs eagerly, and nothing is compiled twice"
     torch.compiler.reset()
 
 
 @torch.inference_mode()
-def test_each_network_is_compiled_once_for_each_size_however_many_there_are(walkers: list[Walker]) -> None:
+def test_the_network_that_samples_is_compiled_as_one(walker: Walker) -> None:
     counting = Counting()
-    sizes = (1, 2, 3, 4)
-    for again in (False, True):
-        for number, walker in enumerate(walkers):
-            if not again:
-                walker.compile(counting)
-            for index, size in enumerate(sizes):
-                noise, shifts = walker.example(size), walker.shifts([0] * size, 2)
-                found = walker.walk(noise, shifts, 2)
-                done = len(sizes) * len(walkers) if again else number * len(sizes) + index + 1
-                assert counting.times == done, "nothing runs eagerly, and nothing is compiled twice"
+    walker.compile(counting)
+    noise, shifts = walker.example(2), walker.shifts([0] * 2, 2)
+    found = walker.walk(noise, shifts, 2)
+    assert counting.times == 1
     walker.run_eagerly()
     torch.testing.assert_close(found, walker.walk(noise, shifts, 2))
 
@@ -81,10 +87,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_sizes")
-def test_what_cannot_be_compiled_runs_eagerly_and_says_why(
-    walkers: list[Walker], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    walker = walkers[0]
+def test_what_cannot_be_compiled_runs_eagerly_and_says_why(walker: Walker, monkeypatch: pytest.MonkeyPatch) -> None:
     card = walker._card
     monkeypatch.setattr(readiness, "obstacle", lambda: "there is no C compiler (gcc or clang)")
     sizes, why = on_gpu(walker, card)
@@ -106,11 +109,11 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_why(
 
 
 @pytest.mark.usefixtures("small_sizes")
-def test_it_beats_between_sizes_and_may_give_up(walkers: list[Walker], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_beats_between_sizes_and_may_give_up(walker: Walker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "obstacle", lambda: "")
     monkeypatch.setattr(Walker, "compile", lambda _: None)
     beats = []
-    _, why = on_gpu(walkers[0], walkers[0]._card, between=lambda: beats.append(1))
+    _, why = on_gpu(walker, walker._card, between=lambda: beats.append(1))
     assert why is True
     assert len(beats) == 3
 
@@ -118,12 +121,11 @@ def test_it_beats_between_sizes_and_may_give_up(walkers: list[Walker], monkeypat
         raise TimeoutError("the lease")
 
     with pytest.raises(TimeoutError, match="the lease"):
-        on_gpu(walkers[0], walkers[0]._card, between=give_up)
+        on_gpu(walker, walker._card, between=give_up)
 
 
 @pytest.mark.usefixtures("small_sizes")
-def test_sizes_that_agree_with_each_other_are_kept_though_not_with_the_reference(walkers: list[Walker]) -> None:
-    walker = walkers[0]
+def test_sizes_that_agree_with_each_other_are_kept_though_not_with_the_reference(walker: Walker) -> None:
     forward = walker.network.forward
 
     def off_by_a_bit(z_t: torch.Tensor, shifts: Any) -> torch.Tensor:  # noqa: ANN401
@@ -148,7 +150,7 @@ def test_the_largest_group_is_the_best(groups: list[tuple[int, ...]], best: tupl
 
 def test_torch_takes_what_it_is_asked_for() -> None:
     """Options of Inductor that it does not know are an error at once."""
-    compiled.compile_network(torch.nn.Linear(1, 1))
+    compile_network(torch.nn.Linear(1, 1))
 
 
 def test_few_images_are_not_worth_a_compilation() -> None:
