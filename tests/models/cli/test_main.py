@@ -50,6 +50,22 @@ def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), expected)
 
 
+def test_the_precision_is_asked_for_and_said(tiny_family: Path, tmp_path: Path, here: Here) -> None:
+    out = tmp_path / "a.npy"
+    images = {}
+    for precision in ("fp32", "bf16"):
+        said = here("sample", "tiny", "--steps", "1", "--n", "3", "--precision", precision, "--out", out)
+        assert said.endswith(f", in {precision}\n")
+        images[precision] = np.load(out)
+    assert not np.array_equal(images["fp32"], images["bf16"])
+    np.testing.assert_array_equal(
+        images["bf16"], Sampler(tiny_family / "1-step", precision="bf16").sample(seeds=range(3))
+    )
+    said = here("sample", "tiny", "--steps", "1", "--precision", "fp16", "--out", out, expect=2)
+    assert "'--precision'" in said
+    assert "bf16" in said
+
+
 def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: Here) -> None:
     out = tmp_path / "a.npy"
     here("sample", "tiny/teacher", "--steps", "16", "--out", out)

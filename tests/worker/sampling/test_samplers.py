@@ -15,6 +15,7 @@ import worker.sampling.samplers
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
 from models.sampling.engine import Sampler
 from models.sampling.host import keep_memory
+from models.training.execution import AskedPrecision
 from worker.sampling import metrics
 from worker.sampling.samplers import Samplers
 
@@ -131,11 +132,11 @@ def test_loading_one_does_not_hold_up_another(
 ) -> None:
     loading, go = threading.Event(), threading.Event()
 
-    def slow(folder: Path, *, device: str) -> Sampler:
+    def slow(folder: Path, *, device: str, precision: AskedPrecision) -> Sampler:
         if folder == checkpoint:
             loading.set()
             go.wait(30)
-        return Sampler(folder, device=device)
+        return Sampler(folder, device=device, precision=precision)
 
     monkeypatch.setattr(worker.sampling.samplers, "Sampler", slow)
     samplers = Samplers("cpu", max_bytes=2**30)
