@@ -123,10 +123,12 @@ class AuthorsCheckpoint:
         rows: The rows it was trained for, from clean to noise.
         schedule: The table they index.
         prediction_type: What their code trains; the file does not say.
+        weights: Which weights are taken, and which were found besides; a sentence for people.
     """
 
     network: UNet2DModel
     rows: tuple[int, ...]
+    weights: str
     schedule: NoiseSchedule = PAPER_SCHEDULE
     prediction_type: PredictionType = "sample"
 
@@ -148,7 +150,9 @@ def read_authors_checkpoint(path: Path) -> AuthorsCheckpoint:
         raise CheckpointError(f"{path}: not a checkpoint of the CFD authors' code: {reason}") from error
     try:
         num_steps, scale = int(content["T"]), int(content["time_scale"])
-        state = content["ema_model" if scale == 1 and "ema_model" in content else "net_model"]
+        taken = "ema_model" if scale == 1 and "ema_model" in content else "net_model"
+        besides = [name for name in ("net_model", "ema_model") if name in content and name != taken]
+        state = content[taken]
         height, width = content["x_T"].shape[-2:]
         state = {name.removeprefix("module."): value for name, value in state.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -158,4 +162,6 @@ def read_authors_checkpoint(path: Path) -> AuthorsCheckpoint:
         ) from error
     if num_steps * scale != COSINE_ROWS - 1:
         raise CheckpointError(f"{path}: T x time_scale is {num_steps} x {scale}; only {COSINE_ROWS - 1} is supported")
-    return AuthorsCheckpoint(load_authors_unet(state, image_size=(height, width)), step_rows(num_steps))
+    weights = f"takes the weights of {taken}{' (averaged)' if taken == 'ema_model' else ''}"
+    weights += f"; found besides: {besides[0]}" if besides else ""
+    return AuthorsCheckpoint(load_authors_unet(state, image_size=(height, width)), step_rows(num_steps), weights)

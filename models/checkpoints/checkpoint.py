@@ -25,6 +25,7 @@ from core.catalog.card import (
 from models.checkpoints.files import new_folder, sha256, verify_weights
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import COSINE_ROWS, build_schedule
+from models.diffusion.unet import image_shape_of
 
 _WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 _UNET_CONFIG = Path("unet", "config.json")
@@ -41,19 +42,30 @@ def diffusers_scheduler(
 ) -> DDIMScheduler:
     """The scheduler of diffusers that walks the rows of a table by the same steps as ours.
 
-    On the paper's table they are the same rows. On others diffusers cannot be told ours; its own are one off at most.
+    Where the steps divide a table they are the same rows. Elsewhere diffusers cannot be told ours; its own are one off
+    at most.
     """
-    ours = table.num_rows == COSINE_ROWS
+    stride, rest = divmod(table.num_rows - 1, num_steps)
+    even = rest == 0 or table.num_rows == COSINE_ROWS
     return DDIMScheduler(
         num_train_timesteps=table.num_rows,
         beta_schedule=table.beta_schedule,
         **{name: value for name, value in table if name in ("beta_start", "beta_end") and value is not None},
-        timestep_spacing="leading" if ours else "trailing",
-        steps_offset=(COSINE_ROWS - 1) // num_steps if ours else 0,
+        timestep_spacing="leading" if even else "trailing",
+        steps_offset=stride if even else 0,
         set_alpha_to_one=False,
         prediction_type=prediction_type,
         clip_sample=True,
     )
+
+
+def walks(scheduler: DDIMScheduler, rows: tuple[int, ...]) -> bool:
+    """Whether a scheduler of diffusers goes along exactly these rows, given from clean to noise."""
+    num_steps = len(rows) - 1
+    scheduler.set_timesteps(num_steps)
+    stride = scheduler.config.num_train_timesteps // num_steps
+    steps = [(int(row), max(int(row) - stride, 0)) for row in scheduler.timesteps]
+    return steps == list(zip(rows[:0:-1], rows[-2::-1], strict=True))
 
 
 def save_checkpoint(
@@ -91,9 +103,12 @@ def save_checkpoint(
     if bad:
         raise CheckpointError(f"{folder}: not saved, since weights are not finite in float16: {bad[0]}")
     with new_folder(folder) as partial:
-        DDIMPipeline(network, diffusers_scheduler(num_steps, prediction_type, schedule)).save_pretrained(partial)
+        scheduler = diffusers_scheduler(num_steps, prediction_type, schedule)
+        DDIMPipeline(network, scheduler).save_pretrained(partial)
         save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
         config = network.config
+        # diffusers' pipeline gives the network no labels, and always steps onto the first row
+        same = not config.num_class_embeds and last_step == "row_0" and walks(scheduler, rows)
         card = Card(
             fewstep_version=version("fewstep"),
             num_steps=num_steps,
@@ -101,12 +116,11 @@ def save_checkpoint(
             schedule=schedule,
             last_step=last_step,
             prediction_type=prediction_type,
-            image_shape=(config.in_channels, *_height_width(config.sample_size)),
+            image_shape=image_shape_of(network),
             num_classes=config.num_class_embeds,
             parameters=sum(value.numel() for value in weights.values()),
             method=method,
-            # diffusers' pipeline gives the network no labels
-            diffusers_call=None if config.num_class_embeds else _DIFFUSERS_CALL.format(num_steps=num_steps),
+            diffusers_call=_DIFFUSERS_CALL.format(num_steps=num_steps) if same else None,
             sha256=sha256(partial / _WEIGHTS),
             **facts,
         )
@@ -145,7 +159,7 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
     bad = [name for name, value in state.items() if not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{weights}: holds values that are not finite, first in {bad[0]}")
-    shape = (network.config.in_channels, *_height_width(network.config.sample_size))
+    shape = image_shape_of(network)
     if shape != card.image_shape:
         raise CheckpointError(f"{folder}: the card says images of {card.image_shape}, the network {shape}")
     if network.config.num_class_embeds != card.num_classes:
@@ -153,8 +167,3 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
             f"{folder}: the card says {card.num_classes} classes, the network {network.config.num_class_embeds}"
         )
     return network.eval(), card
-
-
-def _height_width(sample_size: int | list[int]) -> tuple[int, int]:
-    height, width = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size
-    return height, width

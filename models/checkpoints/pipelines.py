@@ -1,4 +1,4 @@
-"""Reading unconditional and class-conditional pipelines of diffusers: DDPM, DDIM and their kin."""
+"""Reading unconditional and class-conditional pipelines of diffusers: DDPM and DDIM."""
 
 import json
 from collections.abc import Mapping
@@ -8,21 +8,29 @@ from typing import Any
 
 from diffusers.models.unets.unet_2d import UNet2DModel
 from huggingface_hub import snapshot_download
-from pydantic import TypeAdapter, ValidationError
 
 from core.catalog.card import CheckpointError, NoiseSchedule, PredictionType
 from core.errors import InvalidRequest
+from models.checkpoints.schedulers import read_noise, refuse_scheduler
+from models.checkpoints.weights import AVERAGED_FOLDER, describe, find_weights, load_network
 from models.diffusion.schedule import full_rows
+from models.diffusion.unet import FIELDS
+
+PIPELINES = ("DDPMPipeline", "DDIMPipeline")
+NETWORK = "UNet2DModel"
 
 _FILES = [
     "model_index.json",
     "unet/*",
+    f"{AVERAGED_FOLDER}/*",
     "scheduler/*",
     "config.json",
-    "diffusion_pytorch_model.*",
+    "diffusion_pytorch_model*",
     "scheduler_config.json",
 ]
-_PREDICTION_TYPE: TypeAdapter[PredictionType] = TypeAdapter(PredictionType)
+_SCHEDULER_CONFIG = "scheduler_config.json"
+_LATENT = ("vqvae", "vae")  # parts that betray a latent pipeline where no model_index.json lists them
+_PIXELS_ALONE = f"only pipelines of pixels can be read, whose parts are unet, a {NETWORK}, and scheduler"
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,14 @@ class Pipeline:
         schedule: The table it was trained on.
         rows: The grid of the largest power of two steps on that table.
         prediction_type: What the network predicts.
+        weights: Which weights are taken, and which were found besides; a sentence for people.
     """
 
     network: UNet2DModel
     schedule: NoiseSchedule
     rows: tuple[int, ...]
     prediction_type: PredictionType
+    weights: str
 
 
 def find_pipeline(name: str) -> Path:
@@ -63,57 +73,100 @@ def find_pipeline(name: str) -> Path:
 
 
 def read_pipeline(folder: Path) -> Pipeline:
-    """Read a pipeline folder; the U-Net and scheduler may lie in it or in sub-folders ``unet`` and ``scheduler``.
+    """Read a pipeline's folder, or that of a run of diffusers' own scripts under ``accelerate``.
+
+    U-Net and scheduler may lie in it or in sub-folders ``unet``, ``unet_ema`` and ``scheduler``; the scheduler may also
+    lie in the folder around it, which is where a run keeps it beside its states.
 
     Raises:
-        CheckpointError: It is not a pipeline with a ``UNet2DModel``, or its noise is not of a kind that is known here.
+        CheckpointError: It is not a pipeline of a known kind; the message says what is, and what is allowed.
     """
-    unet = folder / "unet" if (folder / "unet").is_dir() else folder
-    scheduler = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
-    config = _read_config(unet / "config.json")
-    if config.get("_class_name") != "UNet2DModel":
-        raise CheckpointError(f"{unet}: a {config.get('_class_name')}; only pipelines with a UNet2DModel can be read")
-    if config["in_channels"] != config["out_channels"]:
-        raise CheckpointError(f"{unet}: the network also predicts the variance, which a student of it could not")
-    table = _read_config(scheduler / "scheduler_config.json")
-    schedule, prediction_type = _noise(table, scheduler)
-    try:
-        network, found = UNet2DModel.from_pretrained(unet, low_cpu_mem_usage=False, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{unet}: the weights cannot be read: {reason}") from error
-    # diffusers would leave what is missing at random
-    if wrong := [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]:
-        raise CheckpointError(f"{unet}: weights and network do not fit, first in {wrong[0]}")
-    return Pipeline(network.eval(), schedule, full_rows(schedule.num_rows), prediction_type)
-
-
-def _noise(table: Mapping[str, Any], folder: Path) -> tuple[NoiseSchedule, PredictionType]:
-    """The noise table and what the network predicts, from a scheduler's configuration; diffusers' defaults for gaps."""
-    if table.get("trained_betas") is not None:
-        raise CheckpointError(f"{folder}: betas of its own (trained_betas) are not supported")
-    if table.get("rescale_betas_zero_snr"):
-        raise CheckpointError(f"{folder}: a table that ends in pure noise (rescale_betas_zero_snr) is not supported")
-    beta_schedule = table.get("beta_schedule", "linear")
-    ends = {} if beta_schedule == "squaredcos_cap_v2" else {"beta_start": 0.0001, "beta_end": 0.02}
-    try:
-        schedule = NoiseSchedule(
-            beta_schedule=beta_schedule,
-            num_rows=table.get("num_train_timesteps", 1000),
-            **{name: table.get(name, default) for name, default in ends.items()},
+    folder = folder.resolve()
+    scheduler = _find_scheduler(folder)
+    around = (
+        [] if folder in scheduler.parents else [folder.parent]
+    )  # what is around it belongs to it with the scheduler
+    for place in (folder, *around):
+        _refuse_other_parts(place)
+    found = find_weights(folder)
+    unet = found[0].folder / "config.json"
+    config = _read_config(unet)
+    _refuse_other_networks(config, unet)
+    schedule, prediction_type = read_noise(_read_config(scheduler), scheduler)
+    rows = full_rows(schedule.num_rows)
+    table = config.get("num_train_timesteps")
+    if config.get("time_embedding_type") == "learned" and isinstance(table, int) and table < schedule.num_rows:
+        raise CheckpointError(
+            f"{unet}: num_train_timesteps is {table}; it must be those of the scheduler, {schedule.num_rows}"
         )
-        return schedule, _PREDICTION_TYPE.validate_python(table.get("prediction_type", "epsilon"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "prediction_type"
-        raise CheckpointError(f"{folder}: {where}: {first['msg']}, not {first['input']!r}") from error
+    return Pipeline(load_network(found[0]), schedule, rows, prediction_type, describe(found))
+
+
+def _find_scheduler(folder: Path) -> Path:
+    """The scheduler's configuration."""
+    places = (folder / "scheduler", folder, folder.parent / "scheduler")
+    for place in places:
+        if (place / _SCHEDULER_CONFIG).is_file():
+            return place / _SCHEDULER_CONFIG
+    raise CheckpointError(
+        f"{places[0] / _SCHEDULER_CONFIG}: cannot be read (no such file, nor in {folder} or {places[2]}); not a "
+        "pipeline of diffusers, whose scheduler says what noise the network was trained on"
+    )
+
+
+def _refuse_other_parts(folder: Path) -> None:
+    """Raise ``CheckpointError`` where a folder's pipeline, or a part of it, is not known here."""
+    path = folder / "model_index.json"
+    if not path.is_file():
+        if latent := [name for name in _LATENT if (folder / name).is_dir()]:
+            raise CheckpointError(f"{folder / latent[0]}: {_PIXELS_ALONE}")
+        return
+    index = _read_config(path)
+    name = index.get("_class_name")
+    for part, kind in index.items():
+        if part.startswith("_") or not isinstance(kind, list) or kind[-1:] in ([], [None]):
+            continue
+        if part == "scheduler":
+            refuse_scheduler(kind[-1], path)
+        elif part != "unet" or kind[-1] != NETWORK:
+            raise CheckpointError(f"{path}: a {name} whose {part} is a {kind[-1]}; {_PIXELS_ALONE}")
+    if name not in PIPELINES:
+        raise CheckpointError(f"{path}: a {name}; only {' and '.join(PIPELINES)} can be read")
+
+
+def _refuse_other_networks(config: Mapping[str, Any], path: Path) -> None:
+    """Raise ``CheckpointError`` where a U-Net's configuration is not of one from pixels to pixels of the same shape."""
+    name = config.get("_class_name")
+    if name != NETWORK:
+        raise CheckpointError(f"{path}: a {name}; only pipelines with a {NETWORK} can be read")
+    taken, given = (config.get(field, FIELDS[field]) for field in ("in_channels", "out_channels"))
+    if given == 2 * taken:
+        raise CheckpointError(f"{path}: the network also predicts the variance, which a student of it could not")
+    if given != taken:
+        raise CheckpointError(
+            f"{path}: in_channels is {taken} and out_channels {given}; they must be equal, for what is shown to the "
+            "network besides the noise is not known here"
+        )
+    if taken not in (1, 3):
+        raise CheckpointError(f"{path}: in_channels is {taken}; pictures have 1 (grey) or 3 (red, green, blue)")
+    size = config.get("sample_size")
+    sides = size if isinstance(size, list) else [size, size]
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise CheckpointError(f"{path}: sample_size is {json.dumps(size)}; it must be pixels, or height and width")
+    if config.get("class_embed_type") is not None:
+        raise CheckpointError(
+            f"{path}: class_embed_type is {config['class_embed_type']}; only null is allowed, where classes are "
+            "numbers (num_class_embeds) or there are none"
+        )
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = json.loads(path.read_bytes())
+        config = json.loads(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); not a pipeline of diffusers") from error
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: not an object of JSON, as diffusers writes")
     return config

@@ -91,10 +91,14 @@ def import_(
     """Turn a checkpoint of the CFD authors' code, or a pipeline of diffusers, into one of ours."""
     from models.checkpoints.authors import read_authors_checkpoint
     from models.checkpoints.checkpoint import save_checkpoint
+    from models.checkpoints.files import refuse_existing
     from models.checkpoints.pipelines import find_pipeline, read_pipeline
+    from models.sampling.kinds import refuse_unlike
 
+    refuse_existing(out)
     path = Path(checkpoint).expanduser()
     theirs = read_authors_checkpoint(path) if path.is_file() else read_pipeline(find_pipeline(checkpoint))
+    refuse_unlike(theirs.network, path, rows=theirs.rows)
     card = save_checkpoint(
         out,
         theirs.network,
@@ -104,6 +108,7 @@ def import_(
         method="import",
         command=command_line(),
     )
+    typer.echo(f"{checkpoint}: {theirs.weights}")
     typer.echo(f"{out}: {card.num_steps} steps, {card.parameters:,} weights, images of {card.image_shape}")
 
 

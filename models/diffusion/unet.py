@@ -1,9 +1,36 @@
 """The network: diffusers' ``UNet2DModel`` in the shape of the CFD authors' U-Net (that of DDPM)."""
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
+
+FIELDS: Mapping[str, Any] = {
+    name: parameter.default for name, parameter in inspect.signature(UNet2DModel).parameters.items()
+}
+"""Every field of a network's configuration, with diffusers' default."""
+
+PLAIN_BLOCKS = frozenset({"DownBlock2D", "AttnDownBlock2D", "UpBlock2D", "AttnUpBlock2D"})
+"""DDPM's blocks, of which ours are made."""
+
+_OUR_CHOICES: Mapping[str, Any] = {
+    # The authors' choices, all different from diffusers' defaults: one attention head, symmetric padding where the
+    # picture is halved, sines before cosines.
+    "attention_head_dim": None,
+    "downsample_padding": 1,
+    "flip_sin_to_cos": False,
+    "freq_shift": 0,
+    "norm_eps": 1e-5,
+}
+_OUR_SIZES = frozenset(
+    {
+        *("sample_size", "in_channels", "out_channels", "layers_per_block", "norm_num_groups", "block_out_channels"),
+        *("down_block_types", "up_block_types", "dropout", "num_class_embeds"),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,24 +63,33 @@ def build_unet(config: UNetConfig) -> UNet2DModel:
     """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``."""
     image_channels, height, width = config.image_shape
     attention = [level in config.attention_levels for level in range(len(config.multipliers))]
-    return UNet2DModel(
-        sample_size=height if height == width else (height, width),
-        in_channels=image_channels,
-        out_channels=image_channels,
-        layers_per_block=config.blocks,
-        norm_num_groups=config.norm_groups or min(32, config.channels // 4),
-        block_out_channels=tuple(config.channels * multiplier for multiplier in config.multipliers),
-        down_block_types=tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attention),
-        up_block_types=tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attention)),
-        dropout=config.dropout,
-        num_class_embeds=config.num_classes,
-        # The authors' choices, all different from diffusers' defaults: one attention head, symmetric padding where
-        # the picture is halved, sines before cosines.
-        attention_head_dim=None,
-        downsample_padding=1,
-        flip_sin_to_cos=False,
-        freq_shift=0,
-        norm_eps=1e-5,
+    sizes = {
+        "sample_size": height if height == width else (height, width),
+        "in_channels": image_channels,
+        "out_channels": image_channels,
+        "layers_per_block": config.blocks,
+        "norm_num_groups": config.norm_groups or min(32, config.channels // 4),
+        "block_out_channels": tuple(config.channels * multiplier for multiplier in config.multipliers),
+        "down_block_types": tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attention),
+        "up_block_types": tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attention)),
+        "dropout": config.dropout,
+        "num_class_embeds": config.num_classes,
+    }
+    return UNet2DModel(**sizes, **_OUR_CHOICES)
+
+
+def image_shape_of(network: UNet2DModel) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a network is for."""
+    size = network.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return network.config.in_channels, height, width
+
+
+def is_ours(network: UNet2DModel) -> bool:
+    """Whether a network is of the kind that ``build_unet`` makes."""
+    config = network.config
+    return PLAIN_BLOCKS.issuperset((*config.down_block_types, *config.up_block_types)) and all(
+        config[name] == _OUR_CHOICES.get(name, default) for name, default in FIELDS.items() if name not in _OUR_SIZES
     )
 
 

@@ -13,8 +13,10 @@ from core.catalog.card import Card, refuse_class
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.images import Pictures
+from models.diffusion.unet import is_ours
 from models.sampling.captured import CapturedWalks
 from models.sampling.flops import count_flops
+from models.sampling.kinds import refuse_unlike
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut
 
@@ -85,12 +87,15 @@ class Sampler:
         """Load a checkpoint folder.
 
         Raises:
-            CheckpointError: It is damaged; the message says how.
+            CheckpointError: It is damaged, or its network is none that samples as diffusers runs it; the message says
+                how.
             InvalidRequest: There is no such device.
         """
         self.device = pick_device(device)
         network, self.card = load_checkpoint(checkpoint)
         network.to(self.device).requires_grad_(False)
+        if not is_ours(network):
+            refuse_unlike(network, checkpoint, rows=self.card.rows)
         self.flops = count_flops(network, self.card.image_shape)
         ready = make_ready(network, self.card)
         self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts

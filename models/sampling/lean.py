@@ -21,16 +21,6 @@ Shifts = Sequence[Tensor]
 """What row and class add in each residual block, (B, C, 1, 1) or (1, C, 1, 1), by the block's index."""
 
 
-def is_lean(network: UNet2DModel) -> bool:
-    """Whether a network is of the kind that ``LeanUNet`` can run: DDPM's, as every one of ours is."""
-    blocks = [*network.down_blocks, *network.up_blocks]
-    return not any(hasattr(block, "skip_conv") for block in blocks) and all(
-        _is_plain_resnet(module) if isinstance(module, ResnetBlock2D) else _is_plain_attention(module)
-        for module in network.modules()
-        if isinstance(module, ResnetBlock2D | Attention)
-    )
-
-
 class LeanUNet(nn.Module):
     """A network in one precision, called with images and what ``shifts`` says of their row and classes.
 
@@ -42,7 +32,7 @@ class LeanUNet(nn.Module):
     """
 
     def __init__(self, network: UNet2DModel, *, dtype: torch.dtype) -> None:
-        """Make a network lean that ``is_lean``."""
+        """Make a network lean that ``is_lean`` (models/sampling/kinds.py)."""
         super().__init__()
         self.architecture = network.to_json_string()
         self.dtype = dtype
@@ -271,25 +261,3 @@ def _replace(root: nn.Module, replacements: dict[Any, nn.Module]) -> None:
         for name, child in parent.named_children():
             if child in replacements:
                 setattr(parent, name, replacements[child])
-
-
-def _is_plain_resnet(block: ResnetBlock2D) -> bool:
-    return (
-        block.time_emb_proj is not None
-        and block.time_embedding_norm == "default"
-        and block.upsample is None
-        and block.downsample is None
-        and isinstance(block.nonlinearity, nn.SiLU)
-        and block.output_scale_factor == 1
-    )
-
-
-def _is_plain_attention(part: Attention) -> bool:
-    return (
-        isinstance(part.group_norm, nn.GroupNorm)
-        and part.spatial_norm is None
-        and part.norm_q is None
-        and part.to_q.bias is not None
-        and part.residual_connection
-        and part.rescale_output_factor == 1
-    )

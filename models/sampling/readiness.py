@@ -12,7 +12,7 @@ from torch import nn
 from core.catalog.card import Card
 from models.data.images import Pictures
 from models.sampling.host import multiplies_bf16
-from models.sampling.lean import is_lean
+from models.sampling.kinds import is_lean
 from models.sampling.walker import Walker
 from models.training.execution import Precision
 

@@ -12,7 +12,8 @@ from models.data.images import Pictures, to_uint8
 from models.diffusion.ddim import Step, ddim_steps, ddim_walk
 from models.diffusion.prediction import x_from_prediction
 from models.diffusion.schedule import build_schedule, subgrid
-from models.sampling.lean import LeanUNet, PlainUNet, Shifts, is_lean
+from models.sampling.kinds import is_lean
+from models.sampling.lean import LeanUNet, PlainUNet, Shifts
 from models.sampling.traced import Predict, trace
 
 

@@ -3,6 +3,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,18 @@ import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from safetensors.torch import load_file, save_file
 
-from core.catalog.card import CheckpointError, Family, locate_checkpoint, read_card
+from core.catalog.card import (
+    CheckpointError,
+    Family,
+    LastStep,
+    NoiseSchedule,
+    PredictionType,
+    locate_checkpoint,
+    read_card,
+)
 from core.errors import InvalidRequest, NotFound
 from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from models.diffusion.schedule import step_rows
+from models.diffusion.schedule import full_rows, step_rows, subgrid
 from models.diffusion.unet import UNetConfig, build_unet
 from models.sampling.engine import Sampler
 
@@ -77,6 +86,47 @@ def assert_plain_diffusers_agrees(folder: Path) -> None:
     ours = sampler.sample(seeds=seeds).astype(np.float64)
     assert np.abs(theirs * 255 - ours).max() <= 1.0
     assert np.abs(theirs * 255 - ours).mean() <= 0.3  # rounding alone accounts for a quarter
+
+
+LINEAR: dict[str, Any] = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+
+
+@pytest.mark.parametrize("prediction_type", ["sample", "epsilon", "v_prediction"])
+@pytest.mark.parametrize(("num_rows", "num_steps"), [(65, 64), (1001, 8), (1000, 1), (1000, 3)])
+def test_plain_diffusers_gives_our_images_on_other_tables(
+    tmp_path: Path, num_rows: int, num_steps: int, prediction_type: PredictionType
+) -> None:
+    save_checkpoint(
+        tmp_path / "teacher",
+        build_unet(SMALL),
+        rows=step_rows(num_steps, num_rows),
+        schedule=NoiseSchedule(num_rows=num_rows, **LINEAR),
+        prediction_type=prediction_type,
+        method="import",
+    )
+    assert_plain_diffusers_agrees(tmp_path / "teacher")
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "rows", "last_step"),
+    [
+        (1000, full_rows(1000), "row_0"),
+        (1000, subgrid(full_rows(1000), 4), "row_0"),  # which divides 1000, and yet diffusers' rows are one off
+        (1000, subgrid(full_rows(1000), 2), "row_0"),
+        (1024, full_rows(1024), "row_0"),
+        (1025, step_rows(3), "row_0"),
+        (1025, step_rows(4), "x_hat"),
+    ],
+)
+def test_where_plain_diffusers_gives_others_there_is_no_call(
+    tmp_path: Path, num_rows: int, rows: tuple[int, ...], last_step: LastStep
+) -> None:
+    schedule = NoiseSchedule(num_rows=num_rows, **LINEAR)
+    network = build_unet(SMALL)
+    card = save_checkpoint(
+        tmp_path / "teacher", network, rows=rows, schedule=schedule, last_step=last_step, method="import"
+    )
+    assert card.diffusers_call is None
 
 
 class Quiet(DDIMPipeline):  # type: ignore[misc]
