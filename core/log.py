@@ -1,6 +1,7 @@
 """One shape for every log line, whoever writes it: ours, uvicorn's or Celery's."""
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def configure_logging(settings: Settings) -> None:
     rendering: list[Processor] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
         if settings.log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -1,6 +1,7 @@
 """Every setting of the service, read from the environment with the prefix ``FEWSTEP_``."""
 
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -122,6 +123,11 @@ class Settings(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
+
+    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts")
+    @classmethod
+    def _expand(cls, given: Path | str) -> Path | str:
+        return type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)
 
     @field_validator("cors_origins", mode="before")
     @classmethod

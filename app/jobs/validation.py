@@ -179,7 +179,12 @@ def _misfit(facts: DatasetFacts, card: Card) -> str | None:
         return facts.error
     if facts.image_shape != card.image_shape:
         return f"its images are of {_shape(facts.image_shape)}, the teacher makes {_shape(card.image_shape)}"
-    if card.num_classes is not None and facts.num_classes != card.num_classes:
+    if card.num_classes is None:
+        return None
+    if facts.class_names and card.class_names:
+        strange = [name for name in facts.class_names if name not in card.class_names]
+        return f"it has classes that the teacher does not know: {', '.join(strange)}" if strange else None
+    if facts.num_classes != card.num_classes:
         return f"it has {facts.num_classes or 'no'} classes, the teacher {card.num_classes}"
     return None
 
@@ -212,7 +217,8 @@ def _classifier(
             allowed=fitting,
         )
     fingerprint = data.fingerprint if data else card.data_fingerprint
-    knows_data = chosen.data_fingerprint == fingerprint
+    names = data.class_names if data else card.class_names
+    knows_data = chosen.data_fingerprint == fingerprint and set(names or ()) <= set(chosen.class_names or names or ())
     for option in method.of_known_data:
         if request.given.get(option) and not knows_data:
             raise InvalidRequest(

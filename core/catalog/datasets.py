@@ -23,6 +23,7 @@ class DatasetFacts(BaseModel):
     image_shape: Annotated[tuple[int, int, int] | None, Field(description="Channels, height, width")] = None
     images: Annotated[int | None, Field(description="Number of training images")] = None
     num_classes: Annotated[int | None, Field(description="Null where pictures have no labels")] = None
+    class_names: Annotated[tuple[str, ...] | None, Field(description="Name of each class, where known")] = None
     fingerprint: Annotated[str | None, Field(description="Hash of the decoded training images and labels")] = None
     error: Annotated[str | None, Field(description="Why it cannot be used; null if it can")] = None
 
@@ -32,6 +33,7 @@ DIGITS = DatasetFacts(
     image_shape=(1, 16, 16),
     images=1797,
     num_classes=10,
+    class_names=tuple("0123456789"),
     fingerprint="93aff39bef4cfcf14fb71ca59a4edc6ea47e6ee4ce820afd295b7bce846bcccd",
 )
 

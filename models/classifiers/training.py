@@ -10,17 +10,22 @@ from torch.nn import functional
 
 from core.catalog.classifier_card import Architecture, ClassifierCard
 from core.errors import InvalidRequest
-from models.checkpoints.files import refuse_existing, state_path_of
+from models.checkpoints.files import last_step, refuse_out, state_path_of
 from models.classifiers.checkpoint import save_classifier
 from models.classifiers.classifier import Classifier
-from models.data.dataset import load_data
+from models.data.classes import count_classes, describe, in_classes_of
+from models.data.dataset import Dataset, load_data
 from models.data.images import to_float
+from models.data.parquet_files import ALL_FOUND, Columns
+from models.data.sources import NoSuchSplit
 from models.sampling.engine import pick_device
 from models.training.batches import Batch, TrainingData
 from models.training.execution import AUTO, Execution
 from models.training.parallel import Draws, refuse_processes
-from models.training.progress import terminal_progress
+from models.training.progress import say, terminal_progress
+from models.training.resume import facts_of
 from models.training.trainer import Loss, TrainConfig, train
+from models.training.trial import try_once
 
 TEST_SHARE = 0.2
 _EVALUATION_BATCH = 500
@@ -81,6 +86,7 @@ def train_classifier(
     data: str,
     test: str | None = None,
     size: int | None = None,
+    columns: Columns = ALL_FOUND,
     config: TrainConfig,
     label_smoothing: float = 0.0,
     shift_by: int = 0,
@@ -96,6 +102,7 @@ def train_classifier(
         data: As of ``models.data.dataset.load_data``, with labels.
         test: Where the images to test on are; without it a fifth of ``data`` is kept for that.
         size: Side of the pictures.
+        columns: Of tables.
         config: How to train.
         label_smoothing: Share of each label that is spread over all classes.
         shift_by: Most pixels by which an image is moved.
@@ -104,58 +111,88 @@ def train_classifier(
         command: Recorded in the card.
 
     Raises:
-        InvalidRequest: ``out`` exists, the data have no labels, or data or device are not to be had.
+        InvalidRequest: ``out`` cannot be written, the data have no labels, the test data others, or data or device are
+            not to be had.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
     refuse_processes("batch normalisation would see the images of one process only; start it without torchrun")
-    refuse_existing(out)
+    refuse_out(out)
     target = pick_device(device)
-    dataset = load_data(data, size=size)
-    tested = load_data(test, split="test", size=size) if test else dataset
-    for given, option in ((dataset, "data"), (tested, "test")):
-        if given.labels is None:
-            raise InvalidRequest(f"{given.name}: its pictures have no labels, which a classifier needs", field=option)
-    training = TrainingData.from_dataset(dataset, target)
+    dataset = load_data(data, size=size, columns=columns)
+    num_classes = count_classes(dataset)
+    if num_classes < 2:
+        raise InvalidRequest(f"{dataset.name}: all pictures are of one class; a classifier needs two", field="data")
+    about, training = describe(dataset), TrainingData.from_dataset(dataset, target)
     if test:
-        testing = TrainingData.from_dataset(tested, target)
+        tested = _test_data(test, dataset, num_classes, size=size, columns=columns)
+        about, testing = f"{about}\ntested on {describe(tested)}", TrainingData.from_dataset(tested, target)
     else:
         training, testing = split(training, seed=config.seed)
+        if not len(testing.images):
+            raise InvalidRequest(f"{dataset.name}: too few pictures to keep a fifth of them for a test", field="data")
     pixels = to_float(training.images)
     torch.manual_seed(config.seed)  # fresh weights
     classifier = Classifier(
         architecture,
         channels=dataset.image_shape[0],
-        num_classes=int(dataset.labels.max()) + 1,  # type: ignore[union-attr]
+        num_classes=num_classes,
         mean=tuple(pixels.mean((0, 2, 3)).tolist()),
         std=tuple(pixels.std((0, 2, 3)).tolist()),
     ).to(target)
+    try_once(classifier, pixels[:1].to(target))
+    say(about)
+    state_path = state_path_of(out)
     with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
         train(
             classifier,
             loss=classification_loss(label_smoothing=label_smoothing, shift_by=shift_by),
             data=training,
             config=config,
-            state_path=state_path_of(out),
+            state_path=state_path,
             on_progress=on_progress,
             execution=execution,
         )
-    card = save_classifier(
-        out,
-        classifier,
-        architecture=architecture,
-        image_shape=dataset.image_shape,
-        class_names=dataset.class_names,
-        accuracy=accuracy(classifier, testing),
-        test_images=len(testing.images),
-        data=dataset.name,
-        data_fingerprint=dataset.fingerprint,
-        hyper_parameters={
-            **asdict(config),
-            "precision": execution.precision_on(target),
-            "label_smoothing": label_smoothing,
-            "shift_by": shift_by,
-        },
-        command=command,
-    )
-    state_path_of(out).unlink()
+    with last_step(out, state_path):
+        card = save_classifier(
+            out,
+            classifier,
+            architecture=architecture,
+            image_shape=dataset.image_shape,
+            class_names=dataset.class_names,
+            accuracy=accuracy(classifier, testing),
+            test_images=len(testing.images),
+            data=dataset.name,
+            data_fingerprint=dataset.fingerprint,
+            hyper_parameters={
+                **asdict(config),
+                **facts_of(state_path),
+                "precision": execution.precision_on(target),
+                "label_smoothing": label_smoothing,
+                "shift_by": shift_by,
+            },
+            command=command,
+        )
+    state_path.unlink()
     return card
+
+
+def _test_data(test: str, dataset: Dataset, num_classes: int, *, size: int | None, columns: Columns) -> Dataset:
+    """The data to test on, their labels those of the training data; of data with splits, test or else validation.
+
+    Raises:
+        InvalidRequest: They have no such split, another shape, or classes that are not trained on.
+    """
+    columns = columns._replace(needed=False)  # they may be those of the training data alone
+    try:
+        try:
+            tested = load_data(test, split="test", size=size, columns=columns)
+        except NoSuchSplit:
+            tested = load_data(test, split="validation", size=size, columns=columns)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.detail, field="test" if error.field == "data" else error.field) from error
+    if tested.image_shape != dataset.image_shape:
+        raise InvalidRequest(
+            f"{tested.name!r} has images of {tested.image_shape}, {dataset.name!r} of {dataset.image_shape}",
+            field="test",
+        )
+    return in_classes_of(tested, dataset.class_names, count=num_classes, of=repr(dataset.name), field="test")

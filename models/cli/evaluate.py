@@ -9,7 +9,8 @@ import typer
 
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
 from core.errors import InvalidRequest
-from models.cli.training import Checkpoints, Data, Device, Size
+from models.cli.options import Checkpoints, Data, Device, ImageColumn, LabelColumn, Size, expanded, home
+from models.training.progress import progress_bar, say
 
 if TYPE_CHECKING:
     from models.evaluation.evaluate import Evaluation
@@ -26,23 +27,33 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
+            parser=home,
+            metavar="MODEL",
             help="A checkpoint (folder or family/name), or a family: without --steps all its students, "
-            "and its teacher at as many steps."
+            "and its teacher at as many steps.",
         ),
     ],
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
     data: Data = "digits",
     size: Size = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     judge: Annotated[
         Path | None,
         typer.Option(
+            parser=expanded,
+            metavar="PATH",
             help="Folder of a classifier of another architecture than the one distilled through; "
-            "by default the folder judge in the family."
+            "by default the folder judge in the family.",
         ),
     ] = None,
     inception: Annotated[
         Path | None,
-        typer.Option(help="Weights of the FID's Inception-v3, in place of a judge: torch-fidelity's .pth."),
+        typer.Option(
+            parser=expanded,
+            metavar="PATH",
+            help="Weights of the FID's Inception-v3, in place of a judge: torch-fidelity's .pth.",
+        ),
     ] = None,
     n: Annotated[
         int | None,
@@ -55,9 +66,10 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Judge samples: Fréchet distance, Inception score, precision, recall, and how sure the judge is of them."""
-    from tqdm import tqdm
-
+    from models.checkpoints.files import refuse_unwritable
+    from models.data.classes import describe
     from models.data.dataset import load_data
+    from models.data.parquet_files import Columns
     from models.evaluation.evaluate import default_count, pairs_of, save_evaluation
     from models.evaluation.evaluate import evaluate as evaluate_samples
     from models.evaluation.extractors import judge_extractor, refuse_distilled_through
@@ -73,15 +85,18 @@ def evaluate(
         folder = locate_checkpoint(checkpoints, model, steps)
         pairs = [(folder, steps or read_card(folder).num_steps)]
     target = pick_device(device)
-    train = load_data(data, size=size)
+    for folder, _ in pairs if save else ():
+        refuse_unwritable(folder / CARD_NAME, field="save")
+    columns = Columns(image_column, label_column)
+    train = load_data(data, size=size, columns=columns)
     if inception:
         extractor = inception_extractor(inception, device=target)
     else:
         judge = judge or _judge_of_family(pairs[0][0])
         for folder, _ in pairs:
             refuse_distilled_through(judge, folder)
-        extractor = judge_extractor(judge, image_shape=train.image_shape, device=target)
-    reference = load_reference(data, train, size=size, extractor=extractor)
+        extractor = judge_extractor(judge, image_shape=train.image_shape, classes=train.class_names, device=target)
+    reference = load_reference(data, train, size=size, columns=columns, extractor=extractor)
     count = n or default_count(train)
     total = count * len(pairs)
 
@@ -90,7 +105,8 @@ def evaluate(
     def show() -> None:
         bar.update(min(sampler.max_batch, total - bar.n))
 
-    with tqdm(total=total, unit="img", unit_scale=True, dynamic_ncols=True) as bar:
+    say(describe(train))
+    with progress_bar(total=total, unit="img", unit_scale=True) as bar:
         for folder, num_steps in pairs:
             bar.set_description(f"{folder.name} in {num_steps}")
             sampler = Sampler(folder, device=device)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from core.catalog.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
 from core.errors import FewstepError, InvalidRequest
 from models.cli.evaluate import evaluation
-from models.cli.training import Checkpoints, Device, Seed, command_line, training
+from models.cli.options import Checkpoints, Device, Out, Seed, expanded, home
+from models.cli.training import command_line, training
 from models.training.progress import StopTraining, speaks
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
@@ -18,7 +20,6 @@ from models.training.progress import StopTraining, speaks
 app = typer.Typer(
     name="fewstep",
     help="Few-step image sampling by distilled diffusion models.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -29,8 +30,18 @@ app.add_typer(evaluation)
 
 @app.command()
 def sample(
-    model: Annotated[str, typer.Argument(help="A checkpoint (folder or family/name), or a family with --steps.")],
-    out: Annotated[Path, typer.Option(help="A .png with all images in a grid, or a .npy of uint8 (N, H, W, C).")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            parser=home, metavar="MODEL", help="A checkpoint (folder or family/name), or a family with --steps."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=expanded, metavar="PATH", help="A .png with all images in a grid, or a .npy of uint8 (N, H, W, C)."
+        ),
+    ],
     steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps.")] = None,
     n: Annotated[int, typer.Option(min=1, help="Number of images; image i has seed + i.")] = 1,
     seed: Seed = 0,
@@ -38,20 +49,29 @@ def sample(
         int | None, typer.Option(min=0, help="For class-conditional models; by default seed modulo number of classes.")
     ] = None,
     noise: Annotated[
-        Path | None, typer.Option(help="A .npy of float32 (N, C, H, W) initial noise, in place of --n and --seed.")
+        Path | None,
+        typer.Option(
+            parser=expanded,
+            metavar="PATH",
+            help="A .npy of float32 (N, C, H, W) initial noise, in place of --n and --seed.",
+        ),
     ] = None,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
 ) -> None:
     """Sample images."""
+    from models.checkpoints.files import refuse_unwritable, reserve
     from models.data.images import read_noise, write_pictures
     from models.sampling.engine import Sampler, class_labels
 
     if out.suffix not in (".png", ".npy"):
         raise InvalidRequest(f"{out}: ends in neither .png nor .npy", field="out")
+    refuse_unwritable(out)
     folder = locate_checkpoint(checkpoints, model, steps)
     initial = read_noise(noise) if noise is not None else None
     sampler = Sampler(folder, device=device)
+    if out.suffix == ".npy":
+        reserve(out, (n if initial is None else len(initial)) * prod(sampler.card.image_shape))
     if initial is not None:
         labels = class_labels(sampler.card, range(len(initial)), class_label)
         images = sampler.sample_noise(initial, labels=labels, num_steps=steps)
@@ -64,7 +84,7 @@ def sample(
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="A checkpoint: a folder or family/name.")],
+    model: Annotated[str, typer.Argument(parser=home, metavar="MODEL", help="A checkpoint: a folder or family/name.")],
     steps: Annotated[int | None, typer.Option(min=1, help="Of which of a family's checkpoints.")] = None,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
 ) -> None:
@@ -80,9 +100,13 @@ def inspect(
 def import_(
     checkpoint: Annotated[
         str,
-        typer.Argument(help="ckpt.pt of the CFD authors' code, or a pipeline of diffusers: a folder or its Hub name."),
+        typer.Argument(
+            parser=home,
+            metavar="CHECKPOINT",
+            help="ckpt.pt of the CFD authors' code, or a pipeline of diffusers: a folder or its Hub name.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Checkpoint folder to write, family/name.")],
+    out: Out,
     prediction_type: Annotated[
         PredictionType | None,
         typer.Option(help="What the network predicts; a ckpt.pt does not say, and is taken to predict the sample."),
@@ -91,12 +115,12 @@ def import_(
     """Turn a checkpoint of the CFD authors' code, or a pipeline of diffusers, into one of ours."""
     from models.checkpoints.authors import read_authors_checkpoint
     from models.checkpoints.checkpoint import save_checkpoint
-    from models.checkpoints.files import refuse_existing
+    from models.checkpoints.files import refuse_out
     from models.checkpoints.pipelines import find_pipeline, read_pipeline
     from models.sampling.kinds import refuse_unlike
 
-    refuse_existing(out)
-    path = Path(checkpoint).expanduser()
+    refuse_out(out)
+    path = Path(checkpoint)
     theirs = read_authors_checkpoint(path) if path.is_file() else read_pipeline(find_pipeline(checkpoint))
     refuse_unlike(theirs.network, path, rows=theirs.rows)
     card = save_checkpoint(
@@ -115,7 +139,7 @@ def import_(
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except FewstepError as error:
         option = f"--{error.field.replace('_', '-')}: " if error.field else ""
         code = _fail(f"{option}{error.detail}")
@@ -125,6 +149,8 @@ def main() -> None:
         code = 130
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except OSError as error:
+        code = _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except Exception as error:
         # typer raises its own usage errors, which know their message
         if not hasattr(error, "format_message"):

@@ -13,6 +13,20 @@ from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
 from core.catalog.classifier_card import Architecture
 from core.errors import InvalidRequest
 from core.methods.declaration import all_methods, all_options, find_method, owners
+from models.cli.options import (
+    Checkpoints,
+    Compile,
+    Data,
+    Device,
+    ImageColumn,
+    LabelColumn,
+    Out,
+    PrecisionOption,
+    Seed,
+    Size,
+    expanded,
+    home,
+)
 
 # What a command needs is imported when it runs: `fewstep --help` need not wait for torch and diffusers.
 
@@ -20,28 +34,6 @@ training = typer.Typer()
 
 _Value = TypeVar("_Value")
 _Command = TypeVar("_Command", bound=Callable[..., None])
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all randomness.")]
-Checkpoints = Annotated[
-    Path, typer.Option(envvar="FEWSTEP_CHECKPOINTS", help="Folder of model families, for names that are no path.")
-]
-Data = Annotated[
-    str, typer.Option(help="digits, or the path of a Parquet file, image folder or zip, or CIFAR-10 archive.")
-]
-
-PrecisionOption = Annotated[
-    Literal["auto", "fp32", "bf16"],
-    typer.Option(help="Of the networks; targets, losses and weights are fp32. auto: bf16 on GPUs, fp32 on CPUs."),
-]
-Compile = Annotated[
-    bool | None, typer.Option("--compile/--no-compile", help="Compile the networks; by default on CUDA only.")
-]
-
-Size = Annotated[
-    int | None, typer.Option(min=1, help="Crop pictures to squares and resize them to so many pixels a side.")
-]
-
 
 METHODS = "; ".join(f"{name}: {method.summary}" for name, method in all_methods().items()) + "."
 
@@ -68,11 +60,18 @@ def with_options_of_methods(command: _Command) -> _Command:
 
 @training.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Checkpoint folder to write, family/name.")],
+    out: Out,
     data: Data = "digits",
     size: Size = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     init: Annotated[
-        str | None, typer.Option(help="Checkpoint to go on from, in place of a new network: a folder or family/name.")
+        str | None,
+        typer.Option(
+            parser=home,
+            metavar="TEXT",
+            help="Checkpoint to go on from, in place of a new network: a folder or family/name.",
+        ),
     ] = None,
     iterations: Annotated[int, typer.Option(min=1)] = 800_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
@@ -97,6 +96,7 @@ def train(
 ) -> None:
     """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
     from models.cli.runs import train_teacher
+    from models.data.parquet_files import Columns
     from models.diffusion.unet import UNetConfig
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig
@@ -105,6 +105,7 @@ def train(
         out=out,
         data=data,
         size=size,
+        columns=Columns(image_column, label_column),
         unet=UNetConfig(
             channels=channels,
             multipliers=_integers(multipliers, "multipliers"),
@@ -133,22 +134,31 @@ def train(
 @training.command()
 @with_options_of_methods
 def distill(
-    teacher: Annotated[str, typer.Option(help="Checkpoint to start from: a folder or family/name.")],
+    teacher: Annotated[
+        str, typer.Option(parser=home, metavar="TEXT", help="Checkpoint to start from: a folder or family/name.")
+    ],
     from_steps: Annotated[int, typer.Option("--from", min=2, help="Steps of the first teacher.")],
     to_steps: Annotated[int, typer.Option("--to", min=1, help="Steps of the last student.")],
-    out: Annotated[Path, typer.Option(help="Family folder; each round writes N-step into it.")],
+    out: Annotated[
+        Path,
+        typer.Option(parser=expanded, metavar="PATH", help="Family folder; each round writes N-step into it."),
+    ],
     method: Annotated[str, typer.Option(help=METHODS)] = "pd",
     classifier: Annotated[
         str | None,
         typer.Option(
+            parser=home,
+            metavar="TEXT",
             help=f"For {', '.join(owners('classifier'))}: a folder that train-classifier wrote, or an image classifier "
-            "of the Hugging Face Hub, by name or folder."
+            "of the Hugging Face Hub, by name or folder.",
         ),
     ] = None,
     data: Annotated[
         str, typer.Option(help="As for train; or synthetic: images sampled from the teacher, for want of a data set.")
     ] = "digits",
     size: Size = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     synthetic_images: Annotated[
         int | None, typer.Option(min=1, help="For synthetic: in memory at a time, in blocks of 64; 4096 by default.")
     ] = None,
@@ -175,6 +185,7 @@ def distill(
 ) -> None:
     """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there."""
     from models.cli.runs import distill_chain
+    from models.data.parquet_files import Columns
     from models.distillation.method import load_method
     from models.distillation.synthetic import synthetic_config
     from models.training.execution import Execution
@@ -197,6 +208,7 @@ def distill(
         method=loaded,
         data=data,
         size=size,
+        columns=Columns(image_column, label_column),
         synthetic=synthetic_config(
             data, _given(images=synthetic_images, steps=synthetic_steps, refresh=synthetic_refresh)
         ),
@@ -216,12 +228,14 @@ def distill(
 
 @training.command()
 def train_classifier(
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    out: Annotated[Path, typer.Option(parser=expanded, metavar="PATH", help="Folder to write.")],
     data: Data = "digits",
     test: Annotated[
         str | None, typer.Option(help="Data to measure accuracy on; without it a fifth of --data is kept for that.")
     ] = None,
     size: Size = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     architecture: Annotated[
         Architecture, typer.Option(help="The paper's are resnet-18 and densenet-201.")
     ] = "resnet-18",
@@ -237,6 +251,7 @@ def train_classifier(
 ) -> None:
     """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
     from models.classifiers import training as classifier_training
+    from models.data.parquet_files import Columns
     from models.training.execution import Execution
     from models.training.trainer import TrainConfig
 
@@ -246,6 +261,7 @@ def train_classifier(
         data=data,
         test=test,
         size=size,
+        columns=Columns(image_column, label_column),
         config=TrainConfig(
             iterations=iterations,
             batch_size=batch_size,

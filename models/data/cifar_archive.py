@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from models.data.sources import Contents, NoSuchSplit, Picture, Source, bad_data
+from models.data.splits import named_split
 
 
 class _Layout(NamedTuple):
@@ -60,9 +61,11 @@ def cifar_source(path: Path, *, split: str) -> Source:
         InvalidRequest: Reading raises it for a damaged archive, for missing batches, and for a pickle that holds
             anything but arrays of bytes, numbers, text and containers of them.
     """
+    split = named_split(split) or split
     if split not in _CIFAR_10.files:
         raise NoSuchSplit(f"{path}: no split {split!r} in it; it has test, train", field="data")
-    return Source(path.name, (path,) if path.is_file() else tuple(sorted(path.iterdir())), lambda: _read(path, split))
+    files = (path,) if path.is_file() else tuple(sorted(path.iterdir()))
+    return Source(path.name, files, lambda: _read(path, split), split=split)
 
 
 def _read(path: Path, split: str) -> Contents:

@@ -35,6 +35,7 @@ class Decoded(NamedTuple):
     labels: npt.NDArray[np.int64] | None
     class_names: tuple[str, ...] | None
     fingerprint: str
+    left_out: tuple[str, ...]
 
 
 def read_decoded(entry: Path) -> Decoded | None:
@@ -54,6 +55,7 @@ def read_decoded(entry: Path) -> Decoded | None:
             labels=None if labels is None else np.array(labels, np.int64),
             class_names=None if class_names is None else tuple(class_names),
             fingerprint=facts["fingerprint"],
+            left_out=tuple(facts["left_out"]),
         )
     except Exception:  # whatever damage does to a parser, the answer is to decode again
         return None
@@ -91,10 +93,11 @@ def _decode_all(contents: Contents, file: IO[bytes], *, mode: _Mode, size: int |
     file.truncate()
     shape: tuple[int, ...] = ()
     labels: list[int | None] = []
+    on_white = 0
     digest = hashlib.sha256()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while pictures := list(islice(contents.pictures, _AT_ONCE)):
-            for picture, image in zip(
+            for picture, (image, was_clear) in zip(
                 pictures, pool.map(partial(_decode, mode=mode, size=size), pictures), strict=True
             ):
                 if not shape:
@@ -107,6 +110,7 @@ def _decode_all(contents: Contents, file: IO[bytes], *, mode: _Mode, size: int |
                     )
                 _check_label(picture, contents.class_names, labelled=first.label is not None)
                 labels.append(picture.label)
+                on_white += was_clear
                 pixels = image.tobytes()
                 file.write(pixels)
                 digest.update(pixels)
@@ -120,11 +124,12 @@ def _decode_all(contents: Contents, file: IO[bytes], *, mode: _Mode, size: int |
         "labels": known,
         "class_names": contents.class_names,
         "fingerprint": _fingerprint(digest, shape, known),
+        "left_out": [*contents.left_out, *([f"transparency of {on_white}, laid on white"] if on_white else [])],
     }
 
 
-def _decode(picture: Picture, *, mode: _Mode, size: int | None) -> npt.NDArray[np.uint8]:
-    """The picture as (H, W, C) uint8.
+def _decode(picture: Picture, *, mode: _Mode, size: int | None) -> tuple[npt.NDArray[np.uint8], bool]:
+    """The picture as (H, W, C) uint8, and whether it was transparent somewhere. White is what shows there.
 
     Raises:
         _ColourFound: The mode is grey and the picture is not.
@@ -139,12 +144,20 @@ def _decode(picture: Picture, *, mode: _Mode, size: int | None) -> npt.NDArray[n
     if mode == "L" and image.mode not in _GREY_MODES:
         raise _ColourFound
     try:
+        clear = _is_clear(image)
+        if clear:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         image = image.convert(mode)
     except Exception as error:
         raise bad_data(f"{picture.where}: not a readable picture ({error})") from error
     if size is not None:
         image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(image).reshape(image.height, image.width, -1)
+    return np.asarray(image).reshape(image.height, image.width, -1), clear
+
+
+def _is_clear(image: Image.Image) -> bool:
+    """Whether what is behind a picture would show."""
+    return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255
 
 
 def _check_label(picture: Picture, class_names: tuple[str, ...] | None, *, labelled: bool) -> None:

@@ -2,57 +2,71 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
-from itertools import takewhile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path, PurePosixPath
 
-from models.data.sources import Contents, Picture, Source, bad_data, of_split
+from PIL import Image, ImageFile
 
-_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+from models.data.listing import Listing, in_words, list_zip, sort_out
+from models.data.sources import Contents, Picture, Source, bad_data
+from models.data.splits import Chosen, choose_split
+
+_VIDEO = "MPEG"  # Pillow tells it from others, and cannot read it
 
 
-def folder_source(path: Path, *, split: str) -> Source:
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """How names of files end that Pillow reads, in lower case."""
+    Image.init()
+    # Of a stub Pillow knows the format alone, until a program brings what reads it.
+    unread = {_VIDEO} | {
+        name
+        for name, (kind, _) in Image.OPEN.items()
+        if isinstance(kind, type) and issubclass(kind, ImageFile.StubImageFile)
+    }
+    return frozenset(
+        suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN and name not in unread
+    )
+
+
+def folder_source(path: Path, listing: Listing, *, split: str) -> Source:
     """A folder of pictures, or of one sub-folder of pictures for each class.
 
     Args:
         path: The folder.
-        split: Which sub-folder to read if all are named after splits (``train``, ``test``) and not after classes.
+        listing: What is in it.
+        split: Which pictures to read if folders or files are named after splits.
 
     Raises:
         InvalidRequest: There are no pictures or none of this split. Reading raises it for pictures of which some are in
             class folders and some are not, and for a file that cannot be read.
     """
-    files = {PurePosixPath(file.relative_to(path).as_posix()): file for file in path.rglob("*") if file.is_file()}
-    names = _picture_names(files, split=split, where=path)
 
     def load(name: PurePosixPath) -> bytes:
         try:
-            return files[name].read_bytes()
+            return listing.files[name].read_bytes()
         except OSError as error:
-            raise bad_data(f"{files[name]}: cannot read the picture ({error.strerror})") from error
+            raise bad_data(f"{listing.files[name]}: cannot read the picture ({error.strerror})") from error
 
-    return Source(path.name, tuple(files[name] for name in names), lambda: _contents(names, load, where=path))
+    return _source(path, listing, lambda: load, split=split)
 
 
 def zip_source(path: Path, *, split: str) -> Source:
     """A zip of an image folder. Members are read in memory, so whatever their paths say, nothing is written.
-
-    Members whose paths point out of the zip by ``..`` are left out, as hidden ones are.
 
     Args:
         path: The zip.
         split: As for a folder.
 
     Raises:
-        InvalidRequest: Reading raises it for a damaged or encrypted zip, and for what a folder must not hold.
+        InvalidRequest: It is damaged, or holds no pictures or none of this split. Reading raises it for an encrypted
+            zip, and for what a folder must not hold.
     """
 
-    def read() -> Contents:
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise bad_data(f"{path}: not a readable zip ({error})") from error
-        members = {PurePosixPath(info.filename.lstrip("/")): info for info in archive.infolist() if not info.is_dir()}
+    def opened() -> Callable[[PurePosixPath], bytes]:
+        archive = zipfile.ZipFile(path)
+        members = {PurePosixPath(info.filename.strip("/")): info for info in archive.infolist()}
 
         def load(name: PurePosixPath) -> bytes:
             try:
@@ -61,42 +75,37 @@ def zip_source(path: Path, *, split: str) -> Source:
             except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
                 raise bad_data(f"{path}: cannot read {name} in the zip ({error})") from error
 
-        return _contents(_picture_names(members, split=split, where=path), load, where=path)
+        return load
 
-    return Source(path.name, (path,), read)
+    return _source(path, list_zip(path), opened, split=split)
 
 
-def _picture_names(files: Iterable[PurePosixPath], *, split: str, where: Path) -> list[PurePosixPath]:
-    """Pictures of the split among ``files``, in order."""
-    names = sorted(
-        name
-        for name in files
-        if name.suffix.lower() in _SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in name.parts)
-    )
+def _source(
+    path: Path, listing: Listing, opened: Callable[[], Callable[[PurePosixPath], bytes]], *, split: str
+) -> Source:
+    """The pictures of the split among the files; ``opened`` gives what reads one."""
+    endings = picture_suffixes()
+    names, skipped = sort_out(listing, lambda name: name.suffix.lower() in endings, what="pictures")
     if not names:
-        raise bad_data(f"{where}: no pictures in it; files ending in {', '.join(sorted(_SUFFIXES))} are read")
-    words = dict(zip(names, (inner[0] for inner in _below_shared_folders(names)), strict=True))
-    return of_split(words, split=split, where=where)
-
-
-def _below_shared_folders(names: list[PurePosixPath]) -> list[tuple[str, ...]]:
-    """Parts of each name below the folders that all have in common: zips often have one around everything."""
-    folders = [name.parts[:-1] for name in names]
-    # What the first and the last in order share, all share.
-    pairs = zip(min(folders), max(folders), strict=False)
-    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return [name.parts[shared:] for name in names]
-
-
-def _contents(names: list[PurePosixPath], load: Callable[[PurePosixPath], bytes], *, where: Path) -> Contents:
-    """Pictures with the classes that their first folders name, sorted as torchvision's ``ImageFolder`` does."""
-    below = _below_shared_folders(names)
-    loose = [name for name, parts in zip(names, below, strict=True) if len(parts) == 1]
-    if loose and len(loose) < len(names):
-        raise bad_data(f"{where}: {loose[0]} is in no class folder, though others are; all pictures must be, or none")
-    class_names = None if loose else tuple(sorted({parts[0] for parts in below}))
-    index = {name: label for label, name in enumerate(class_names or ())}
-    pictures = (
-        Picture(str(where / name), load(name), index.get(parts[0])) for name, parts in zip(names, below, strict=True)
+        raise bad_data(f"{path}: no pictures in it; files ending in {', '.join(sorted(endings))} are read")
+    chosen = choose_split(names, split=split, where=path, all_named=False)
+    return Source(
+        path.name,
+        tuple(dict.fromkeys(listing.files[name] for name in chosen.folders)),
+        lambda: _contents(chosen, opened(), where=path),
+        split=chosen.split,
+        left_out=(*in_words(skipped), *chosen.others),
     )
+
+
+def _contents(chosen: Chosen, load: Callable[[PurePosixPath], bytes], *, where: Path) -> Contents:
+    """Pictures with the classes that their first folders name, sorted as torchvision's ``ImageFolder`` does."""
+    at = chosen.shared
+    classes = {name: parents[at] if len(parents) > at else None for name, parents in chosen.folders.items()}
+    loose = next((name for name, one in classes.items() if one is None), None)
+    if loose and any(classes.values()):
+        raise bad_data(f"{where}: {loose} is in no class folder, though others are; all pictures must be, or none")
+    class_names = tuple(sorted({one for one in classes.values() if one is not None})) or None
+    index = {name: label for label, name in enumerate(class_names or ())}
+    pictures = (Picture(str(where / name), load(name), index.get(one or "")) for name, one in classes.items())
     return Contents(pictures, class_names)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import InvalidRequest
+from models.checkpoints.files import in_place_of
 
 Pictures = npt.NDArray[np.uint8]
 ImageFormat = Literal["png", "webp", "jpeg"]
@@ -72,10 +73,11 @@ def encode(image: Pictures, image_format: ImageFormat) -> bytes:
 def write_pictures(path: Path, images: Pictures) -> None:
     """Write (N, H, W, C) uint8 images: all in one grid to a ``.png``, or the array itself to a ``.npy``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, images)
-    else:
-        path.write_bytes(encode(make_grid(images), "png"))
+    with in_place_of(path) as file:
+        if path.suffix == ".npy":
+            np.save(file, images)
+        else:
+            file.write(encode(make_grid(images), "png"))
 
 
 def read_noise(path: Path) -> Tensor:

@@ -1,26 +1,20 @@
-"""Where pictures come from: what every source gives, scikit-learn's digits, and Parquet files in the Hub's layout.
+"""Where pictures come from: what every source gives, and scikit-learn's digits.
 
 A source only lists its files until it is read, so that a data set already decoded costs no more than that.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
 from PIL import Image
-from pyarrow import parquet
 
 from core.errors import InvalidRequest
 
 DIGITS = "digits"
 SYNTHETIC = "synthetic"
-_SPLITS = frozenset({"train", "test", "validation", "val"})
-_READ_ROWS = 256  # at a time
-_Item = TypeVar("_Item")
 
 
 class Picture(NamedTuple):
@@ -38,10 +32,17 @@ class Picture(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What reading a source gives; each picture is read when it is taken."""
+    """What reading a source gives; each picture is read when it is taken.
+
+    Attributes:
+        pictures: In the order of the source.
+        class_names: Name of each label, where the source has names.
+        left_out: What of the source is not read, in a few words each.
+    """
 
     pictures: Iterator[Picture]
     class_names: tuple[str, ...] | None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,36 +54,25 @@ class Source:
         files: The files that hold it.
         read: Starts from the first picture, always in the same order.
         flip: Whether a mirrored picture is one of the same kind.
+        split: Which split of the data it is; None where they are all one.
+        left_out: As of ``Contents``: what is known of it without reading.
     """
 
     name: str
     files: tuple[Path, ...]
     read: Callable[[], Contents]
     flip: bool = True
+    split: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class NoSuchSplit(InvalidRequest):
     """The data have splits, but not the one asked for."""
 
 
-def bad_data(message: str) -> InvalidRequest:
+def bad_data(message: str, *, field: str = "data") -> InvalidRequest:
     """The error for data that cannot be used."""
-    return InvalidRequest(message, field="data")
-
-
-def of_split(words: Mapping[_Item, str], *, split: str, where: Path) -> list[_Item]:
-    """The items of one split, or all of them unless every item's word is the name of a split.
-
-    Raises:
-        NoSuchSplit: There are splits, but not this one.
-    """
-    present = set(words.values())
-    if not present <= _SPLITS:
-        return list(words)
-    chosen = [item for item, word in words.items() if word == split]
-    if not chosen:
-        raise NoSuchSplit(f"{where}: no split {split!r} in it; it has {', '.join(sorted(present))}", field="data")
-    return chosen
+    return InvalidRequest(message, field=field)
 
 
 def digits_source() -> Source:
@@ -100,80 +90,3 @@ def digits_source() -> Source:
         return Contents(pictures, tuple(map(str, digits.target_names)))
 
     return Source(DIGITS, (), read, flip=False)
-
-
-def parquet_source(path: Path, *, split: str) -> Source:
-    """A Parquet file, or a folder of them, with a struct column of encoded pictures, as the Hugging Face Hub has it.
-
-    Args:
-        path: The file or the folder.
-        split: Which files of a folder to read if all are named after splits, as in ``train-00000-of-00001.parquet``.
-
-    Raises:
-        InvalidRequest: The folder has splits, but not this one. Reading raises it for a damaged file, a file without an
-            image column, and a row without a picture.
-    """
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if len(files) > 1:
-        files = of_split({file: file.stem.partition("-")[0] for file in files}, split=split, where=path)
-
-    def read() -> Contents:
-        shards = [_Shard.open(file) for file in files]
-        return Contents((picture for shard in shards for picture in shard.pictures()), shards[0].class_names)
-
-    return Source(path.name, tuple(files), read)
-
-
-class _Shard(NamedTuple):
-    path: Path
-    image: str
-    label: str | None
-    class_names: tuple[str, ...] | None
-
-    @classmethod
-    def open(cls, path: Path) -> "_Shard":
-        try:
-            schema = parquet.read_schema(path)
-        except (pa.ArrowException, OSError) as error:
-            raise bad_data(f"{path}: not a readable Parquet file ({error})") from error
-        structs = [field for field in schema if pa.types.is_struct(field.type)]
-        images = [field.name for field in structs if field.type.get_field_index("bytes") >= 0]
-        if not images:
-            raise bad_data(f"{path}: no image column, a struct of bytes and path; it has {', '.join(schema.names)}")
-        features = _hub_features(schema)
-        integers = [field.name for field in schema if pa.types.is_integer(field.type)]
-        labels = [
-            name
-            for name in integers
-            if features.get(name, {}).get("_type") == "ClassLabel" or name in ("label", "labels")
-        ]
-        label = labels[0] if labels else None
-        names = features.get(label, {}).get("names") if label else None
-        return cls(path, images[0], label, tuple(names) if names else None)
-
-    def pictures(self) -> Iterator[Picture]:
-        columns = [f"{self.image}.bytes"] + ([self.label] if self.label else [])
-        row = 0
-        try:
-            with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(_READ_ROWS, columns=columns):
-                    for record in batch.to_pylist():
-                        where = f"{self.path}: row {row}"
-                        content = (record[self.image] or {}).get("bytes")
-                        if not isinstance(content, bytes):
-                            raise bad_data(f"{where} holds no picture in column {self.image!r}")
-                        label = record[self.label] if self.label else None
-                        # The Hub marks a row without a label, as test splits have, by -1.
-                        yield Picture(where, content, None if label == -1 else label)
-                        row += 1
-        except (pa.ArrowException, OSError) as error:
-            raise bad_data(f"{self.path}: the Parquet file is damaged after row {row} ({error})") from error
-
-
-def _hub_features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """What the Hub says of each column, by name; empty for files made without it."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return {}

@@ -8,6 +8,8 @@ from typing import Any
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
 
+from core.errors import InvalidRequest
+
 FIELDS: Mapping[str, Any] = {
     name: parameter.default for name, parameter in inspect.signature(UNet2DModel).parameters.items()
 }
@@ -91,6 +93,26 @@ def is_ours(network: UNet2DModel) -> bool:
     return PLAIN_BLOCKS.issuperset((*config.down_block_types, *config.up_block_types)) and all(
         config[name] == _OUR_CHOICES.get(name, default) for name, default in FIELDS.items() if name not in _OUR_SIZES
     )
+
+
+def refuse_unfit(config: UNetConfig) -> None:
+    """Raise ``InvalidRequest`` where there is no such network, or its pictures cannot be halved from level to level."""
+    levels, (_, height, width) = len(config.multipliers), config.image_shape
+    if not levels or min(config.multipliers) < 1:
+        raise InvalidRequest(
+            "a network has at least one level, each at least as wide as the first", field="multipliers"
+        )
+    unit = 2 ** (levels - 1)
+    if height % unit or width % unit:
+        raise InvalidRequest(
+            f"pictures of {height}x{width} cannot be halved {levels - 1} times, once for each level but the first; "
+            f"sides must be multiples of {unit}: --size {max(unit, max(height, width) // unit * unit)} makes them so, "
+            "or take fewer --multipliers",
+            field="size",
+        )
+    groups = config.norm_groups or min(32, config.channels // 4)
+    if any(config.channels * multiplier % groups for multiplier in config.multipliers):
+        raise InvalidRequest(f"{config.channels} channels cannot be normalised in {groups} groups", field="channels")
 
 
 def disable_dropout(network: UNet2DModel) -> UNet2DModel:

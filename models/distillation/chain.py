@@ -13,7 +13,9 @@ from core.catalog.card import Card
 from core.errors import InvalidRequest
 from core.methods.declaration import Method
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
+from models.data.classes import describe, in_classes_of, refuse_unknown
 from models.data.dataset import Dataset, load_data
+from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
 from models.diffusion.unet import disable_dropout
 from models.distillation.conversion import conversion_loss
@@ -41,6 +43,7 @@ class Chain:
         method: How students learn.
         command: For the cards.
         execution: How networks are run.
+        about: The data in a line.
     """
 
     teacher: Denoiser
@@ -53,6 +56,7 @@ class Chain:
     method: LoadedMethod
     command: str | None
     execution: Execution
+    about: str = ""
 
 
 def rounds_from(card: Card, *, method: Method, from_steps: int, to_steps: int) -> list[Round]:
@@ -69,6 +73,7 @@ def prepare_chain(
     to_steps: int,
     data: str,
     size: int | None = None,
+    columns: Columns = ALL_FOUND,
     synthetic: SyntheticConfig | None = None,
     config: TrainConfig,
     method: LoadedMethod,
@@ -83,8 +88,10 @@ def prepare_chain(
         parent: As of ``Chain``, and so are ``config``, ``method``, ``command`` and ``execution``.
         from_steps: Steps in which the teacher is sampled; a divisor of its own.
         to_steps: Steps of the last student.
-        data: As of ``models.data.dataset.load_data``, and so is ``size``; a name where ``synthetic`` is given.
+        data: As of ``models.data.dataset.load_data``, and so are ``size`` and ``columns``; a name where
+            ``synthetic`` is given.
         size: Side of the pictures.
+        columns: Of a table.
         synthetic: Sample the images from the teacher instead.
         config: How to train.
         method: Its networks must be on the same device.
@@ -93,7 +100,7 @@ def prepare_chain(
         execution: How networks are run.
 
     Raises:
-        InvalidRequest: The steps do not halve, or the data do not fit the teacher.
+        InvalidRequest: The steps do not halve, or the data do not fit the teacher or the classifier.
         CheckpointError: The teacher is damaged.
     """
     denoiser, card = load_denoiser(teacher, device)
@@ -103,13 +110,23 @@ def prepare_chain(
     if synthetic is not None:
         if size is not None:
             raise InvalidRequest("synthetic images have the size that the teacher makes", field="size")
+        columns.refuse(data)
+        class_names, line = card.class_names, f"{data}: images sampled from {parent}"
         source = SyntheticData(denoiser, card=card, config=synthetic, seed=config.seed)
         about = {"data": data, "data_fingerprint": None, "data_facts": {**source.facts, "synthetic_teacher": parent}}
     else:
-        dataset = load_data(data, size=size)
-        refuse_other_data(dataset, card)
+        dataset = fit_data(load_data(data, size=size, columns=columns), card)
+        class_names, line = dataset.class_names, describe(dataset)
         source = TrainingData.from_dataset(dataset, device)
         about = {"data": dataset.name, "data_fingerprint": dataset.fingerprint, "data_facts": {}}
+    refuse_unknown(
+        class_names,
+        method.class_names,
+        what=repr(data),
+        of="the classifier",
+        field="classifier",
+        advice="".join(f". It serves with a {option} of 0" for option in method.declaration.of_known_data),
+    )
     return Chain(
         teacher=denoiser,
         card=card,
@@ -121,6 +138,7 @@ def prepare_chain(
         method=method,
         command=command,
         execution=execution,
+        about=line,
     )
 
 
@@ -206,7 +224,9 @@ def run_chain(
             yield this, denoiser
 
 
-def save_student(folder: Path, chain: Chain, this: Round, student: Denoiser, *, family: str) -> Card:
+def save_student(
+    folder: Path, chain: Chain, this: Round, student: Denoiser, *, family: str, facts: Mapping[str, object] = {}
+) -> Card:
     """Write the checkpoint of a finished round, with its lineage; errors as of ``save_checkpoint``.
 
     Args:
@@ -215,6 +235,7 @@ def save_student(folder: Path, chain: Chain, this: Round, student: Denoiser, *, 
         this: The round.
         student: What came of it.
         family: Name of the students' family, for the parents of all but the first.
+        facts: What else its hyper-parameters have.
     """
     index = chain.rounds.index(this)
     device = chain.teacher.schedule.alpha.device
@@ -235,30 +256,23 @@ def save_student(folder: Path, chain: Chain, this: Round, student: Denoiser, *, 
             "precision": chain.execution.precision_on(device),
             **({} if this.is_conversion else chain.method.facts),
             **chain.data["data_facts"],
+            **facts,
         },
         command=chain.command,
     )
 
 
-def refuse_other_data(dataset: Dataset, card: Card) -> None:
-    """Raise ``InvalidRequest`` where a data set has not the shape, or not the classes, of what a checkpoint makes."""
+def fit_data(dataset: Dataset, card: Card) -> Dataset:
+    """A data set with the classes of a checkpoint, where that has any.
+
+    Raises:
+        InvalidRequest: It has not the shape, or not the classes, of what the checkpoint makes.
+    """
     if dataset.image_shape != card.image_shape:
         raise InvalidRequest(
             f"{dataset.name!r} has images of {dataset.image_shape}, the checkpoint of {card.image_shape}",
             field="data",
         )
-    if card.num_classes is not None and count_classes(dataset) > card.num_classes:
-        raise InvalidRequest(
-            f"{dataset.name!r} has {count_classes(dataset)} classes, the checkpoint {card.num_classes}", field="data"
-        )
-
-
-def count_classes(dataset: Dataset) -> int:
-    """Number of classes of a data set with labels.
-
-    Raises:
-        InvalidRequest: It has none.
-    """
-    if dataset.labels is None:
-        raise InvalidRequest(f"{dataset.name!r}: its pictures have no labels, which this needs", field="data")
-    return len(dataset.class_names or ()) or int(dataset.labels.max()) + 1
+    if card.num_classes is None:
+        return dataset
+    return in_classes_of(dataset, card.class_names, count=card.num_classes, of="the checkpoint")

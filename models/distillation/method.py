@@ -61,10 +61,12 @@ class Built:
     Attributes:
         begin: Begins each round.
         facts: Its hyper-parameters as they were settled, for the cards.
+        class_names: The classes that data may be of, where the method depends on that and they are known.
     """
 
     begin: Begin
     facts: Mapping[str, object] = field(default_factory=dict)
+    class_names: tuple[str, ...] | None = None
 
 
 Build = Callable[[Setup], Built]
@@ -114,4 +116,4 @@ def load_method(
     )
     module, _, name = declaration.build.partition(":")
     built = cast("Build", getattr(import_module(module), name))(setup)
-    return LoadedMethod(begin=built.begin, facts=built.facts, declaration=declaration)
+    return LoadedMethod(**vars(built), declaration=declaration)

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from core.catalog.card import Card
 from core.errors import FewstepError, InvalidRequest
@@ -27,7 +26,7 @@ from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import subgrid
 from models.training.batches import TrainingData
-from models.training.progress import StopTraining
+from models.training.progress import StopTraining, progress_bar
 
 BLOCK = 64
 """Images sampled at once. Always as many: kernels round differently at other sizes, and a block must never change."""
@@ -147,7 +146,7 @@ class SyntheticData:
             return
         total = self._count * BLOCK
         done = total - len(missing) * BLOCK
-        with tqdm(desc="images of the teacher", total=total, initial=done, unit="img", dynamic_ncols=True) as bar:
+        with progress_bar(desc="images of the teacher", total=total, initial=done, unit="img") as bar:
             try:
                 for index in missing:
                     self._block(index)

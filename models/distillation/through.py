@@ -23,12 +23,14 @@ class Teaching(NamedTuple):
         dense: Whether it is a DenseNet or, as papers' values go, more like one than like a ResNet.
         knows_data: Whether its classes may be taken for those of the data.
         facts: For the cards.
+        class_names: Of its classes, where they may be taken for those of the data and have names.
     """
 
     network: nn.Module
     dense: bool
     knows_data: bool
     facts: dict[str, object]
+    class_names: tuple[str, ...] | None = None
 
 
 def load_teaching_classifier(setup: Setup) -> Teaching:
@@ -59,7 +61,7 @@ def _ours(classifier: str, image_shape: tuple[int, int, int]) -> Teaching:
         "classifier_architecture": card.architecture,  # a judge must be of another
         "classifier_sha256": card.sha256,
     }
-    return Teaching(network, SHAPES[card.architecture].dense, True, facts)
+    return Teaching(network, SHAPES[card.architecture].dense, True, facts, card.class_names)
 
 
 def _of_the_hub(classifier: str, image_shape: tuple[int, int, int]) -> Teaching:

@@ -46,12 +46,15 @@ class Extractor:
         return torch.cat(logits), torch.cat(features)
 
 
-def judge_extractor(folder: Path, *, image_shape: tuple[int, int, int], device: torch.device) -> Extractor:
+def judge_extractor(
+    folder: Path, *, image_shape: tuple[int, int, int], classes: tuple[str, ...] | None = None, device: torch.device
+) -> Extractor:
     """A classifier of ours as judge.
 
     Args:
         folder: As ``train-classifier`` writes it.
         image_shape: Channels, height, width of the data.
+        classes: Names of the data's classes, where known; one that knows others cannot say how sure it is of samples.
         device: Where it shall run.
 
     Raises:
@@ -62,7 +65,11 @@ def judge_extractor(folder: Path, *, image_shape: tuple[int, int, int], device: 
     if card.image_shape != image_shape:
         raise InvalidRequest(f"{folder} takes images of {card.image_shape}, the data are {image_shape}", field="judge")
     return Extractor(
-        name=card.architecture, sha256=card.sha256, classify=network.to(device), device=device, knows_classes=True
+        name=card.architecture,
+        sha256=card.sha256,
+        classify=network.to(device),
+        device=device,
+        knows_classes=set(classes or ()) <= set(card.class_names or classes or ()),
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import cache_folder, in_place_of
 from models.data.dataset import Dataset, load_data
+from models.data.parquet_files import ALL_FOUND, Columns
 from models.data.sources import NoSuchSplit
 from models.evaluation.extractors import Extractor
 from models.evaluation.fidelity import NEIGHBOURS, Moments, frechet_distance, moments, radii
@@ -42,13 +43,16 @@ class Reference:
     floor_of: str
 
 
-def load_reference(source: str, train: Dataset, *, size: int | None, extractor: Extractor) -> Reference:
+def load_reference(
+    source: str, train: Dataset, *, size: int | None, columns: Columns = ALL_FOUND, extractor: Extractor
+) -> Reference:
     """The statistics of a data set, from the cache if they were taken before.
 
     Args:
-        source: As of ``models.data.dataset.load_data``, and so is ``size``.
+        source: As of ``models.data.dataset.load_data``, and so are ``size`` and ``columns``.
         train: What was loaded from it.
         size: Side of the pictures.
+        columns: Of a table.
         extractor: Whose features.
 
     Raises:
@@ -57,7 +61,7 @@ def load_reference(source: str, train: Dataset, *, size: int | None, extractor: 
     """
     if len(train.images) <= 2 * NEIGHBOURS:
         raise InvalidRequest(f"{train.name}: {len(train.images)} images are too few to compare with", field="data")
-    test = _test_split(source, train, size=size)
+    test = _test_split(source, train, size=size, columns=columns)
     facts = [_VERSION, extractor.sha256, train.fingerprint, test and test.fingerprint]
     folder = cache_folder()
     entry = folder / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}.safetensors"
@@ -80,10 +84,10 @@ def load_reference(source: str, train: Dataset, *, size: int | None, extractor: 
     )
 
 
-def _test_split(source: str, train: Dataset, *, size: int | None) -> Dataset | None:
+def _test_split(source: str, train: Dataset, *, size: int | None, columns: Columns) -> Dataset | None:
     """The test split, or None where a source is all one."""
     try:
-        test = load_data(source, split="test", size=size)
+        test = load_data(source, split="test", size=size, columns=columns)
     except NoSuchSplit:
         return None
     return None if test.fingerprint == train.fingerprint else test

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
-from typing import TYPE_CHECKING
+from types import FrameType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _READ_LOSS_EVERY = 20
+_LOG_EVERY_S = 60.0
 
 
 class StopTraining(Exception):  # noqa: N818 (a request, not an error)
@@ -45,6 +47,32 @@ def speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def say(line: str) -> None:
+    """Tell the user something while a run goes on: on stderr, and once, however many processes there are."""
+    if speaks():
+        print(line, file=sys.stderr, flush=True)
+
+
+def progress_bar(**options: Any) -> "tqdm[Any]":  # noqa: ANN401 (tqdm's own)
+    """A bar on stderr; a line a minute where that is no terminal, and none where ``TQDM_DISABLE`` says so.
+
+    Args:
+        options: tqdm's.
+    """
+    quiet = os.environ.get("TQDM_DISABLE", "0").lower() not in ("", "0", "false", "no")
+    if not sys.stderr.isatty():
+        options |= {"file": SimpleNamespace(write=_write_line, flush=lambda: sys.stderr.flush())}
+        options |= {"mininterval": _LOG_EVERY_S, "maxinterval": _LOG_EVERY_S, "miniters": 1}
+        options |= {"delay": 1e-9}  # nothing is said before the first step
+    return tqdm(**options, dynamic_ncols=True, disable=quiet or not speaks())
+
+
+def _write_line(text: str) -> None:
+    """What tqdm draws over what it drew before, as a line of its own."""
+    if line := text.strip():
+        sys.stderr.write(f"{line}\n")
+
+
 @contextmanager
 def terminal_progress(title: str, *, batch_size: int) -> Iterator[OnProgress]:
     """A bar with loss, throughput and time left; Ctrl-C and SIGTERM stop the run once the iteration under way is done.
@@ -59,7 +87,7 @@ def terminal_progress(title: str, *, batch_size: int) -> Iterator[OnProgress]:
         nonlocal stopping
         stopping = True
 
-    with tqdm(desc=title, unit="img", unit_scale=True, dynamic_ncols=True, disable=not speaks()) as bar:
+    with progress_bar(desc=title, unit="img", unit_scale=True) as bar:
 
         def show(progress: Progress) -> None:
             if bar.total is None:
@@ -83,3 +111,4 @@ def terminal_progress(title: str, *, batch_size: int) -> Iterator[OnProgress]:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+            bar.leave = bar.total is not None  # of a run that never began there is nothing to show

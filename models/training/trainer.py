@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FewstepError
+from models.checkpoints.files import reserve
 from models.training.batches import Batch, DataSource, draw_batch
 from models.training.companion import Companion
 from models.training.execution import AUTO, Execution
 from models.training.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
 from models.training.progress import OnProgress, Progress, StopTraining
+from models.training.resume import Rates, earlier_rates, refusal
 
 Loss = Callable[[nn.Module, Batch, Draws], Tensor]
 """Maps the network, clean images and randomness to a scalar, the mean over the images."""
@@ -77,6 +79,7 @@ class TrainState:
     config: TrainConfig
     companion: Companion | None = None
     iteration: int = 0
+    earlier_rates: Rates = field(default_factory=list)
     ema: nn.Module | None = field(init=False)
     optimizer: torch.optim.Adam = field(init=False)
 
@@ -98,34 +101,45 @@ class TrainState:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
-            torch.save(
-                {
-                    "config": asdict(self.config),
-                    "iteration": self.iteration,
-                    "network": self.network.state_dict(),
-                    "ema": self.ema.state_dict() if self.ema is not None else None,
-                    "optimizer": self.optimizer.state_dict(),
-                    **self._companion_state(),
-                },
-                file,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        content = {
+            "config": asdict(self.config),
+            "earlier_rates": self.earlier_rates,
+            "iteration": self.iteration,
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            **self._companion_state(),
+        }
+        try:
+            with partial.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:
+            partial.unlink(missing_ok=True)  # whoever runs out of space needs it
+            if isinstance(error.__context__, OSError):  # which torch hides
+                raise error.__context__ from None
+            raise
+
+    @property
+    def size_bytes(self) -> int:
+        """About how large the state becomes."""
+        own: int = sum(each.nbytes for each in self.network.state_dict().values()) * (4 if self.ema is not None else 3)
+        beside = self.companion.state_dict().values() if self.companion is not None else ()
+        return own + 3 * sum(each.nbytes for each in beside if isinstance(each, Tensor))
 
     def load(self, path: Path) -> None:
-        """Go on from a saved state.
+        """Go on from a saved state, at a lower learning rate if that is the configuration's.
 
         Raises:
             TrainingError: The state is damaged, or of a run with another configuration or network.
         """
         try:
             saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            if saved["config"] != asdict(self.config):
-                raise TrainingError(
-                    f"{path}: left by a run with other hyper-parameters; finish that or delete the file"
-                )
+            if flaw := refusal(saved["config"], asdict(self.config)):
+                raise TrainingError(f"{path}: {flaw}")
+            self.earlier_rates = earlier_rates(saved, self.config.learning_rate)
             self.network.load_state_dict(saved["network"])
             if self.ema is not None:
                 self.ema.load_state_dict(saved["ema"])
@@ -204,6 +218,7 @@ def train(
 
     Raises:
         InvalidRequest: The processes cannot share a batch evenly, or the device lacks the precision asked for.
+        OSError: There is no room for the state.
         StopTraining: ``on_progress`` asked for it, in whichever process; the state is saved.
         Diverged: Loss or gradient is not finite, or the loss has exploded.
         TrainingError: The saved state is not of this run.
@@ -216,6 +231,9 @@ def train(
     trained = [*network.parameters(), *(companion.parameters() if companion is not None else ())]
     if state_path.exists():
         state.load(state_path)
+    if not process_index() and state.iteration < config.iterations:
+        # A state is written beside the one before.
+        reserve(state_path, *[state.size_bytes] * (1 if state_path.exists() else 2))
     any_process(False)  # nobody trains, and then writes, before all have looked at the files
     network.train()
     saved_at = time.monotonic()
@@ -235,7 +253,8 @@ def train(
                 state.save(state_path)  # the weights are still those of the iteration before
             raise Diverged(
                 f"loss {value.item():g} and gradient norm {norm.item():g} at iteration {state.iteration + 1}; "
-                f"a lower learning rate may help; the last good state is kept in {state_path}"
+                f"a lower learning rate may help: the last good state is kept in {state_path}, and the same command "
+                "with one goes on from there"
             )
         for group in state.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(state.iteration)

@@ -20,6 +20,8 @@ from tests.processes import Process, RedisServer, free_port, module_of, wait_unt
 FINGERPRINT = 64 * "f"
 """Of the data set ``pictures``, which the teacher, its classifier and its judge know."""
 SHAPE = (3, 8, 8)
+CLASSES = ("cat", "dog", "fox")
+"""Of the teacher ``classes/2-step``."""
 MAX_ACTIVE_JOBS = 30
 DATASETS = [
     DatasetFacts(name="pictures", image_shape=SHAPE, images=9, num_classes=None, fingerprint=FINGERPRINT),
@@ -93,6 +95,7 @@ def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, condit
     judge = {"extractor_sha256": 64 * "2", "data": "pictures", "data_fingerprint": FINGERPRINT, "num_steps": 8}
     _change(checkpoints / "digits" / "teacher", data_fingerprint=FINGERPRINT, metrics={"evaluations": [judge]})
     shutil.copytree(conditional_family, checkpoints / "classes")
+    _change(checkpoints / "classes" / "2-step", class_names=CLASSES)
     for name in ("noise", "huge"):
         shutil.copytree(tiny_family / "8-step", teachers / name / "8-step")
     shutil.copytree(tiny_family / "1-step", teachers / "noise" / "1-step")
@@ -103,11 +106,11 @@ def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, condit
         _change(teachers / "odd" / f"{num_steps}-step", num_steps=num_steps, rows=step_rows(num_steps))
     _change(teachers / "huge" / "8-step", parameters=10**10)
     shutil.copytree(tiny_family, teachers / "digits")  # hidden by the first one
-    _write_classifier(checkpoints / "digits" / "classifier", sha256=64 * "1")
-    _write_classifier(checkpoints / "digits" / "judge", sha256=64 * "2", architecture="densenet-small")
-    _write_classifier(folder / "classifiers" / "twin", sha256=64 * "3", architecture="densenet-small")
-    _write_classifier(folder / "classifiers" / "grey", sha256=64 * "4", image_shape=(1, 8, 8))
-    _write_classifier(folder / "classifiers" / "stranger", sha256=64 * "5", data_fingerprint=64 * "0")
+    write_classifier(checkpoints / "digits" / "classifier", sha256=64 * "1")
+    write_classifier(checkpoints / "digits" / "judge", sha256=64 * "2", architecture="densenet-small")
+    write_classifier(folder / "classifiers" / "twin", sha256=64 * "3", architecture="densenet-small")
+    write_classifier(folder / "classifiers" / "grey", sha256=64 * "4", image_shape=(1, 8, 8))
+    write_classifier(folder / "classifiers" / "stranger", sha256=64 * "5", data_fingerprint=64 * "0")
     (folder / "classifiers" / "damaged").mkdir()
     (folder / "classifiers" / "damaged" / "classifier.json").write_text("{")
     running = Api(folder)
@@ -129,7 +132,7 @@ def _change(checkpoint: Path, **changes: Any) -> None:  # noqa: ANN401
     card.write_text(json.dumps(json.loads(card.read_text()) | changes))
 
 
-def _write_classifier(folder: Path, **changes: Any) -> None:  # noqa: ANN401
+def write_classifier(folder: Path, **changes: Any) -> None:  # noqa: ANN401
     """The card of a classifier; the API reads no more of it."""
     facts = {
         "fewstep_version": "0",

@@ -1,5 +1,7 @@
 """Settings as they are read from the environment."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -52,3 +54,13 @@ def test_what_no_browser_would_send_is_refused(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert complaint(caught.value).startswith("FEWSTEP_CORS_ORIGINS")
+
+
+def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FEWSTEP_VAR", "~/var")
+    monkeypatch.setenv("FEWSTEP_CHECKPOINTS", "~no-one-of-that-name/families")
+    settings = Settings(artifacts="s3://bucket/~/prefix")
+    assert settings.datasets == tmp_path / "var" / "datasets"
+    assert str(settings.checkpoints) == "~no-one-of-that-name/families"
+    assert settings.artifacts == "s3://bucket/~/prefix"

@@ -33,7 +33,8 @@ class DataFolder:
         if not self._folder.is_dir():
             return []
         paths = (path for path in self._folder.iterdir() if not path.name.startswith("."))
-        return sorted((path.name, path.stat().st_mtime_ns) for path in paths)
+        # Of a link to nothing it is the link's own.
+        return sorted((path.name, path.stat(follow_symlinks=path.exists()).st_mtime_ns) for path in paths)
 
     def _describe(self, entries: list[tuple[str, int]]) -> None:
         try:
@@ -52,11 +53,14 @@ def describe(path: Path) -> DatasetFacts:
         data = load_data(str(path))
     except FewstepError as error:
         return DatasetFacts(name=path.name, error=error.detail)
+    except OSError as error:  # of one of them, which must not hide the others
+        return DatasetFacts(name=path.name, error=f"{path.name} cannot be read ({error.strerror or error})")
     classes = None if data.labels is None else len(data.class_names or ()) or int(data.labels.max()) + 1
     return DatasetFacts(
         name=path.name,
         image_shape=data.image_shape,
         images=len(data.images),
         num_classes=classes,
+        class_names=data.class_names,
         fingerprint=data.fingerprint,
     )

@@ -61,7 +61,9 @@ def assemble_jury(judge: Judge, teacher: Path, settings: Settings) -> Jury:
     train = load_data(source)
     if train.fingerprint != judge.data_fingerprint:
         raise InvalidRequest(f"{judge.data} holds other pictures than the teacher was judged by", field="data")
-    extractor = judge_extractor(folder, image_shape=train.image_shape, device=pick_device(settings.device))
+    extractor = judge_extractor(
+        folder, image_shape=train.image_shape, classes=train.class_names, device=pick_device(settings.device)
+    )
     return Jury(judge, extractor, train, load_reference(source, train, size=None, extractor=extractor))
 
 

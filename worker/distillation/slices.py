@@ -119,6 +119,7 @@ def _work(context: SliceContext, record: JobRecord, watch: Watch) -> list[RoundR
     folder.mkdir(parents=True)
     if job.id not in context.loaded:
         context.loaded = {job.id: load_job(job, context.settings, context.artifacts)}
+        log.info("data loaded", data=context.loaded[job.id][0].about)
     chain, jury = context.loaded[job.id]
     fill_source(chain, watch.beat)
     for steps, key in record.saved.items():

@@ -90,4 +90,8 @@ def build(setup: Setup) -> Built:
         preset = replace(preset, dataset_weight=0.0)  # which is then for the user to ask for
     config = replace(preset, **setup.options.model_dump(exclude_none=True))
     loss = partial(cfd_loss, classify=classifier.network, config=config)
-    return Built(begin=by_halving(loss), facts={**asdict(config), **classifier.facts})
+    return Built(
+        begin=by_halving(loss),
+        facts={**asdict(config), **classifier.facts},
+        class_names=classifier.class_names if config.dataset_weight else None,
+    )

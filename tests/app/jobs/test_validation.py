@@ -1,10 +1,13 @@
 """What is asked of ``/distill-jobs`` and cannot be done is refused before anything is queued."""
 
+import shutil
 from typing import Any
 
 import pytest
 
-from tests.app.conftest import MAX_ACTIVE_JOBS, Api
+from core.catalog import datasets
+from core.catalog.datasets import DatasetFacts
+from tests.app.conftest import DATASETS, MAX_ACTIVE_JOBS, SHAPE, Api, write_classifier
 from tests.jobs import make_job
 from tests.problems import problem
 
@@ -150,6 +153,40 @@ def test_a_judge_whose_data_are_gone_judges_nobody(api: Api) -> None:
     api.redis.hdel("fewstep:datasets", "pictures")
     assert problem(api.client.post(PATH, json={"teacher": TEACHER, "promote": "if_better"}), 422)["field"] == "promote"
     assert api.client.post(PATH, json={"teacher": TEACHER}).json()["judge"] is None
+
+
+def test_classes_of_teacher_and_data_are_matched_by_name(api: Api) -> None:
+    body = {"teacher": "classes/2-step", "from_steps": 2, "method": "pd"}
+    known = {"fewer": ("cat", "fox"), "turned": ("fox", "dog", "cat"), "other": ("cat", "dog", "wolf")}
+    told = [
+        DatasetFacts(name=name, image_shape=SHAPE, images=9, num_classes=len(names), class_names=names, fingerprint="")
+        for name, names in known.items()
+    ]
+    datasets.tell(api.redis, [*DATASETS, *told])
+    document = problem(api.client.post(PATH, json={**body, "data": "other"}), 422)
+    assert document["field"] == "data"
+    assert document["detail"] == "other: it has classes that the teacher does not know: wolf"
+    assert document["allowed"] == ["synthetic", "fewer", "labelled", "turned"]
+    for name in ("fewer", "turned"):
+        assert api.client.post(PATH, json={**body, "data": name}).status_code == 202
+
+
+def test_a_classifier_of_other_classes_does_not_know_the_data(api: Api) -> None:
+    named = DATASETS[0].model_copy(update={"num_classes": 2, "class_names": ("cat", "wolf")})
+    write_classifier(api.folder / "classifiers" / "named", sha256=64 * "6", class_names=("cat", "dog", "fox"))
+    try:
+        body = {"teacher": TEACHER, "classifier": "named", "data": "pictures"}
+        assert api.client.post(PATH, json={**body, "dataset_weight": 0.1}).status_code == 202
+        datasets.tell(api.redis, [named, *DATASETS[1:]])
+        document = problem(api.client.post(PATH, json={**body, "dataset_weight": 0.1}), 422)
+        assert document["field"] == "dataset_weight"
+        accepted = api.client.post(PATH, json=body).json()["id"]
+        record = api.jobs.read(accepted)
+        assert record is not None
+        assert record.job.classifier is not None
+        assert not record.job.classifier.knows_data
+    finally:
+        shutil.rmtree(api.folder / "classifiers" / "named")
 
 
 def test_a_name_belongs_to_one_job(api: Api) -> None:

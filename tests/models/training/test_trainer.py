@@ -1,4 +1,6 @@
 import copy
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from models.training.batches import Batch, TrainingData, draw_batch
 from models.training.parallel import Draws
 from models.training.progress import Progress, StopTraining
+from models.training.resume import facts_of
 from models.training.trainer import (
     SAVE_EVERY_S,
     Diverged,
@@ -182,9 +185,60 @@ def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
-    TrainState(small_network(), replace(CONFIG, learning_rate=1.0)).save(path)
-    with pytest.raises(TrainingError, match="other hyper-parameters"):
+    TrainState(small_network(), replace(CONFIG, batch_size=8, seed=6)).save(path)
+    with pytest.raises(TrainingError, match="batch_size 8 there and 4 here, seed 6 there and 5 here"):
         run(path)
+    TrainState(small_network(), replace(CONFIG, learning_rate=1e-3)).save(path)
+    with pytest.raises(TrainingError, match=r"learning_rate 0\.001 there and 0\.01 here"):
+        run(path)
+
+
+def test_a_run_that_diverged_goes_on_at_a_lower_learning_rate_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    with pytest.raises(Diverged, match=r"a lower learning rate may help: .* the same command with one goes on"):
+        run_that_goes_wrong(path, float("nan"))
+    before = torch.load(path)["network"]["0.weight"]
+    run(path, config=replace(CONFIG, learning_rate=1e-3))
+    saved = torch.load(path)
+    assert (saved["iteration"], saved["earlier_rates"]) == (12, [(5, 1e-2)])
+    assert facts_of(path) == {"earlier_learning_rates": [[5, 1e-2]]}
+    moved = (saved["network"]["0.weight"] - before).abs().max()
+    assert 0 < moved < 7 * 1e-3 * 1.1, "seven steps of Adam at the lower rate"
+    run(tmp_path / "whole.pt")
+    assert facts_of(tmp_path / "whole.pt") == {}
+
+
+def test_a_disk_without_room_for_the_state_is_noticed_before_the_first_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "states" / "state.pt"
+    state = TrainState(small_network(), CONFIG)
+    asked: list[int] = []
+
+    def full(_: int, __: int, size: int) -> None:
+        asked.append(size)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device.*are needed") as caught:
+        run(path)
+    assert caught.value.filename == str(path)
+    assert not list(path.parent.iterdir())
+    monkeypatch.undo()
+    run(path)
+    (size,) = asked
+    assert size == state.size_bytes
+    assert 0 <= path.stat().st_size - size < 20_000, "what the file format adds"
+
+
+def test_a_state_that_cannot_be_written_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no device that is always full")
+    path = tmp_path / "state.pt"
+    path.with_name("state.pt.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        TrainState(small_network(), CONFIG).save(path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_images_are_mirrored_only_where_the_data_allows_it() -> None:
