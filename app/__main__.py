@@ -14,7 +14,7 @@ from app.jobs.events import stopping
 from core import tracing
 from core.errors import FewstepError
 from core.log import configure_logging
-from core.settings import get_settings
+from core.settings import get_settings_or_exit
 
 LOOK_EVERY_S = 0.1
 
@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is open."""
-    settings = get_settings()
+    settings = get_settings_or_exit()
     configure_logging(settings)
     try:
         tracing.start_tracing(settings, "fewstep-api")

@@ -12,6 +12,7 @@ from app.service import Service, ServiceDependency
 from core import presence
 from core.errors import Unavailable
 from core.queues import Queue
+from core.refusals import reason
 
 router = APIRouter(tags=["operation"])
 
@@ -59,8 +60,9 @@ async def readyz(service: ServiceDependency) -> Ready:
 async def _check(service: Service) -> dict[str, Check]:
     try:
         workers = {queue: await presence.workers(service.redis, queue) for queue in Queue}
-    except (RedisError, OSError):
-        return {"redis": Check(ok=False, detail="Redis does not answer")}
+        await service.redis.set(presence.PROBE, "", px=1000)
+    except (RedisError, OSError) as error:
+        return {"redis": Check(ok=False, detail=f"Redis {reason(error)}")}
     checks = {"redis": Check(ok=True, detail="Redis answers")}
     for queue, there in workers.items():
         detail = f"{len(there)} {queue} worker{'' if len(there) == 1 else 's'}"

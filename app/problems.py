@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from app.metrics import REJECTIONS
 from core.errors import Busy, FewstepError, InvalidRequest, MalformedRequest, Unavailable
 from core.log import get_logger
+from core.refusals import reason
 
 PROBLEM = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499
@@ -73,8 +74,6 @@ def install(app: FastAPI) -> None:
     for kind in (
         redis.exceptions.ConnectionError,
         redis.exceptions.TimeoutError,
-        redis.exceptions.OutOfMemoryError,
-        redis.exceptions.ReadOnlyError,
         kombu.exceptions.OperationalError,
     ):
         app.add_exception_handler(kind, _no_redis)
@@ -87,7 +86,8 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
 
 def _no_redis(request: Request, error: Exception) -> JSONResponse:
     log.warning("redis unavailable", error=str(error))
-    return _ours(request, Unavailable("Redis is not available", retry_after=RETRY_AFTER_S))
+    cause = error.__cause__ if isinstance(error, kombu.exceptions.OperationalError) else error
+    return _ours(request, Unavailable(f"Redis {reason(cause)}", retry_after=RETRY_AFTER_S))
 
 
 def _plain(request: Request, error: Exception) -> JSONResponse:

@@ -42,8 +42,16 @@ class RedisMetrics(Collector):
             up = _families()["up"]
             up.add_metric([], 0)
             return [up]
-        families["up"].add_metric([], 1)
+        families["up"].add_metric([], self._takes_writes())
         return families.values()
+
+    def _takes_writes(self) -> bool:
+        try:
+            self._jobs.redis.set(presence.PROBE, "", px=1000)
+        except (RedisError, OSError) as error:
+            log.warning("Redis does not take what is written", error=str(error))
+            return False
+        return True
 
     def _ask(self, families: Mapping[str, GaugeMetricFamily]) -> None:
         redis = self._jobs.redis
@@ -83,7 +91,7 @@ class StorageMetrics(Collector):
 
 def _families() -> dict[str, GaugeMetricFamily]:
     return {
-        "up": GaugeMetricFamily("fewstep_redis_up", "1 while Redis answers"),
+        "up": GaugeMetricFamily("fewstep_redis_up", "1 while Redis answers and takes what is written"),
         "messages": GaugeMetricFamily(
             "fewstep_queue_messages", "Messages of a Celery queue, over all priorities", labels=["queue", "state"]
         ),

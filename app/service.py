@@ -15,6 +15,7 @@ from app.generate.announcer import Announcer
 from app.generate.capacity import Capacity
 from app.generate.results import Results
 from app.redis_metrics import TIMEOUT_S, RedisMetrics, StorageMetrics
+from app.storage import Storage
 from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.connections import connect, connect_async
@@ -28,6 +29,7 @@ class Service:
 
     Attributes:
         jobs: On a connection for threads: endpoints that use it are no coroutines.
+        artifacts: For threads of ``storage``, since it may be slow.
     """
 
     settings: Settings
@@ -39,6 +41,7 @@ class Service:
     capacity: Capacity
     jobs: JobStore
     artifacts: ArtifactStore
+    storage: Storage
 
 
 @asynccontextmanager
@@ -48,7 +51,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
     async with redis, Results(redis) as results:
         artifacts = open_artifacts(settings)
         with connect(settings, patient=False) as blocking, _looked_up_metrics(settings, artifacts):
-            celery = make_celery(settings)
+            celery, storage = make_celery(settings), Storage()
             yield Service(
                 settings,
                 Catalog(settings.families, blocking),
@@ -59,7 +62,9 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
                 artifacts,
+                storage,
             )
+            storage.close()
             celery.close()
 
 

@@ -4,22 +4,14 @@ A message is only a hint that a record waits; what it says and what became of it
 (`core.generation.records`). So a lost, doubled or late message does no harm.
 """
 
-import time
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery
 
 from core.queues import Queue, Task
 from core.settings import Settings
 
 KEY_PREFIX = "fewstep:"
-SENT = "fewstep_sent"
-"""Header of every message: when it was sent, in seconds since the epoch."""
-
-
-@signals.before_task_publish.connect
-def _stamp(headers: dict[str, Any], **_: object) -> None:
-    headers[SENT] = time.time()
 
 
 def queue_length(celery: Celery, queue: Queue) -> int:
@@ -29,10 +21,13 @@ def queue_length(celery: Celery, queue: Queue) -> int:
         return int(declared.message_count)
 
 
-def make_celery(settings: Settings) -> Celery:
+def make_celery(settings: Settings, *, transport: str = "core.transport:Transport") -> Celery:
     """A Celery application on Redis without a result backend; it knows no task's code."""
-    celery = Celery("fewstep", broker=settings.redis_url, set_as_current=False)
+    celery = Celery(
+        "fewstep", broker=settings.redis_url.get_secret_value(), amqp="core.transport:Amqp", set_as_current=False
+    )
     celery.conf.update(
+        broker_transport=transport,
         broker_transport_options={
             "visibility_timeout": settings.visibility_timeout_s,
             "global_keyprefix": KEY_PREFIX,
@@ -42,6 +37,7 @@ def make_celery(settings: Settings) -> Celery:
         },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
         # Two quick tries more, then the API says 503 and the client decides.
         task_publish_retry_policy={"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
         task_serializer="json",

@@ -15,6 +15,8 @@ from core.connections import text
 from core.queues import Queue
 
 MISSED_HEARTBEATS = 3
+PROBE = "fewstep:probe"
+"""Key that is written only to see whether Redis takes what is written."""
 
 
 def _members(queue: Queue) -> str:

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
@@ -15,15 +17,19 @@ from core.catalog.card import SHIPPED_CHECKPOINTS
 ORIGIN = re.compile(
     r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
 )
+REDIS_URL = "redis:// or rediss://, [user:password@]host[:port][/database], special characters of a password as %XX"
 LIKE = "in small letters and without a path, such as https://app.example or http://127.0.0.1:3000"
 
 
 class Settings(BaseSettings):
     """Every setting with its default, meaning and unit. The defaults serve one machine."""
 
-    model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FEWSTEP_", frozen=True, hide_input_in_errors=True)
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Broker and store; redis:// or rediss://")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Broker and store; redis:// or rediss://, a password of it with %XX for special characters",
+    )
     host: str = Field("127.0.0.1", description="Address that the API listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on")
     var: Path = Field(Path("var"), description="Folder of what one machine's run keeps: Redis data, logs")
@@ -115,14 +121,33 @@ class Settings(BaseSettings):
     )
     idempotency_ttl_s: float = Field(86400, gt=0, description="How long an Idempotency-Key is remembered")
 
-    otlp_endpoint: str = Field(
-        "",
-        pattern=r"^(https?://.+)?$",
+    otlp_endpoint: SecretStr = Field(
+        SecretStr(""),
         description="Where traces go: the address of a receiver of OpenTelemetry's protocol over HTTP, such as"
         " http://collector:4318. Empty for no tracing; else needs the extra otel",
     )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: SecretStr) -> SecretStr:
+        """Checked here, since what redis-py and Python say of such an address quotes a part of it."""
+        try:
+            parts = urlsplit(url.get_secret_value())
+            sound = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError(f"must be {REDIS_URL}")
+        return url
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_otlp_endpoint(cls, url: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"(https?://.+)?", url.get_secret_value()):
+            raise ValueError("must be an address that begins with http:// or https://, or empty")
+        return url
 
     @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts")
     @classmethod
@@ -157,6 +182,15 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def get_settings_or_exit() -> Settings:
+    """The same, for the start of a process: where they are wrong it ends with 2 and one line that says why."""
+    try:
+        return get_settings()
+    except ValidationError as error:
+        print(complaint(error), file=sys.stderr)
+        sys.exit(2)
 
 
 def complaint(error: ValidationError) -> str:

@@ -30,7 +30,8 @@ def start_tracing(settings: Settings, service: str) -> None:
         FewstepError: The settings say where to, and the extra ``otel`` is not installed.
     """
     global _provider
-    if not settings.otlp_endpoint:
+    endpoint = settings.otlp_endpoint.get_secret_value()
+    if not endpoint:
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -40,7 +41,7 @@ def start_tracing(settings: Settings, service: str) -> None:
     except ImportError as error:
         raise FewstepError("FEWSTEP_OTLP_ENDPOINT needs the extra otel: pip install '.[otel]'") from error
     _provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
     _provider.add_span_processor(BatchSpanProcessor(exporter))
 
 

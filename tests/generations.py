@@ -4,6 +4,7 @@ import time
 import uuid
 from typing import Any
 
+from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from core.generation import records
@@ -42,3 +43,11 @@ async def status(api: AsyncRedis, record_id: str) -> Status:
     record = await records.read(api, record_id)
     assert record is not None
     return record.status
+
+
+def age(worker: Redis, record_id: str, seconds: float) -> None:
+    """Let a record be older."""
+    key = records.record_key(record_id)
+    created = float(worker.hget(key, "created") or 0) - seconds
+    worker.hset(key, "created", f"{created:.6f}")
+    worker.zadd(records.QUEUED, {record_id: created}, xx=True)

@@ -7,13 +7,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+from redis import Redis
 
 from core.local.procfile import read_procfile
 
 ROOT = Path(__file__).resolve().parents[1]
 PROCFILE = read_procfile(ROOT / "Procfile")
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+"""What a client of object storage must have, whatever it says."""
 
 
 def free_port() -> int:
@@ -86,17 +93,20 @@ class Process:
 class RedisServer:
     """A Redis server of its own with its append-only file in ``folder``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, password: str = "") -> None:
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
+        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0" if password else f"redis://127.0.0.1:{self.port}/0"
+        self._folder, self._password = folder, password
         self.start()
 
     def start(self) -> None:
         """Start it, again after a stop, and wait until it listens."""
-        environment = {"FEWSTEP_REDIS_URL": self.url, "FEWSTEP_VAR": str(self._folder)}
+        environment = {"FEWSTEP_REDIS_URL": f"redis://127.0.0.1:{self.port}", "FEWSTEP_VAR": str(self._folder)}
         self._process = Process(*module_of("redis"), environment=environment, log=self._folder / "redis.log")
         wait_until(self._listens, what="Redis listening")
+        if self._password:
+            with Redis(port=self.port) as redis:
+                wait_until(lambda: redis.config_set("requirepass", self._password), what="its password")
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         """End it; what was accepted is in its append-only file."""
@@ -106,3 +116,37 @@ class RedisServer:
         assert self._process.alive, self._process.log.read_text()
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server and its bucket, ``s3://…``."""
+
+    process: Process
+    bucket: str
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[S3Server]:
+    """A server that s3fs is told of as one tells it: by the environment, of this process and those it starts."""
+    import s3fs  # type: ignore[import-untyped]
+
+    port = free_port()
+    log = folder / "moto.log"
+    process = Process("moto.server", "-p", str(port), environment=KEYS, log=log)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).items():
+            patch.setenv(name, value)
+        wait_until(lambda: not process.alive or "Running on" in log.read_text(), what="S3 listening")
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("fewstep")
+        yield S3Server(process, "s3://fewstep")
+        s3fs.S3FileSystem.clear_instance_cache()
+    process.stop()
+
+
+@contextmanager
+def hung_server() -> Iterator[int]:
+    """The port of a socket that accepts connections, by the kernel alone, and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
+        yield int(listening.getsockname()[1])

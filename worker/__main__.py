@@ -11,10 +11,11 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from core import tracing
+from core.connections import ending
 from core.errors import FewstepError
 from core.log import configure_logging, get_logger
 from core.queues import Queue
-from core.settings import Settings, get_settings
+from core.settings import Settings, get_settings_or_exit
 from worker.heartbeat import Heartbeat, Pulse
 from worker.metrics import serve_metrics
 
@@ -67,6 +68,7 @@ def consume(
         log.info("ready", queue=str(queue), worker=name)
 
     def draining(**_: object) -> None:
+        ending.set()
         heartbeat.drain()
         on_drain()
 
@@ -103,7 +105,7 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in list(Queue):
         print(f"usage: python -m worker {{{'|'.join(Queue)}}}", file=sys.stderr)
         return 2
-    settings = get_settings()
+    settings = get_settings_or_exit()
     configure_logging(settings)
     queue = Queue(sys.argv[1])
     # New with each start, so that what an earlier one left is seen to have no owner.

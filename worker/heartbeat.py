@@ -5,6 +5,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any
 
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -43,8 +44,9 @@ class Heartbeat:
         *,
         interval_s: float,
         pulse: Pulse,
-        chore: Callable[[], None],
+        chore: Callable[[bool], None],
     ) -> None:
+        """Beat for a worker with these facts; ``chore`` is told whether the beat before it failed."""
         self._redis, self._queue, self._name = redis, queue, name
         self._facts = facts | {"started": time.time()}
         self._interval_s = interval_s
@@ -52,6 +54,7 @@ class Heartbeat:
         self._chore = chore
         self._draining = Event()
         self._left = Event()
+        self._in_trouble = False
         self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -73,9 +76,12 @@ class Heartbeat:
         while not self._left.is_set():
             try:
                 self._beat()
-            except (RedisError, OSError) as error:
+                self._in_trouble = False
+            except (RedisError, OperationalError, OSError) as error:
+                self._in_trouble = True
                 log.warning("heartbeat failed", error=str(error))
             except Exception:
+                self._in_trouble = True
                 log.exception("heartbeat failed")
             (self._left if self._draining.is_set() else self._draining).wait(self._interval_s)
         try:
@@ -90,4 +96,4 @@ class Heartbeat:
         else:
             presence.announce(self._redis, self._queue, self._name, self._facts, heartbeat_s=self._interval_s)
             self._pulse.note()
-            self._chore()
+            self._chore(self._in_trouble)

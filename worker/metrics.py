@@ -13,6 +13,9 @@ from core.errors import FewstepError
 REDELIVERIES = Counter(
     "fewstep_redeliveries_total", "Work queued again since its worker vanished or its message was lost", ["queue"]
 )
+MESSAGES_DROPPED = Counter(
+    "fewstep_messages_dropped_total", "What lay in a queue of the broker and was no message of ours", ["queue"]
+)
 
 
 def serve_metrics(port: int, is_well: Callable[[], bool]) -> None:

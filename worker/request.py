@@ -1,7 +1,10 @@
-"""A message in a worker's hands that cannot take its place for ever."""
+"""What Celery is given of ours: the transport, and a message in hand that cannot take its place for ever."""
 
 from celery.worker.request import Request
 from kombu.transport import virtual
+
+INTAKE = "worker.intake:IntakeTransport"
+"""Celery imports it by name."""
 
 
 class ForgivingRequest(Request):

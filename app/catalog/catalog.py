@@ -45,19 +45,13 @@ class Catalog:
     def families(self) -> dict[str, Family]:
         """Every family that can be read; a damaged one is left out and logged."""
         with self._lock:
-            changed = self._refresh_serving()
-            if time.monotonic() - self._read_at > MAX_AGE_S:
-                self._read()
-                self._read_at = time.monotonic()
-                changed = True
-            if changed:
-                self._families = serving.overlay(self._on_disk, self._serving)
+            self._refresh()
             return self._families
 
     def serving(self) -> Serving:
         """What jobs have made and promoted."""
         with self._lock:
-            self._refresh_serving()
+            self._refresh()
             return self._serving
 
     def find(self, name: str, *, field: str = "model") -> Family:
@@ -73,6 +67,15 @@ class Catalog:
         if name in self._damaged:
             raise CheckpointError(str(self._damaged[name]), field=field)
         raise no_family(name, list(families), field=field)
+
+    def _refresh(self) -> None:
+        changed = self._refresh_serving()
+        if time.monotonic() - self._read_at > MAX_AGE_S:
+            self._read()
+            self._read_at = time.monotonic()
+            changed = True
+        if changed:
+            self._families = serving.overlay(self._on_disk, self._serving)
 
     def _refresh_serving(self) -> bool:
         """Whether it has changed."""

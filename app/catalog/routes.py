@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
@@ -54,6 +54,13 @@ def _describe(family: Family, default_model: str, now: Serving) -> FamilyRespons
     )
 
 
+def _find(service: ServiceDependency, family: str, checkpoint: str) -> Family:
+    found = service.catalog.find(family)
+    if checkpoint not in found.cards:
+        raise no_such_checkpoint(found, checkpoint)
+    return found
+
+
 @router.get("", summary="All model families")
 def list_models(service: ServiceDependency) -> FamiliesResponse:
     """Families, the steps they serve, their image shape, the card of each checkpoint, and what jobs have promoted."""
@@ -73,9 +80,11 @@ def get_card(service: ServiceDependency, family: str, checkpoint: str) -> Card:
     response_class=Response,
     responses=DOWNLOAD_RESPONSES,
 )
-def download(service: ServiceDependency, family: str, checkpoint: str) -> StreamingResponse:
+async def download(
+    service: ServiceDependency, family: str, checkpoint: str, found: Annotated[Family, Depends(_find)]
+) -> StreamingResponse:
     """The folder of a checkpoint, which plain diffusers opens once it is unpacked."""
-    folder = _folder(service, _find(service, family, checkpoint), checkpoint)
+    folder = await service.storage.call(_folder, service, found, checkpoint)
     top = re.sub(r"[^A-Za-z0-9._-]", "_", f"{family}-{checkpoint}")
     headers = {"Content-Disposition": f'attachment; filename="{top}.zip"'}
     return StreamingResponse(zip_stream(folder, top=top), headers=headers, media_type="application/zip")
@@ -92,13 +101,6 @@ def rollback(service: ServiceDependency, family: str, steps: int) -> Promotion:
     if undone is None:
         raise Conflict(f"nothing is promoted in {family} at {steps} steps", field="steps")
     return undone
-
-
-def _find(service: Service, name: str, checkpoint: str) -> Family:
-    family = service.catalog.find(name)
-    if checkpoint not in family.cards:
-        raise no_such_checkpoint(family, checkpoint)
-    return family
 
 
 def _folder(service: Service, family: Family, checkpoint: str) -> Path:

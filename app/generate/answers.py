@@ -1,12 +1,13 @@
 """What a generation looks like over HTTP: pending, the result, or the problem."""
 
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, StreamingResponse
 
-from app.problems import problem_response
+from app.problems import RETRY_AFTER_S, problem_response
 from app.service import Service
 from core.errors import Cancelled, NotFound
 from core.generation import records
@@ -59,7 +60,8 @@ async def answer(request: Request, record: Record, service: Service) -> Response
                 return StreamingResponse(document, headers=headers, media_type=record.generation.media_type)
             return Response(record.result, headers=headers, media_type=record.generation.media_type)
         case Status.FAILED:
-            return problem_response(record.problem or {}, request)
+            passes = (record.problem or {}).get("status") == HTTPStatus.SERVICE_UNAVAILABLE
+            return problem_response(record.problem or {}, request, retry_after=RETRY_AFTER_S if passes else None)
         case Status.CANCELLED:
             raise Cancelled("the generation was cancelled")
         case Status.QUEUED | Status.RUNNING:

@@ -74,13 +74,18 @@ class Results:
             answered = message is not None
             if message is None:
                 await subscription.ping()
+                # After a failover it may be to a server that hears of nothing any more, and answers pings.
+                if await self._recheck():
+                    raise ConnectionError("an end was published elsewhere")
             elif message["type"] == "psubscribe":
                 # New, or again after a lost connection: what ended meanwhile was published to nobody.
                 await self._recheck()
             elif message["type"] == "pmessage":
                 self._resolve(message["channel"].decode().removeprefix(records.DONE))
 
-    async def _recheck(self) -> None:
-        for record_id in list(self._pending):
-            if await records.is_done(self._redis, record_id):
-                self._resolve(record_id)
+    async def _recheck(self) -> int:
+        """Look up what is awaited. Returns how much of it has ended."""
+        ended = [record_id for record_id in list(self._pending) if await records.is_done(self._redis, record_id)]
+        for record_id in ended:
+            self._resolve(record_id)
+        return len(ended)

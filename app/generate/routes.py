@@ -47,7 +47,7 @@ async def generate(
     # In a thread, since the catalogue may read the disk and asks Redis what jobs have changed.
     generation = await asyncio.to_thread(_resolve, body, ",".join(accept or []), service, asynchronous=asynchronous)
     if asynchronous:
-        await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
+        generation = await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
         response = await pending(Record(Status.QUEUED, generation), service)
         response.headers["Location"] = f"{router.prefix}/{generation.id}"
         response.headers["Preference-Applied"] = "respond-async"
@@ -106,7 +106,7 @@ def _resolve(body: GenerateRequest, accept: str, service: Service, *, asynchrono
     checkpoint = _checkpoint(family, body.steps)
     if body.class_label is not None:
         refuse_class(family.cards[checkpoint], body.class_label)
-    created = time.time()
+    created = time.time()  # Redis has the last word (`records.create`)
     return Generation(
         id=uuid.uuid4().hex,
         model=family.name,
@@ -136,15 +136,16 @@ def _checkpoint(family: Family, steps: int) -> str:
     return served[steps]
 
 
-async def _submit(generation: Generation, service: Service, *, ttl_s: float, work_s: float = 0) -> None:
-    """Record it, then tell the workers; if they cannot be told, take it back."""
-    await records.create(service.redis, generation, ttl_s=ttl_s, work_s=work_s)
+async def _submit(generation: Generation, service: Service, *, ttl_s: float, work_s: float = 0) -> Generation:
+    """Record it, then tell the workers; if they cannot be told, take it back. Gives it with its times by Redis."""
+    accepted = await records.create(service.redis, generation, ttl_s=ttl_s, work_s=work_s)
     try:
         with tracing.span("publish", kind="PRODUCER"):
             await service.announcer.announce(task_of(generation), generation.id)
     except Exception:
         await records.cancel(service.redis, generation.id, ttl_s=service.settings.result_ttl_s)
         raise
+    return accepted
 
 
 async def _submit_and_wait(request: Request, generation: Generation, service: Service) -> Response:

@@ -81,7 +81,7 @@ _RECORD = JobRecord(
 _LOCATED = headers({"Location": "The job", "Retry-After": "Seconds after which to ask for it"})
 _UNKNOWN = problem(NotFound(f"there is no job {_ID}", field="id"), _PATH)
 _TOO_MANY = problem(TooMany("20 jobs wait or run already", allowed={"maximum": 20}), "/distill-jobs")
-_NO_REDIS = problem(Unavailable("Redis is not available"), "/distill-jobs")
+_NO_REDIS = problem(Unavailable("Redis does not answer"), "/distill-jobs")
 
 _EXAMPLE = {"application/json": {"example": document_of(_RECORD).model_dump(mode="json")}}
 

@@ -1,8 +1,11 @@
 """``/distill-jobs``: ask for students, follow how they are made, and call it off or take it up again."""
 
+import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Annotated
 from urllib.parse import urlencode
@@ -10,15 +13,18 @@ from urllib.parse import urlencode
 import kombu.exceptions
 import redis.exceptions
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.jobs import examples
 from app.jobs.documents import PATH, JobResponse, JobsResponse, document_of, summary_of
 from app.jobs.events import follow, parse_event_id
+from app.jobs.pages import MOST_LISTED, matching, parse_cursor
 from app.jobs.validation import resolve
 from app.service import Service, ServiceDependency
-from core.errors import Conflict, InvalidRequest, NotFound, TooMany
+from core.errors import Conflict, InvalidRequest, NotFound, TooMany, Unavailable
 from core.jobs.record import ENDED, JobRecord, JobState
+from core.jobs.removal import remove_or_discard
 from core.jobs.request import DistillRequest
 from core.log import get_logger
 from core.queues import Task
@@ -27,7 +33,8 @@ POLL_AFTER_S = 5
 TRY_AGAIN_AFTER_S = 60
 """When to ask again for a job after there were too many."""
 KEY = "Idempotency-Key"
-MOST_LISTED = 100
+REMOVAL_S = 5.0
+"""How long a deletion waits for its files to be gone."""
 
 log = get_logger(__name__)
 router = APIRouter(prefix=PATH, tags=["distillation"])
@@ -36,7 +43,7 @@ JobId = Annotated[str, Path(description="The id from `Location`")]
 
 
 @router.post("", status_code=202, summary="Distil a teacher", responses=examples.POST_RESPONSES)
-def create_job(
+async def create_job(
     response: Response,
     service: ServiceDependency,
     body: Annotated[DistillRequest, Body(openapi_examples=examples.REQUESTS)],
@@ -48,8 +55,20 @@ def create_job(
 
     With an `Idempotency-Key` the same request answers with the job that there is, also when several arrive at once.
     """
+    # What a job made is in the artifact store, whose threads these then are.
+    made = await run_in_threadpool(_is_made, body.teacher, service)
+    run = service.storage.call if made else run_in_threadpool
+    return await run(_create, response, service, body, _checked(idempotency_key))
+
+
+def _is_made(teacher: str, service: Service) -> bool:
+    """Whether a job made it."""
+    family, _, checkpoint = teacher.partition("/")
+    return (family, checkpoint) in service.catalog.serving().made
+
+
+def _create(response: Response, service: Service, body: DistillRequest, key: str) -> JobResponse:
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-    key = _checked(idempotency_key)
     # Before anything is checked, so that a repeat is answered even if what the job was made from is gone.
     if key and (known := service.jobs.known(key)):
         return _known(response, service, "same" if known[0] == fingerprint else "other", known[1])
@@ -84,7 +103,7 @@ def list_jobs(
 ) -> JobsResponse:
     """Jobs with their progress; `next` is the path of the following page."""
     # One more than is shown tells whether there is a page after this one.
-    found = list(islice(_matching(service, state, before=_parse_cursor(cursor)), limit + 1))
+    found = list(islice(matching(service.jobs, state, before=parse_cursor(cursor)), limit + 1))
     shown, query = found[:limit], {"limit": limit} | ({"state": state} if state else {})
     following = f"{PATH}?{urlencode(query | {'cursor': shown[-1][0]})}" if len(found) > limit else None
     return JobsResponse(jobs=[summary_of(record) for _, record in shown], next=following)
@@ -129,20 +148,24 @@ async def get_events(
         yield event
 
 
+def _samples(service: ServiceDependency, id: JobId, k: Annotated[int, Path(description="The round, from 1")]) -> str:
+    """Key of the picture of a round."""
+    rounds = find(id, service).rounds
+    if not 1 <= k <= len(rounds):
+        raise NotFound(f"{len(rounds)} rounds are finished", field="k", allowed={"minimum": 1, "maximum": len(rounds)})
+    return rounds[k - 1].samples
+
+
 @router.get(
     "/{id}/rounds/{k}/samples.png",
     summary="Samples of a finished round",
     response_class=Response,
     responses=examples.SAMPLES_RESPONSES,
 )
-def get_samples(
-    service: ServiceDependency, id: JobId, k: Annotated[int, Path(description="The round, from 1")]
-) -> Response:
+async def get_samples(service: ServiceDependency, key: Annotated[str, Depends(_samples)]) -> Response:
     """A picture of images that the round's student makes."""
-    rounds = find(id, service).rounds
-    if not 1 <= k <= len(rounds):
-        raise NotFound(f"{len(rounds)} rounds are finished", field="k", allowed={"minimum": 1, "maximum": len(rounds)})
-    return Response(b"".join(service.artifacts.read(rounds[k - 1].samples)), media_type="image/png")
+    content = await service.storage.call(lambda: b"".join(service.artifacts.read(key)))
+    return Response(content, media_type="image/png")
 
 
 @router.post("/{id}/cancel", summary="Call a job off", responses=examples.CANCEL_RESPONSES)
@@ -176,9 +199,8 @@ def retry_job(response: Response, service: ServiceDependency, id: JobId) -> JobR
             raise Conflict(f"the job is {outcome}", field="state", allowed=[JobState.FAILED, JobState.CANCELLED])
 
 
-@router.delete("/{id}", status_code=204, summary="Forget an ended job", responses=examples.DELETE_RESPONSES)
-def delete_job(service: ServiceDependency, id: JobId) -> None:
-    """Remove a job that has ended with all it has made, and its family; not while something of it serves or is used."""
+def _forget(service: ServiceDependency, id: JobId) -> None:
+    """Delete the record, which takes a thread."""
     record = find(id, service)
     for other in service.jobs.active():
         if other.job.teacher.family == record.job.name and other.job.id != id:
@@ -186,7 +208,7 @@ def delete_job(service: ServiceDependency, id: JobId) -> None:
     outcome, where = service.jobs.delete(id, record.job.name)
     match outcome:
         case "deleted":
-            service.artifacts.remove(f"jobs/{id}")
+            return
         case "none":
             raise _unknown(id)
         case "serves":
@@ -195,6 +217,18 @@ def delete_job(service: ServiceDependency, id: JobId) -> None:
             )
         case _:
             raise Conflict(f"the job is {outcome}; cancel it first", field="state", allowed=list(ENDED))
+
+
+@router.delete("/{id}", status_code=204, summary="Forget an ended job", responses=examples.DELETE_RESPONSES)
+async def delete_job(service: ServiceDependency, id: JobId, _: Annotated[None, Depends(_forget)]) -> None:
+    """Remove a job that has ended with all it has made, and its family; not while something of it serves or is used.
+
+    Its files are removed at once or, where they are many or the artifact store is away, a while later.
+    """
+    remove = partial(remove_or_discard, service.jobs, service.artifacts, f"jobs/{id}")
+    with suppress(TimeoutError, Unavailable):
+        async with asyncio.timeout(REMOVAL_S):
+            await service.storage.call(remove)
 
 
 def find(job_id: str, service: Service) -> JobRecord:
@@ -256,20 +290,3 @@ def _send(service: Service, job_id: str, *, fence: int) -> None:
         service.celery.send_task(Task.DISTILL, args=[job_id, fence])
     except (kombu.exceptions.OperationalError, redis.exceptions.RedisError, OSError) as error:
         log.warning("no message sent", job=job_id, error=str(error))
-
-
-def _matching(service: Service, state: JobState | None, *, before: float) -> Iterator[tuple[float, JobRecord]]:
-    """Jobs in a state, or in any, newest first, each after the time that a cursor names it by."""
-    while page := service.jobs.page(before=before, count=MOST_LISTED):
-        for job_id, before in page:
-            record = service.jobs.read(job_id)
-            if record is not None and state in (None, record.state):
-                yield before, record
-
-
-def _parse_cursor(cursor: str | None) -> float:
-    if cursor is None:
-        return float("inf")
-    if not re.fullmatch(r"\d{1,12}\.\d{1,9}", cursor, re.ASCII):
-        raise InvalidRequest("cursor must be one from `next` of a page", field="cursor")
-    return float(cursor)

@@ -1,7 +1,6 @@
 """From what a client asks of ``/distill-jobs`` to a job that can be done, or the error that says why it cannot."""
 
 import json
-import time
 import uuid
 from collections.abc import Mapping
 
@@ -57,7 +56,7 @@ def resolve(request: DistillRequest, service: Service) -> DistillJob:
         classifier=classifier,
         data=data,
         judge=judge,
-        created=time.time(),
+        created=service.jobs.now(),
         request_id=correlation_id.get() or "",
     )
 

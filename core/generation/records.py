@@ -1,6 +1,7 @@
 """The record of each generation in Redis: the truth that API and workers share.
 
-``fewstep:generate:record:{id}`` is a hash: ``request`` (a `Generation` as JSON), ``status``, ``attempts``, ``worker``,
+``fewstep:generate:record:{id}`` is a hash: ``request`` (a `Generation` as JSON), ``created`` (when it was accepted, by
+Redis's clock; of the times in ``request`` only the difference counts), ``status``, ``attempts``, ``worker``,
 ``work`` (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result
 grows in pieces), and at the end ``result`` and ``headers``, or ``problem``. The list ``fewstep:generate:pieces:{id}``
 is a result in pieces. The sorted set ``fewstep:generate:queued`` orders what waits by age, the hash
@@ -28,6 +29,7 @@ RUNNING = "fewstep:generate:running"
 DONE = "fewstep:generate:done:"
 LOAD = "fewstep:generate:load"
 
+_CREATE = load("generation/create")
 _MOVE = load("generation/move")
 _APPEND = load("generation/append")
 _SETTLE = load("generation/settle")
@@ -61,7 +63,8 @@ class Record:
     images: int = 0
 
 
-def _key(record_id: str) -> str:
+def record_key(record_id: str) -> str:
+    """Of its hash."""
     return f"fewstep:generate:record:{record_id}"
 
 
@@ -82,32 +85,27 @@ def _move(
     """Keys and arguments of the script: from one of ``source`` to ``target``, if ``owner`` (where given) has it."""
     pairs = [part for pair in (fields or {}).items() for part in pair]
     arguments: list[str | bytes] = [record_id, " ".join(source), target, owner, worker, str(int(1000 * ttl_s)), *pairs]
-    return [_key(record_id), QUEUED, RUNNING, LOAD, _pieces(record_id)], arguments
+    return [record_key(record_id), QUEUED, RUNNING, LOAD, _pieces(record_id)], arguments
+
+
+def _accepted_at(generation: Generation, created: float) -> Generation:
+    """The same by the clock that says it was accepted at ``created``."""
+    shift = created - generation.created
+    deadline = None if generation.deadline is None else generation.deadline + shift
+    return generation.model_copy(update={"created": created, "deadline": deadline})
 
 
 # What the API does.
 
 
-async def create(redis: AsyncRedis, generation: Generation, *, ttl_s: float, work_s: float = 0) -> None:
-    """Record a generation as queued; without an end it is forgotten after ``ttl_s``.
+async def create(redis: AsyncRedis, generation: Generation, *, ttl_s: float, work_s: float = 0) -> Generation:
+    """Record a generation as queued; without an end it is forgotten after ``ttl_s``. Gives it with its times.
 
     ``work_s`` is what it adds to the load until it ends.
     """
-    work = round(1e6 * work_s)
-    fields: dict[Any, Any] = {
-        "status": Status.QUEUED.value,
-        "request": generation.model_dump_json(),
-        "created": repr(generation.created),
-        "attempts": 0,
-        "work": work,
-    }
-    async with redis.pipeline() as pipe:
-        pipe.hset(_key(generation.id), mapping=fields)
-        pipe.pexpire(_key(generation.id), int(1000 * ttl_s))
-        pipe.zadd(QUEUED, {generation.id: generation.created})
-        if work:
-            pipe.incrby(LOAD, work)
-        await pipe.execute()
+    arguments: list[str | int] = [generation.id, generation.model_dump_json(), round(1e6 * work_s), int(1000 * ttl_s)]
+    created = await redis.register_script(_CREATE)([record_key(generation.id), QUEUED, LOAD], arguments)
+    return _accepted_at(generation, float(created))
 
 
 async def load_s(redis: AsyncRedis) -> float:
@@ -117,12 +115,12 @@ async def load_s(redis: AsyncRedis) -> float:
 
 async def read(redis: AsyncRedis, record_id: str) -> Record | None:
     """The record, or ``None`` if there is none or no more."""
-    fields = await redis.hgetall(_key(record_id))
+    fields = await redis.hgetall(record_key(record_id))
     if not fields:
         return None
     return Record(
         status=Status(text(fields[b"status"])),
-        generation=Generation.model_validate_json(fields[b"request"]),
+        generation=_accepted_at(Generation.model_validate_json(fields[b"request"]), float(fields[b"created"])),
         images=int(fields.get(b"images", 0)),
         result=fields.get(b"result", b""),
         headers=json.loads(fields.get(b"headers", b"null")),
@@ -141,7 +139,7 @@ async def pieces(redis: AsyncRedis, record_id: str) -> AsyncIterator[bytes]:
 
 async def is_done(redis: AsyncRedis, record_id: str) -> bool:
     """Whether it has ended, or is not there (any more)."""
-    status = await redis.hget(_key(record_id), "status")
+    status = await redis.hget(record_key(record_id), "status")
     return status is None or Status(text(status)) not in PENDING
 
 
@@ -159,22 +157,28 @@ async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float) -> bool:
 
 async def forget(redis: AsyncRedis, record_id: str) -> None:
     """Remove the record of an ended generation."""
-    await redis.unlink(_key(record_id), _pieces(record_id))
+    await redis.unlink(record_key(record_id), _pieces(record_id))
 
 
 # What a worker does.
 
 
 def start(redis: Redis, record_id: str, worker: str) -> Generation | None:
-    """Take a queued generation; ``None`` if it is not to be had: cancelled, ended, expired or in other hands."""
+    """Take a queued generation; ``None`` if it is not to be had: cancelled, ended, expired or in other hands.
+
+    Its times are by this process's monotonic clock, so that a worker computes durations and never compares clocks.
+    """
     keys, arguments = _move(record_id, (Status.QUEUED,), Status.RUNNING, worker=worker)
-    request = redis.register_script(_MOVE)(keys, arguments)
-    return None if request is None else Generation.model_validate_json(request)
+    found = redis.register_script(_MOVE)(keys, arguments)
+    if found is None:
+        return None
+    request, waited_s = found
+    return _accepted_at(Generation.model_validate_json(request), time.monotonic() - max(float(waited_s), 0))
 
 
 def request(redis: Redis, record_id: str) -> Generation | None:
     """What is asked, or ``None`` if there is no such record any more."""
-    document = redis.hget(_key(record_id), "request")
+    document = redis.hget(record_key(record_id), "request")
     return None if document is None else Generation.model_validate_json(document)
 
 
@@ -187,7 +191,7 @@ def owners(redis: Redis, record_ids: list[str]) -> list[str | None]:
 def append(redis: Redis, record_id: str, worker: str, piece: bytes, *, images: int, ttl_s: float) -> bool:
     """Add to a result in pieces, and say how many images it has; returns whether it is still this worker's."""
     arguments: list[str | bytes] = [worker, piece, str(images), str(int(1000 * ttl_s))]
-    return bool(redis.register_script(_APPEND)([_key(record_id), _pieces(record_id)], arguments))
+    return bool(redis.register_script(_APPEND)([record_key(record_id), _pieces(record_id)], arguments))
 
 
 def settle(redis: Redis) -> None:
@@ -212,15 +216,16 @@ def fail(redis: Redis, record_id: str, worker: str, *, problem: Mapping[str, Any
     return redis.register_script(_MOVE)(keys, arguments) is not None
 
 
-def put_back(redis: Redis, record_id: str, worker: str) -> bool:
-    """Queue again what ``worker`` has left. Returns whether it did."""
-    keys, arguments = _move(record_id, (Status.RUNNING,), Status.QUEUED, owner=worker)
+def put_back(redis: Redis, record_id: str, worker: str, *, counts: bool = True) -> bool:
+    """Queue again what ``worker`` has left; as an attempt, unless it was none of its doing. Returns whether it did."""
+    fields = {} if counts else {"attempts": "-1"}
+    keys, arguments = _move(record_id, (Status.RUNNING,), Status.QUEUED, owner=worker, fields=fields)
     return redis.register_script(_MOVE)(keys, arguments) is not None
 
 
 def attempts(redis: Redis, record_id: str) -> int:
     """How often it was started."""
-    return int(redis.hget(_key(record_id), "attempts") or 0)
+    return int(redis.hget(record_key(record_id), "attempts") or 0)
 
 
 def running(redis: Redis) -> dict[str, str]:
@@ -230,7 +235,8 @@ def running(redis: Redis) -> dict[str, str]:
 
 def waiting(redis: Redis, *, older_than_s: float) -> list[str]:
     """What has been queued for longer than that, oldest first."""
-    found: list[Any] = redis.zrange(QUEUED, "-inf", time.time() - older_than_s, byscore=True)
+    seconds, microseconds = redis.time()
+    found: list[Any] = redis.zrange(QUEUED, "-inf", seconds + microseconds / 1e6 - older_than_s, byscore=True)
     return [text(record_id) for record_id in found]
 
 
@@ -240,7 +246,7 @@ def tidy(redis: Redis, record_ids: list[str]) -> list[str]:
         return []
     with redis.pipeline(transaction=False) as pipe:
         for record_id in record_ids:
-            pipe.exists(_key(record_id))
+            pipe.exists(record_key(record_id))
         there = pipe.execute()
     if expired := [record_id for record_id, found in zip(record_ids, there, strict=True) if not found]:
         redis.zrem(QUEUED, *expired)

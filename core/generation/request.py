@@ -92,9 +92,10 @@ class Generation(BaseModel):
         checkpoint: Its name within the family.
         artifact: Key of its folder in the artifact store, where a job made it; None: it is below a folder of families.
         pieces: Whether the result is stored in pieces as it grows, since there are too many images to hold at once.
-        created: Seconds since the epoch, when the API accepted it.
+        created: When it was accepted: in seconds since the epoch by Redis's clock or, in a worker's hands, by its
+            own monotonic clock.
         class_label: Class of all images, or None: the model has no classes, or each image is to have that of its seed.
-        deadline: Seconds since the epoch after which nobody waits for the result; ``None`` for an asynchronous one.
+        deadline: By the same clock, after which nobody waits for the result; ``None`` for an asynchronous one.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
         trace: The ``traceparent`` of the HTTP request, for the spans of the worker; empty where it is not traced.
     """

@@ -2,8 +2,8 @@
 
 ``fewstep:jobs:record:{id}`` is a hash with all that is known of a job, ``fewstep:jobs:events:{id}`` the stream of what
 happened to it, the sorted set ``fewstep:jobs:all`` orders jobs by age, ``fewstep:jobs:active`` holds those that have
-not ended, ``fewstep:jobs:names`` maps the names of families to jobs. Every change is one atomic script, a
-file in ``scripts/``.
+not ended, ``fewstep:jobs:names`` maps the names of families to jobs, the set ``fewstep:artifacts:discarded`` holds keys
+of the artifact store that are to be removed. Every change is one atomic script, a file in ``scripts/``.
 
 A job is worked on in slices. Who takes one gets the next number of the job's ``fence``, and the job's lease. Whatever
 it writes is refused once the fence has moved on, so a worker that hung, or was taken for dead, can spoil nothing. A
@@ -26,6 +26,7 @@ from core.scripts import load
 MAX_ATTEMPTS = 3
 """A job that took so many workers in a row with it, without getting any further, is the cause and not the victim."""
 
+_DISCARDED = "fewstep:artifacts:discarded"
 _ALL, _ACTIVE, _NAMES = "fewstep:jobs:all", "fewstep:jobs:active", "fewstep:jobs:names"
 
 _CREATE = load("jobs/shared", "jobs/create")
@@ -74,7 +75,7 @@ class JobStore:
 
     def read(self, job_id: str) -> JobRecord | None:
         """The record, or None if there is none or no more."""
-        fields = {text(name): text(value) for name, value in self.redis.hgetall(_record(job_id)).items()}
+        fields = {text(name): text(value) for name, value in self.redis.hgetall(record_key(job_id)).items()}
         return parse(fields) if fields else None
 
     def ids(self) -> list[str]:
@@ -89,7 +90,7 @@ class JobStore:
 
     def state(self, job_id: str) -> JobState | None:
         """Where a job stands; None if there is none."""
-        found = self.redis.hget(_record(job_id), "state")
+        found = self.redis.hget(record_key(job_id), "state")
         return None if found is None else JobState(text(found))
 
     def named(self, name: str) -> str | None:
@@ -117,7 +118,7 @@ class JobStore:
         return text(outcome), int(fence)
 
     def delete(self, job_id: str, name: str) -> tuple[str, str]:
-        """Forget an ended job and take its family back.
+        """Forget an ended job and take its family back; its files are then among ``discarded``.
 
         Returns:
             ``deleted``; ``serves`` and ``family/steps`` where a checkpoint of it is promoted; ``none``, or the state
@@ -125,6 +126,18 @@ class JobStore:
         """
         outcome, where = self._run(_DELETE, job_id, [job_id, name])
         return text(outcome), text(where)
+
+    def discard(self, key: str) -> None:
+        """Note that a file or folder in the artifact store is to be removed."""
+        self.redis.sadd(_DISCARDED, key)
+
+    def discarded(self) -> list[str]:
+        """Keys of what is to be removed."""
+        return sorted(text(key) for key in self.redis.smembers(_DISCARDED))
+
+    def removed(self, key: str) -> None:
+        """It has been."""
+        self.redis.srem(_DISCARDED, key)
 
     # What a worker does.
 
@@ -194,7 +207,7 @@ class JobStore:
         """How many jobs are in each state."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in self.ids():
-                pipe.hget(_record(job_id), "state")
+                pipe.hget(record_key(job_id), "state")
             found = Counter(text(state) for state in pipe.execute() if state is not None)
         return {state: found[state] for state in JobState}
 
@@ -212,14 +225,15 @@ class JobStore:
 
     def hint(self, job_id: str) -> None:
         """Note that a message was sent."""
-        self.redis.hset(_record(job_id), "hinted", repr(self.now()))
+        self.redis.hset(record_key(job_id), "hinted", repr(self.now()))
 
     def _run(self, script: str, job_id: str, arguments: Sequence[Any], *, more_keys: Sequence[str] = ()) -> Any:  # noqa: ANN401
-        keys = [_record(job_id), _events(job_id), *more_keys]
+        keys = [record_key(job_id), _events(job_id), *more_keys]
         return self.redis.register_script(script)(keys, [str(argument) for argument in arguments])
 
 
-def _record(job_id: str) -> str:
+def record_key(job_id: str) -> str:
+    """Of its hash."""
     return f"fewstep:jobs:record:{job_id}"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.errors import FewstepError
-from core.settings import get_settings
+from core.settings import get_settings_or_exit
 
 OLDEST_VERSION = (6, 2)  # of Redis; Valkey began at 7.2
 LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
@@ -94,11 +94,11 @@ def server_arguments(redis_url: str, data: Path) -> list[str]:
 
 def main() -> None:
     """Become the server, so that signals reach it; exits with 2 and one line when there is none to become."""
-    settings = get_settings()
+    settings = get_settings_or_exit()
     data = (settings.var / "redis").resolve()
     try:
         binary = find_server()
-        arguments = server_arguments(settings.redis_url, data)
+        arguments = server_arguments(settings.redis_url.get_secret_value(), data)
         data.mkdir(parents=True, exist_ok=True)
     except (FewstepError, OSError) as error:
         print(f"redis: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """What an API process says of itself and of Redis."""
 
 import pytest
+from pydantic import SecretStr
 
 from app.metrics import REASONS
 from app.redis_metrics import RedisMetrics, StorageMetrics
@@ -89,7 +90,7 @@ def test_bytes_and_requests_in_flight(api: Api) -> None:
 
 
 def test_without_redis_it_says_so_and_no_more(redis_settings: Settings) -> None:
-    away = redis_settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}/0"})
+    away = redis_settings.model_copy(update={"redis_url": SecretStr(f"redis://127.0.0.1:{free_port()}/0")})
     with connect(away, patient=False, timeout_s=1) as redis:
         (up,) = RedisMetrics(JobStore(redis)).collect()
     assert up.name == "fewstep_redis_up"

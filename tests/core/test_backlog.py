@@ -1,4 +1,3 @@
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -36,27 +35,41 @@ def take(connection: Connection, celery: Celery, queue: Queue, count: int) -> li
     return taken
 
 
+def queued(redis: Redis, record_id: str, *, ago_s: float, field: str = "created", room: str = "generate") -> None:
+    """Record when something was accepted, by Redis's clock."""
+    redis.hset(f"fewstep:{room}:record:{record_id}", field, redis.time()[0] - ago_s)
+
+
 def test_messages_of_all_priorities_count_and_the_oldest_gives_the_age(celery: Celery, redis: Redis) -> None:
     assert read_backlogs(redis) == {Queue.SAMPLING: EMPTY, Queue.DISTILLATION: EMPTY}
-    started = time.time()
+    queued(redis, "oldest", ago_s=70)
+    queued(redis, "x", ago_s=20)
+    queued(redis, "y", ago_s=40, field="hinted", room="jobs")
     celery.send_task(Task.GENERATE, args=["oldest"], priority=9)
-    sent = time.time()
-    time.sleep(0.5)
     for priority in (0, 3, 4, 6, None):
         celery.send_task(Task.GENERATE, args=["x"], priority=priority)
     celery.send_task(Task.DISTILL, args=["y", 0])
-    now = time.time()
     found = read_backlogs(redis)
     assert found[Queue.SAMPLING].waiting == 6
-    assert now - sent <= found[Queue.SAMPLING].oldest_age_s <= time.time() - started
+    assert 70 <= found[Queue.SAMPLING].oldest_age_s < 80
     assert found[Queue.DISTILLATION].waiting == 1
-    assert found[Queue.DISTILLATION].oldest_age_s < found[Queue.SAMPLING].oldest_age_s
+    assert 40 <= found[Queue.DISTILLATION].oldest_age_s < 50
+
+
+def test_what_others_left_in_the_keys_is_counted_and_has_no_age(redis: Redis) -> None:
+    for garbage in ("garbage", "[]", "{}", "7", b"\xff"):
+        redis.lpush("fewstep:sampling", garbage)
+        redis.hset("fewstep:unacked", garbage, garbage)
+        backlog = read_backlogs(redis)[Queue.SAMPLING]
+        assert (backlog.unacknowledged, backlog.oldest_age_s) == (0, 0)
+    assert backlog.waiting == 5
 
 
 def test_what_a_worker_holds_unacknowledged_does_not_wait(celery: Celery, redis: Redis) -> None:
     for _ in range(3):
         celery.send_task(Task.GENERATE, args=["x"])
     celery.send_task(Task.DISTILL, args=["y", 0])
+    queued(redis, "y", ago_s=5, field="hinted", room="jobs")
     with celery.connection_for_read() as connection:
         held = take(connection, celery, Queue.SAMPLING, 3)
         take(connection, celery, Queue.DISTILLATION, 1)
@@ -67,4 +80,4 @@ def test_what_a_worker_holds_unacknowledged_does_not_wait(celery: Celery, redis:
     # A consumer that leaves gives back what it has not acknowledged, and it is as old as it was.
     back = read_backlogs(redis)[Queue.DISTILLATION]
     assert (back.waiting, back.unacknowledged) == (1, 0)
-    assert back.oldest_age_s > 0
+    assert 5 <= back.oldest_age_s < 15

@@ -21,10 +21,11 @@ class Stack:
     What a test adds to them is named ``sampler-…`` or ``api-…``, and is the test's to stop.
     """
 
-    def __init__(self, folder: Path, checkpoints: Path) -> None:
+    def __init__(self, folder: Path, checkpoints: Path, *, password: str = "", **changes: str) -> None:
         self.folder = folder
         self.checkpoints = checkpoints
-        self.redis = RedisServer(folder)
+        self._changes = changes
+        self.redis = RedisServer(folder, password=password)
         self.ports = {name: free_port() for name in ("sampler", "distiller", "api", "hasty")}
         self.processes: dict[str, Process] = {}
         for name in ("sampler", "api", "hasty"):
@@ -51,7 +52,7 @@ class Stack:
         if name == "hasty":
             environment["FEWSTEP_DEADLINE_S"] = str(HASTY_DEADLINE_S)
         log = self.folder / f"{name}.log"
-        self.processes[name] = Process(*module_of(kind), environment=environment | changes, log=log)
+        self.processes[name] = Process(*module_of(kind), environment=environment | self._changes | changes, log=log)
 
     def stop(self, name: str, sign: signal.Signals = signal.SIGTERM) -> int:
         """End one process. Returns its exit code."""

@@ -56,8 +56,9 @@ class Yard:
         """Start a worker, with its own working folder, and other settings than the rest where said so."""
         settings = self.settings.model_copy(update=changes) if module == WORKER else self.settings
         (self.folder / name / "accident").unlink(missing_ok=True)
-        names = ("redis_url", "checkpoints", "artifacts", "datasets", "heartbeat_s", "slice_s", "lease_s", "device")
+        names = ("checkpoints", "artifacts", "datasets", "heartbeat_s", "slice_s", "lease_s", "device")
         environment = {f"FEWSTEP_{field.upper()}": str(getattr(settings, field)) for field in names}
+        environment["FEWSTEP_REDIS_URL"] = settings.redis_url.get_secret_value()
         self.port = free_port()
         environment |= {"FEWSTEP_VAR": str(self.folder / name), "FEWSTEP_DISTILLER_METRICS_PORT": str(self.port)}
         environment |= {name: str(value) for name, value in changes.items() if name.isupper()}

@@ -15,8 +15,9 @@ pytestmark = pytest.mark.anyio
 async def test_a_worker_announces_itself_drains_and_leaves(redis_settings: Settings) -> None:
     chores = 0
 
-    def chore() -> None:
+    def chore(after_trouble: bool) -> None:
         nonlocal chores
+        assert after_trouble == bool(chores)
         chores += 1
         raise RuntimeError("a chore that fails must not stop the beat")
 

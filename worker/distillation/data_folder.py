@@ -4,6 +4,7 @@ from pathlib import Path
 from threading import Thread
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from core.catalog import datasets
 from core.catalog.datasets import DatasetFacts
@@ -39,6 +40,8 @@ class DataFolder:
     def _describe(self, entries: list[tuple[str, int]]) -> None:
         try:
             datasets.tell(self._redis, [describe(self._folder / name) for name, _ in entries])
+        except RedisError as error:
+            log.warning("data sets not described", error=str(error))
         except Exception:
             log.exception("data sets not described")
         else:

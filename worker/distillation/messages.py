@@ -66,5 +66,12 @@ class SliceEnded:
     artifact_failed: bool = False
 
 
-Message = Trained | RoundFinished | SliceEnded
+@dataclass(frozen=True)
+class StorageIsAway:
+    """A slice waits for the artifact store; told each minute."""
+
+    subject: Subject
+
+
+Message = Trained | RoundFinished | SliceEnded | StorageIsAway
 Tell = Callable[[Message], None]

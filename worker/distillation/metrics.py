@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from worker.distillation.messages import Message, RoundFinished, SliceEnded, Trained
+from worker.distillation.messages import Message, RoundFinished, SliceEnded, StorageIsAway, Trained
 
 BY_METHOD = ["model", "method"]
 BY_STEPS = [*BY_METHOD, "steps"]
@@ -32,7 +32,8 @@ NONFINITE = Counter(
 SLICES = Counter("fewstep_distill_slices_total", "Slices, by how they ended", ["outcome"])
 LEASE_LOSSES = Counter("fewstep_distill_lease_losses_total", "Slices whose lease went to other hands")
 ARTIFACT_FAILURES = Counter(
-    "fewstep_distill_artifact_failures_total", "Slices ended by a state or checkpoint that could not be written or read"
+    "fewstep_distill_artifact_failures_total",
+    "Slices ended by a state or checkpoint that could not be written or read, and minutes of waiting for the store",
 )
 
 for outcome in ("finished", "over", "failed", "cancelled", "lost", "died"):
@@ -67,6 +68,8 @@ class Board:
                 ARTIFACT_FAILURES.inc(message.artifact_failed)
                 if message.outcome == "lost":
                     LEASE_LOSSES.inc()
+            case StorageIsAway():
+                ARTIFACT_FAILURES.inc()
 
     def _show_progress(self, message: Trained) -> None:
         subject = (message.subject.model, message.subject.method)

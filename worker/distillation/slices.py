@@ -5,9 +5,8 @@ forgotten if it does not get there. So a slice may be cut off at any moment and 
 """
 
 import shutil
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -19,6 +18,7 @@ from core.catalog.serving import Made, Promotion, serving_key
 from core.connections import connect
 from core.errors import FewstepError, NotFound, Unavailable
 from core.jobs.record import JobRecord, JobState
+from core.jobs.removal import remove_or_discard
 from core.jobs.request import DistillJob, RoundResult
 from core.jobs.store import JobStore
 from core.log import configure_logging, get_logger
@@ -51,7 +51,8 @@ def make_slice_runner(
 ) -> Callable[[str, int], int | None]:
     """What a child process calls for each slice."""
     configure_logging(settings)
-    context = SliceContext(settings, JobStore(connect(settings)), open_artifacts(settings), worker, is_draining, tell)
+    redis = connect(settings, is_ending=is_draining)
+    context = SliceContext(settings, JobStore(redis), open_artifacts(settings), worker, is_draining, tell)
     return lambda job_id, fence: run_slice(context, job_id, fence)
 
 
@@ -69,7 +70,7 @@ def run_slice(context: SliceContext, job_id: str, after: int) -> int | None:
         return None
     with structlog.contextvars.bound_contextvars(request_id=record.job.request_id, job=job_id, fence=fence):
         watch = Watch(store, record, fence, settings=settings, is_draining=context.is_draining, tell=context.tell)
-        return _run(context, record, watch)
+        return _run(replace(context, artifacts=context.artifacts.patient(watch.wait_for_storage)), record, watch)
 
 
 def _run(context: SliceContext, record: JobRecord, watch: Watch) -> int | None:
@@ -118,7 +119,8 @@ def _work(context: SliceContext, record: JobRecord, watch: Watch) -> list[RoundR
     shutil.rmtree(folder, ignore_errors=True)  # what is there may be older than what the record points to
     folder.mkdir(parents=True)
     if job.id not in context.loaded:
-        context.loaded = {job.id: load_job(job, context.settings, context.artifacts)}
+        context.loaded.clear()
+        context.loaded[job.id] = load_job(job, context.settings, context.artifacts)
         log.info("data loaded", data=context.loaded[job.id][0].about)
     chain, jury = context.loaded[job.id]
     fill_source(chain, watch.beat)
@@ -192,10 +194,10 @@ def _save(context: SliceContext, job: DistillJob, watch: Watch) -> None:
         trained_s=watch.trained_s,
     )
     if state is None:
-        context.artifacts.remove(key)
+        _remove(context, key)
         raise SliceLost
     for old in set(before.saved.values()) - set(saved.values()):
-        context.artifacts.remove(old)
+        _remove(context, old)
 
 
 def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list[RoundResult]) -> None:
@@ -206,21 +208,28 @@ def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list
         name = f"{result.steps}-step"
         made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id)
         if result.promote:
-            promotions[serving_key(job.teacher.family, result.steps)] = _promotion(job, name, result)
+            promotions[serving_key(job.teacher.family, result.steps)] = _promotion(
+                job, name, result, at=context.store.now()
+            )
     ttl_s = context.settings.job_ttl_s
     if not context.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, made=made, promotions=promotions):
         watch.tell()  # raises if it was cancelled, or is not ours any more
         raise CheckpointError("the end of the job could not be recorded")
-    context.artifacts.remove(f"jobs/{job.id}/states")
+    _remove(context, f"jobs/{job.id}/states")
     log.info("job succeeded", family=job.name, promoted=list(promotions))
 
 
-def _promotion(job: DistillJob, checkpoint: str, result: RoundResult) -> Promotion:
+def _remove(context: SliceContext, key: str) -> None:
+    """What nobody needs; where the store is away it is done later, so nothing waits for it."""
+    remove_or_discard(context.store, context.artifacts.impatient(), key)
+
+
+def _promotion(job: DistillJob, checkpoint: str, result: RoundResult, *, at: float) -> Promotion:
     return Promotion(
         family=job.name,
         checkpoint=checkpoint,
         job=job.id,
-        at=time.time(),
+        at=at,
         frechet_distance=(result.metrics or {}).get("frechet_distance"),
         replaced=result.rival,
         replaced_frechet_distance=result.rival_frechet_distance,

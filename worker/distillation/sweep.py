@@ -13,6 +13,7 @@ from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings
 from worker import metrics
+from worker.distillation.leftovers import Leftovers
 
 LOST_AFTER_S = 5.0
 """A job that waits for so long while the queue is empty has lost its message."""
@@ -29,7 +30,8 @@ class JobSweep:
     """Looks after jobs at each call; harmless at any time and from any number of workers at once."""
 
     def __init__(self, store: JobStore, celery: Celery, artifacts: ArtifactStore, *, settings: Settings) -> None:
-        self._store, self._celery, self._artifacts, self._settings = store, celery, artifacts, settings
+        self._store, self._celery, self._settings = store, celery, settings
+        self._leftovers = Leftovers(store, artifacts)
         self._tidied = float("-inf")
 
     def __call__(self) -> None:
@@ -40,6 +42,7 @@ class JobSweep:
         if time.monotonic() - self._tidied > TIDY_EVERY_S:
             self._tidied = time.monotonic()
             self._tidy()
+        self._leftovers.remove()
 
     def _rescue(self, active: list[JobRecord]) -> None:
         now = self._store.now()
@@ -70,5 +73,4 @@ class JobSweep:
             if record is None or record.ended is None or record.ended > expired or record.state is JobState.SUCCEEDED:
                 continue
             if self._store.delete(job_id, record.job.name)[0] == "deleted":
-                self._artifacts.remove(f"jobs/{job_id}")
                 log.info("expired job removed", job=job_id, state=str(record.state))

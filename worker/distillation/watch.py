@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from core import presence
+from core.catalog.artifacts import StorageAway
 from core.generation import records
 from core.jobs.record import JobRecord, JobState
 from core.jobs.store import JobStore
+from core.log import get_logger
 from core.queues import Queue
 from core.settings import Settings
 from models.distillation.rounds import Round
 from models.training.progress import OnProgress, Progress, StopTraining
-from worker.distillation.messages import Subject, Tell, Trained
+from worker.distillation.messages import StorageIsAway, Subject, Tell, Trained
 
 LOOK_EVERY_S = 0.05
 """How often a slice looks whether it is still wanted, at most: after every iteration that takes so long."""
@@ -21,6 +23,10 @@ TELL_EVERY_S = 1.0
 MOST_POINTS = 120
 """Points of the loss that are kept; when there are more, every second one goes."""
 YIELD_S = 0.005
+STORAGE_RETRY_S, STORAGE_LOOK_S, TELL_OF_STORAGE_EVERY_S = 3.0, 0.5, 60.0
+"""While the artifact store is away: between two tries, between looks whether to stop, and between two who are told."""
+
+log = get_logger(__name__)
 
 
 class SliceOver(StopTraining):
@@ -68,6 +74,7 @@ class Watch:
         self._started: float | None = None
         self._looked = self._told = time.monotonic()
         self._iteration_began = time.monotonic()
+        self._told_of_storage = float("-inf")
         self._told_at = 0  # iteration; 0 before the first of a round
         self._shares_device = shares_device(store, settings)
 
@@ -100,6 +107,18 @@ class Watch:
             raise SliceLost
         if state is JobState.CANCELLING:
             raise JobCancelled
+
+    def wait_for_storage(self, away: StorageAway) -> None:
+        """Wait between two tries to reach the artifact store, and keep the lease; raises as ``beat``."""
+        if time.monotonic() - self._told_of_storage > TELL_OF_STORAGE_EVERY_S:
+            self._told_of_storage = time.monotonic()
+            log.warning("waits for the artifact store", detail=away.detail, exc_info=away.__cause__)
+            self.tell("waiting", {"detail": away.detail})
+            self._tell(StorageIsAway(self.subject))
+        until = time.monotonic() + STORAGE_RETRY_S
+        while time.monotonic() < until:
+            time.sleep(STORAGE_LOOK_S)
+            self.beat()
 
     @contextmanager
     def of(self, this: Round) -> Iterator[OnProgress]:

@@ -23,8 +23,11 @@ from worker.distillation.data_folder import DataFolder
 from worker.distillation.metrics import LEASE_LOSSES, SLICES, Board
 from worker.distillation.sweep import JobSweep
 from worker.heartbeat import Heartbeat, Pulse
-from worker.request import ForgivingRequest
+from worker.intake import send_lost_again
+from worker.request import INTAKE, ForgivingRequest
 
+SURELY_HUNG_S = 3.0
+"""How long a lease must be seen to have run out."""
 IDLE_AFTER_S = 5.0
 """Between two slices of a job there may be less."""
 
@@ -41,8 +44,9 @@ def make_slice_runner(*arguments: object) -> object:
 class Foreman:
     """Has slices done by a child process, and says what became of a job whose slice ended that process."""
 
-    def __init__(self, settings: Settings, store: JobStore, celery: Celery, name: str) -> None:
-        self._store, self._celery, self._name = store, celery, name
+    def __init__(self, settings: Settings, store: JobStore, celery: Celery, name: str, pulse: Pulse) -> None:
+        self._store, self._celery, self._name, self._pulse = store, celery, name, pulse
+        self._expired_since: float | None = None
         self._board = Board()
         self._idle_since: float | None = None
         self._child = Child(make_slice_runner, settings, name, on_message=self._board.show)  # type: ignore[arg-type]
@@ -90,14 +94,21 @@ class Foreman:
         self._child.close()
 
     def _is_hung(self, job_id: str, after: int) -> bool:
-        """Whether the slice under way has come to nothing: its lease has run out, or another has the job by now."""
+        """Whether the slice under way has come to nothing: its lease has run out, or another has the job by now.
+
+        A lease that ran out while Redis refused what is written proves nothing: the slice waits for that too, and
+        renews it within a second or two of the cure.
+        """
         with suppress(RedisError):  # nothing is known then
             record = self._store.read(job_id)
             if record is None or record.fence > after + 1:
                 LEASE_LOSSES.inc()
                 return True
             mine = record.worker == self._name and record.fence == after + 1
-            return mine and 0 < record.lease < self._store.now()
+            if mine and 0 < record.lease < self._store.now() and self._pulse.is_regular():
+                self._expired_since = self._expired_since or time.monotonic()
+                return time.monotonic() - self._expired_since > SURELY_HUNG_S
+        self._expired_since = None
         return False
 
 
@@ -111,9 +122,9 @@ def send_slice(celery: Celery, job_id: str, after: int) -> None:
 
 def make_distillation_worker(settings: Settings, name: str, pulse: Pulse) -> tuple[Celery, Heartbeat, Foreman]:
     """The Celery application with its task, and the heartbeat to start once it consumes."""
-    celery = make_celery(settings)
+    celery = make_celery(settings, transport=INTAKE)
     store = JobStore(connect(settings))
-    foreman = Foreman(settings, store, celery, name)
+    foreman = Foreman(settings, store, celery, name, pulse)
     REGISTRY.register(DeviceMetrics(*pick_meter(settings.device, foreman.pids)))
 
     @celery.task(name=Task.DISTILL, Request=ForgivingRequest)
@@ -125,8 +136,9 @@ def make_distillation_worker(settings: Settings, name: str, pulse: Pulse) -> tup
     sweep = JobSweep(JobStore(beats), celery, open_artifacts(settings), settings=settings)
     data_folder = DataFolder(beats, settings.datasets)
 
-    def chore() -> None:
+    def chore(_after_trouble: bool) -> None:
         foreman.tidy()
+        send_lost_again(celery)
         sweep()
         data_folder.tell()
 

@@ -23,12 +23,12 @@ class Job:
         group: What it can be sampled together with.
         inputs: One for each image.
         max_batch: Most images of its group at once.
-        deadline: Seconds since the epoch after which nobody wants it.
+        deadline: By the monotonic clock, after which nobody wants it.
         bulk: Whether all others go before it.
         trace: The ``traceparent`` of the request.
         done: The outcomes in the order of the inputs, or the error. Whoever ends it first is right: a job that is done
             is not worked on, so setting an exception cancels it.
-        started: Seconds since the epoch when its first image was taken, or None.
+        started: By the monotonic clock, when its first image was taken, or None.
         busy_s: Seconds that batches with images of it took.
     """
 
@@ -62,7 +62,7 @@ class Schedule:
     than a batch. Not thread-safe.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._line: list[Job] = []
         self._clock = clock
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import torch
@@ -73,6 +73,7 @@ class Dispatcher:
         self._artifacts = open_artifacts(settings)
         self._met: dict[Path, tuple[str, tuple[str, str]]] = {}  # name and labels of the group of each folder
         self.in_hand: dict[str, Job | None] = {}
+        self._taking = Lock()
         self._device = Device(self._run)
         self._left = Event()
         self._watch = Thread(target=self._look, name="watch", daemon=True)
@@ -111,12 +112,18 @@ class Dispatcher:
                 metrics.forget(*labels)
 
     @contextmanager
-    def holding(self, record_id: str) -> Iterator[None]:
-        """This process works on it meanwhile."""
-        self.in_hand[record_id] = None
+    def holding(self, record_id: str) -> Iterator[bool]:
+        """This process works on it meanwhile; false where it does already, for another message."""
+        with self._taking:
+            is_new = record_id not in self.in_hand
+            if is_new:
+                self.in_hand[record_id] = None
+        if not is_new:
+            yield False
+            return
         metrics.IN_HAND.set(len(self.in_hand))
         try:
-            yield
+            yield True
         finally:
             del self.in_hand[record_id]
             metrics.IN_HAND.set(len(self.in_hand))

@@ -4,8 +4,10 @@ import time
 
 import numpy as np
 import structlog
+from redis.exceptions import RedisError
 
 from core import tracing
+from core.catalog.artifacts import StorageAway
 from core.catalog.card import Family
 from core.errors import FewstepError
 from core.generation import records
@@ -25,15 +27,15 @@ def generate(record_id: str, dispatcher: Dispatcher) -> None:
 
     Does nothing if it is not to be done any more, or is in other hands.
     """
-    with dispatcher.holding(record_id):
-        generation = records.start(dispatcher.redis, record_id, dispatcher.worker)
+    with dispatcher.holding(record_id) as is_new:
+        generation = records.start(dispatcher.redis, record_id, dispatcher.worker) if is_new else None
         if generation is None:
             metrics.GENERATIONS.labels("dropped").inc()
             log.info("dropped before it began", id=record_id)
             return
-        taken = time.time()
+        taken = time.monotonic()
         metrics.QUEUE_SECONDS.labels(*_labels(generation)).observe(max(taken - generation.created, 0))
-        with tracing.span("queue", parent=generation.trace, began=generation.created):
+        with tracing.span("queue", parent=generation.trace, began=time.time() - (taken - generation.created)):
             pass  # it is over
         with (
             structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id),
@@ -51,6 +53,16 @@ def _end(generation: Generation, dispatcher: Dispatcher, taken: float) -> str:
     except NotWanted:
         log.info("cancelled while in hand")
         return "cancelled"
+    except RedisError as error:
+        # Only where this process is to end (`core.connections`); the record says whose it was, and another takes it up.
+        log.warning("left, since Redis is away", error=str(error))
+        return "dropped"
+    except StorageAway as error:
+        log.warning("the artifact store is away", detail=error.detail, waits=generation.deadline is None)
+        if generation.deadline is None:  # the sweep announces it again
+            records.put_back(dispatcher.redis, generation.id, dispatcher.worker, counts=False)
+            return "dropped"
+        problem = error.problem()
     except FewstepError as error:
         log.warning("failed", detail=error.detail)
         problem = error.problem()
@@ -78,7 +90,7 @@ def _sample(generation: Generation, dispatcher: Dispatcher, taken: float) -> str
         ttl_s=dispatcher.settings.result_ttl_s,
     )
     if kept:
-        metrics.GENERATION_SECONDS.labels(*_labels(generation)).observe(max(time.time() - generation.created, 0))
+        metrics.GENERATION_SECONDS.labels(*_labels(generation)).observe(max(time.monotonic() - generation.created, 0))
     log.info("generated" if kept else "generated for nobody", n=generation.n, steps=generation.steps, **dict(timings))
     return "succeeded" if kept else "cancelled"
 
@@ -109,7 +121,7 @@ def _in_chunks(generation: Generation, dispatcher: Dispatcher, group: Group) -> 
         if not records.append(dispatcher.redis, generation.id, dispatcher.worker, chunk, images=done, ttl_s=ttl_s):
             job.end(NotWanted())
             raise NotWanted
-    total = max(time.time() - generation.created, 0)
+    total = max(time.monotonic() - generation.created, 0)
     return b"", Timings(queue=_queue_s(generation, first), sample=busy_s, encode=encode_s, total=total)
 
 

@@ -38,7 +38,7 @@ def _timings(generation: Generation, started: float, *, queue_s: float, sample_s
         queue=queue_s,
         sample=sample_s,
         encode=time.perf_counter() - started,
-        total=max(time.time() - generation.created, 0),
+        total=max(time.monotonic() - generation.created, 0),
     )
 
 

@@ -18,6 +18,8 @@ MAX_ATTEMPTS = 3
 """A generation that took so many workers with it is the cause, not the victim."""
 LOST_AFTER_S = 30.0
 """A generation that waits for so long while the queue is empty has lost its message."""
+LOST_IN_TROUBLE_S = 1.0
+"""The same right after Redis was away or refused: then messages get lost between the list and the worker."""
 
 REDELIVERIES = metrics.REDELIVERIES.labels(Queue.SAMPLING)
 
@@ -25,7 +27,14 @@ log = get_logger(__name__)
 
 
 def sweep(
-    redis: Redis, celery: Celery, *, worker: str, in_hand: set[str], waiting: set[str], result_ttl_s: float
+    redis: Redis,
+    celery: Celery,
+    *,
+    worker: str,
+    in_hand: set[str],
+    waiting: set[str],
+    result_ttl_s: float,
+    lost_after_s: float = LOST_AFTER_S,
 ) -> None:
     """Queue again what has no owner; harmless at any time and from any number of workers at once.
 
@@ -37,13 +46,16 @@ def sweep(
         waiting: Bulk requests that wait within it. Messages for what waits in others are sent again, and so an idle
             worker comes by them.
         result_ttl_s: How long a problem is kept.
+        lost_after_s: How long a generation may wait while the queue is empty.
     """
     running = records.running(redis)
     dead = presence.dead(redis, set(running.values()) - {worker})
     for record_id, owner in running.items():
         if owner in dead or (owner == worker and record_id not in in_hand):
-            _rescue(redis, record_id, owner, lambda lost: _send(redis, celery, lost), result_ttl_s=result_ttl_s)
-    old = records.tidy(redis, records.waiting(redis, older_than_s=LOST_AFTER_S))
+            # What this worker has let go of did not end it.
+            most = None if owner == worker else MAX_ATTEMPTS
+            _rescue(redis, record_id, owner, lambda lost: _send(redis, celery, lost), most, result_ttl_s=result_ttl_s)
+    old = records.tidy(redis, records.waiting(redis, older_than_s=lost_after_s))
     lost = [record_id for record_id in old if record_id not in waiting]
     if lost and not queue_length(celery, Queue.SAMPLING):
         log.warning("messages lost, sent again", count=len(lost))
@@ -51,12 +63,14 @@ def sweep(
             _send(redis, celery, record_id)
 
 
-def _rescue(redis: Redis, record_id: str, owner: str, send: Callable[[str], None], *, result_ttl_s: float) -> None:
-    if records.attempts(redis, record_id) >= MAX_ATTEMPTS:
-        problem = FewstepError(f"given up after {MAX_ATTEMPTS} attempts, each of which ended its worker").problem()
+def _rescue(
+    redis: Redis, record_id: str, owner: str, send: Callable[[str], None], most: int | None, *, result_ttl_s: float
+) -> None:
+    if most is not None and records.attempts(redis, record_id) >= most:
+        problem = FewstepError(f"given up after {most} attempts, each of which ended its worker").problem()
         records.fail(redis, record_id, owner, problem=problem, ttl_s=result_ttl_s)
-        log.error("given up", id=record_id, attempts=MAX_ATTEMPTS)
-    elif records.put_back(redis, record_id, owner):
+        log.error("given up", id=record_id, attempts=most)
+    elif records.put_back(redis, record_id, owner, counts=most is not None):
         log.warning("left by its worker, queued again", id=record_id, owner=owner)
         send(record_id)
 

@@ -20,19 +20,20 @@ from models.sampling.engine import pick_device
 from models.sampling.host import keep_memory
 from worker.device_metrics import DeviceMetrics, pick_meter
 from worker.heartbeat import Heartbeat, Pulse
-from worker.request import ForgivingRequest
+from worker.intake import send_lost_again
+from worker.request import INTAKE, ForgivingRequest
 from worker.sampling import metrics as sampling_metrics
 from worker.sampling.bulk import BulkQueue
 from worker.sampling.dispatcher import Dispatcher
 from worker.sampling.generate import generate, warm_up
-from worker.sampling.sweep import sweep
+from worker.sampling.sweep import LOST_AFTER_S, LOST_IN_TROUBLE_S, sweep
 
 
 @contextmanager
 def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tuple[Celery, Heartbeat]]:
     """The Celery application with its tasks, warmed up, and the heartbeat to start once it consumes."""
     keep_memory()
-    celery = make_celery(settings)
+    celery = make_celery(settings, transport=INTAKE)
     with (
         Dispatcher(settings, connect(settings), name) as dispatcher,
         ThreadPoolExecutor(settings.sampler_threads, thread_name_prefix="crew") as crew,
@@ -60,10 +61,11 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         ) as brief:  # as loading in `worker.sampling.samplers`: torch's threads are to end with it
             sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, dispatcher, device).result())
 
-        def chore() -> None:
+        def chore(after_trouble: bool) -> None:
             dispatcher.forget_gone()
             throughput.report(dispatcher.redis, dispatcher.costs.seconds)
             records.settle(dispatcher.redis)
+            send_lost_again(celery)
             in_hand = set(dispatcher.in_hand)
             sweep(
                 dispatcher.redis,
@@ -72,6 +74,7 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
                 in_hand=in_hand,
                 waiting=bulk.waiting(),
                 result_ttl_s=settings.result_ttl_s,
+                lost_after_s=LOST_IN_TROUBLE_S if after_trouble else LOST_AFTER_S,
             )
 
         facts = {

@@ -10,6 +10,8 @@
 if redis.call('HGET', KEYS[1], 'status') ~= 'running' or redis.call('HGET', KEYS[1], 'worker') ~= ARGV[1] then
   return 0
 end
+-- Sent again after its answer was lost, it is there already.
+if tonumber(redis.call('HGET', KEYS[1], 'images') or 0) >= tonumber(ARGV[3]) then return 1 end
 redis.call('RPUSH', KEYS[2], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 redis.call('HSET', KEYS[1], 'images', ARGV[3])

@@ -1,5 +1,5 @@
--- Moves a generation from one status to another. Returns its request; nil where it is not there any more, has another
--- status, or is another worker's.
+-- Moves a generation from one status to another. Returns its request, where it is started with the seconds since it was
+-- accepted; nil where it is not there any more, has another status, or is another worker's.
 --
 -- KEYS[1]  record of the generation
 -- KEYS[2]  what is queued
@@ -12,7 +12,7 @@
 -- ARGV[4]  worker that must have it; empty: any
 -- ARGV[5]  worker that gets it, where the new status is running
 -- ARGV[6]  how long an ended one is kept, in milliseconds
--- ARGV[7]  and on: names and values of an ended one's fields, in turn
+-- ARGV[7]  and on: names and values, in turn: of an ended one's fields, or of what is added to one that is queued again
 
 local record, queued, running, load, pieces = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, from, to, owner, worker, ttl_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -31,10 +31,14 @@ if to == 'queued' then
   redis.call('DEL', pieces)
   redis.call('HSET', record, 'images', 0)
   redis.call('ZADD', queued, redis.call('HGET', record, 'created'), id)
+  for i = 7, #ARGV, 2 do redis.call('HINCRBY', record, ARGV[i], ARGV[i + 1]) end
 elseif to == 'running' then
   redis.call('HSET', running, id, worker)
   redis.call('HSET', record, 'worker', worker)
   redis.call('HINCRBY', record, 'attempts', 1)
+  local now = redis.call('TIME')
+  local waited = tonumber(now[1]) + tonumber(now[2]) / 1e6 - tonumber(redis.call('HGET', record, 'created'))
+  return {redis.call('HGET', record, 'request'), string.format('%.6f', waited)}
 else
   if status == 'queued' or status == 'running' then
     redis.call('DECRBY', load, redis.call('HGET', record, 'work') or 0)

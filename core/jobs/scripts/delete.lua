@@ -1,4 +1,5 @@
--- Forgets an ended job and takes its family back, unless one of its checkpoints is in force elsewhere.
+-- Forgets an ended job and takes its family back, unless one of its checkpoints is in force elsewhere. What it has made
+-- is noted as to be removed.
 -- Returns what came of it (deleted, serves, none or the state that forbids it), and the family/steps that it serves.
 --
 -- KEYS[1]  record of the job
@@ -22,6 +23,7 @@ for _, key in ipairs(redis.call('HKEYS', 'fewstep:serving:made')) do
   if string.sub(key, 1, #name + 1) == name .. '/' then redis.call('HDEL', 'fewstep:serving:made', key) end
 end
 changed()
+redis.call('SADD', 'fewstep:artifacts:discarded', 'jobs/' .. id)
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', 'fewstep:jobs:all', id)
 redis.call('HDEL', 'fewstep:jobs:names', name)

@@ -35,6 +35,20 @@ async def test_what_ended_while_nobody_listened_is_found(redis_settings: Setting
             await asyncio.wait_for(ended, 10)
 
 
+async def test_what_was_published_elsewhere_is_found_too(
+    redis_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.generate.results.QUIET_S", 0.1)
+    async with connect_async(redis_settings) as redis, Results(redis) as results:
+        generation = make_generation()
+        await records.create(redis, generation, ttl_s=100)
+        with results.expect(generation.id) as ended:
+            await asyncio.sleep(0.3)
+            assert not ended.done()
+            await redis.hset(records.record_key(generation.id), "status", "failed")  # without a word
+            await asyncio.wait_for(ended, 10)
+
+
 async def test_a_restart_of_redis_is_ridden_out(redis_settings: Settings, redis_server: RedisServer) -> None:
     async with connect_async(redis_settings) as redis, Results(redis) as results:
         generation = make_generation()

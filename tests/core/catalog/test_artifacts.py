@@ -1,34 +1,24 @@
 """The same in a folder and in object storage, by a server of moto's."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from core.catalog.artifacts import ArtifactStore
+from core.catalog import artifacts
+from core.catalog.artifacts import ArtifactStore, StorageAway
 from core.errors import NotFound
-from tests.processes import Process, free_port, wait_until
-
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+from tests.processes import KEYS, free_port, hung_server, s3_server
 
 
 @pytest.fixture(scope="module")
 def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket of a server that is told to s3fs as one tells it: by the environment."""
-    import s3fs  # type: ignore[import-untyped]
-
-    port = free_port()
-    log = tmp_path_factory.mktemp("s3") / "moto.log"
-    server = Process("moto.server", "-p", str(port), environment=KEYS, log=log)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).items():
-            patch.setenv(name, value)
-        wait_until(lambda: not server.alive or "Running on" in log.read_text(), what="S3 listening")
-        s3fs.S3FileSystem().mkdir("fewstep")
-        yield "s3://fewstep/artifacts"
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+    """A bucket."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield f"{server.bucket}/artifacts"
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
@@ -101,3 +91,105 @@ def test_nothing_half_written_is_left_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="state"):
         store.put(tmp_path / "source", "state")
     assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["state"]
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers anything as S3 does where it refuses; the path of the bucket says what."""
+
+    def answer(self) -> None:
+        code = self.path.split("/")[1].partition("?")[0].replace("-", "")
+        status = {"slowdown": 503, "expiredtoken": 400, "accessdenied": 403}[code]
+        name = {"slowdown": "SlowDown", "expiredtoken": "ExpiredToken", "accessdenied": "AccessDenied"}[code]
+        body = f"<?xml version='1.0'?><Error><Code>{name}</Code><Message>no</Message></Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Tells s3fs where S3 is, with short time limits."""
+    s3fs = pytest.importorskip("s3fs")
+    monkeypatch.setattr(artifacts, "_S3_LIMITS", artifacts._S3_LIMITS | {"read_timeout": 0.3})
+    monkeypatch.setattr(artifacts, "_UPLOAD_S", 1.5)
+
+    def point(port: int) -> None:
+        for name, value in (KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+
+    yield point
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def assert_away(store: ArtifactStore, tmp_path: Path, words: str) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    calls: list[Callable[[], object]] = [
+        lambda: store.put(tmp_path / "file", "key"),
+        lambda: store.folder("key"),
+        lambda: store.fetch("key", tmp_path / "here"),
+        lambda: list(store.read("key")),
+        lambda: store.files("key"),
+        lambda: store.remove("key"),
+    ]
+    for call in calls:
+        with pytest.raises(StorageAway, match="object storage") as away:
+            call()
+        assert words in away.value.detail
+        assert "127.0.0.1" not in away.value.detail
+        assert away.value.retry_after
+
+
+@pytest.mark.slow
+def test_storage_that_hangs_or_is_not_there_is_said(endpoint: Callable[[int], None], tmp_path: Path) -> None:
+    with hung_server() as port:
+        endpoint(port)
+        assert_away(ArtifactStore("s3://fewstep/x", cache=tmp_path), tmp_path, "does not answer in time")
+    endpoint(free_port())
+    assert_away(ArtifactStore("s3://fewstep/x", cache=tmp_path), tmp_path, "cannot be reached")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bucket", "words"), [("slow-down", "SlowDown"), ("expired-token", "refuses access"), ("access-denied", "expired")]
+)
+def test_storage_that_refuses_is_quoted(
+    endpoint: Callable[[int], None], tmp_path: Path, bucket: str, words: str
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    Thread(target=server.serve_forever, daemon=True).start()
+    endpoint(server.server_port)
+    (tmp_path / "file").write_bytes(b"x")
+    store = ArtifactStore(f"s3://{bucket}/x", cache=tmp_path)
+    with pytest.raises(StorageAway, match="object storage") as away:
+        store.put(tmp_path / "file", "key")
+    assert words in away.value.detail
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_patient_store_waits_and_another_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ArtifactStore("memory://artifacts", cache=tmp_path / "cache")
+    (tmp_path / "file").write_bytes(b"x")
+    tries: list[str] = []
+
+    def fail_twice(*_: object) -> list[str]:
+        tries.append("try")
+        if len(tries) < 3:
+            raise OSError("the network is down")
+        return []
+
+    monkeypatch.setattr(store._fs, "find", fail_twice, raising=False)
+    with pytest.raises(StorageAway):
+        store.files("x")
+    waits: list[StorageAway] = []
+    assert store.patient(waits.append).files("x") == []
+    assert len(waits) == 1
+    assert store.impatient()._wait is None

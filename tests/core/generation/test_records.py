@@ -9,7 +9,7 @@ from core.connections import connect, connect_async
 from core.generation import records
 from core.generation.records import Status
 from core.settings import Settings
-from tests.generations import create, make_generation, status
+from tests.generations import age, create, make_generation, status
 
 pytestmark = pytest.mark.anyio
 PROBLEM = {"status": 500, "detail": "no"}
@@ -32,12 +32,13 @@ def succeed(worker: Redis, record_id: str, name: str = "w1") -> bool:
 
 
 async def test_from_queue_to_result(api: AsyncRedis, worker: Redis) -> None:
-    generation = make_generation()
-    await records.create(api, generation, ttl_s=100)
+    generation = await records.create(api, make_generation(), ttl_s=100)
     assert await status(api, generation.id) is Status.QUEUED
     assert not await records.is_done(api, generation.id)
 
-    assert records.start(worker, generation.id, "w1") == generation
+    started = records.start(worker, generation.id, "w1")
+    assert started is not None
+    assert started.model_copy(update={"created": generation.created}) == generation
     assert await status(api, generation.id) is Status.RUNNING
     assert await records.queue_position(api, generation.id) is None
     assert records.running(worker) == {generation.id: "w1"}
@@ -101,9 +102,34 @@ async def test_only_the_owner_ends_or_loses_it(api: AsyncRedis, worker: Redis) -
     assert records.attempts(worker, record_id) == 2
 
 
+async def test_times_are_by_redis_and_in_a_worker_durations(
+    api: AsyncRedis, worker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API's clock is an hour behind, the worker's a year ahead."""
+    before = time.time()
+    given = make_generation(created=before - 3600, deadline=before - 3600 + 60)
+    generation = await records.create(api, given, ttl_s=100)
+    assert before - 1 < generation.created < time.time() + 1
+    assert generation.deadline == pytest.approx(generation.created + 60)
+    assert (await records.create(api, given, ttl_s=100)).created == generation.created  # a try that came twice
+    record = await records.read(api, generation.id)
+    assert record is not None
+    assert record.generation == generation
+    age(worker, generation.id, 20)
+    monkeypatch.setattr(time, "time", lambda: before + 365 * 86400)
+    assert records.waiting(worker, older_than_s=30) == []
+    assert records.waiting(worker, older_than_s=10) == [generation.id]
+    started = records.start(worker, generation.id, "w1")
+    assert started is not None
+    assert started.deadline is not None
+    assert 20 <= time.monotonic() - started.created < 25
+    assert 35 < started.deadline - time.monotonic() <= 40
+
+
 async def test_places_in_the_queue_are_by_age_and_kept_when_put_back(api: AsyncRedis, worker: Redis) -> None:
-    now = time.time()
-    young, old = await create(api, created=now - 1), await create(api, created=now - 60)
+    young, old = await create(api), await create(api)
+    age(worker, young, 1)
+    age(worker, old, 60)
     assert await records.queue_position(api, old) == 0
     assert await records.queue_position(api, young) == 1
     records.start(worker, old, "w1")
@@ -145,3 +171,12 @@ async def test_every_end_is_published(api: AsyncRedis, worker: Redis) -> None:
         await records.cancel(api, cancelled, ttl_s=1)
         channels = [(await subscription.get_message(timeout=5) or {})["channel"].decode() for _ in range(3)]
     assert channels == [f"{records.DONE}{record_id}" for record_id in (succeeded, failed, cancelled)]
+
+
+async def test_a_piece_that_is_sent_twice_is_there_once(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    records.start(worker, record_id, "w1")
+    for piece, images in ((b"a", 256), (b"a", 256), (b"b", 300), (b"b", 300)):
+        assert records.append(worker, record_id, "w1", piece, images=images, ttl_s=100)
+    assert not records.append(worker, record_id, "w2", b"c", images=301, ttl_s=100)
+    assert [piece async for piece in records.pieces(api, record_id)] == [b"a", b"b"]

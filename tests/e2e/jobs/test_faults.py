@@ -289,4 +289,4 @@ def test_expired_jobs_are_removed_with_their_files(yard: Yard) -> None:
     time.sleep(0.01)
     JobSweep(yard.store, make_celery(settings), yard.artifacts, settings=settings)()
     assert yard.store.read(job_id) is None
-    assert yard.artifacts.files(f"jobs/{job_id}") == []
+    wait_until(lambda: yard.artifacts.files(f"jobs/{job_id}") == [], what="its files gone")

@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis as AsyncRedis
 
+from core.catalog.artifacts import StorageAway
 from core.connections import connect, connect_async
 from core.generation import records, throughput
 from core.generation.records import Record, Status
@@ -252,3 +253,30 @@ async def test_of_a_family_that_is_gone_nothing_is_kept(
     assert len(dispatcher.samplers.loaded()) == 1
     assert list(dispatcher.costs.seconds) == list(await throughput.costs(api))
     assert [name.partition("/")[0] for name in dispatcher.costs.seconds] == ["tiny"]
+
+
+async def test_while_the_artifact_store_is_away_who_waits_is_told_and_the_rest_stays_queued(
+    api: AsyncRedis, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StorageAway("object storage does not answer in time")
+
+    monkeypatch.setattr(dispatcher._artifacts, "folder", away)
+    record = await run(api, dispatcher, artifact="jobs/a/1-step", deadline=time.time() + 60)
+    assert record.status is Status.FAILED
+    assert record.problem is not None
+    assert (record.problem["status"], record.problem["detail"]) == (503, "object storage does not answer in time")
+    record = await run(api, dispatcher, artifact="jobs/a/1-step")
+    assert record.status is Status.QUEUED
+    assert records.attempts(dispatcher.redis, record.generation.id) == 0
+
+
+async def test_a_second_message_for_what_is_in_hand_does_not_let_go_of_it(
+    api: AsyncRedis, dispatcher: Dispatcher
+) -> None:
+    generation = await records.create(api, make_generation(), ttl_s=100)
+    with dispatcher.holding(generation.id) as is_new:
+        assert is_new
+        generate(generation.id, dispatcher)
+        assert set(dispatcher.in_hand) == {generation.id}
+        assert (await read(api, generation)).status is Status.QUEUED

@@ -11,8 +11,8 @@ from core.generation import records
 from core.generation.records import Status
 from core.queues import Queue
 from core.settings import Settings
-from tests.generations import create, status
-from worker.sampling.sweep import MAX_ATTEMPTS, REDELIVERIES, sweep
+from tests.generations import age, create, status
+from worker.sampling.sweep import LOST_AFTER_S, LOST_IN_TROUBLE_S, MAX_ATTEMPTS, REDELIVERIES, sweep
 
 pytestmark = pytest.mark.anyio
 
@@ -28,10 +28,10 @@ def celery(redis_settings: Settings) -> Celery:
     return make_celery(redis_settings)
 
 
-def swept(settings: Settings, celery: Celery, in_hand: set[str]) -> int:
+def swept(settings: Settings, celery: Celery, in_hand: set[str], *, lost_after_s: float = LOST_AFTER_S) -> int:
     """Sweep as worker w1. Returns the messages that wait then."""
     with connect(settings) as redis:
-        sweep(redis, celery, worker="w1", in_hand=in_hand, waiting=set(), result_ttl_s=100)
+        sweep(redis, celery, worker="w1", in_hand=in_hand, waiting=set(), result_ttl_s=100, lost_after_s=lost_after_s)
     return queue_length(celery, Queue.SAMPLING)
 
 
@@ -72,9 +72,27 @@ async def test_a_lost_message_is_sent_again_once_the_queue_is_empty(
 ) -> None:
     fresh = await create(api)
     assert swept(redis_settings, celery, set()) == 0
-    stale = await create(api, created=0.0)
-    expired = await create(api, created=0.0)
+    stale, expired = await create(api), await create(api)
+    with connect(redis_settings) as redis:
+        for record_id in (stale, expired):
+            age(redis, record_id, 3600)
     await records.forget(api, expired)
     assert swept(redis_settings, celery, set()) == 1
     assert swept(redis_settings, celery, set()) == 1
     assert await status(api, fresh) is await status(api, stale) is Status.QUEUED
+
+
+async def test_what_this_worker_let_go_of_is_no_attempt_and_after_trouble_nothing_waits_for_long(
+    api: AsyncRedis, redis_settings: Settings, celery: Celery
+) -> None:
+    record_id = await create(api)
+    with connect(redis_settings) as redis:
+        for _ in range(MAX_ATTEMPTS + 1):
+            assert records.start(redis, record_id, "w1") is not None
+            swept(redis_settings, celery, set())
+            assert await status(api, record_id) is Status.QUEUED
+        assert records.attempts(redis, record_id) == 0
+        redis.delete("fewstep:sampling")
+        age(redis, record_id, LOST_IN_TROUBLE_S + 1)
+        assert swept(redis_settings, celery, set()) == 0
+        assert swept(redis_settings, celery, set(), lost_after_s=LOST_IN_TROUBLE_S) == 1
