@@ -24,6 +24,7 @@ SERVICES = ("distilling", "_running")
 """Fixtures that start all of a service, which many files share."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs Redis is slow. Where tests run in several processes, those that share what is costly share one."""
     for item in items:
