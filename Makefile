@@ -10,7 +10,7 @@ INSTALLED = $(VENV)/.installed
 TOOLS = $(VENV)/.tools
 PROMETHEUS = $(VENV)/.prometheus
 FAST = tests/core tests/models tests/test_*.py
-PYTEST = $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST = $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 FIND = $(BIN)/uv python find --system
 
 .DEFAULT_GOAL := help

@@ -17,23 +17,14 @@ from core.settings import Settings
 from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
-from tests.processes import ROOT, RedisServer
+from tests.processes import RedisServer
 
 
-SERVICES = ("distilling", "_running")
-"""Fixtures that start all of a service, which many files share."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs Redis is slow. Where tests run in several processes, those that share what is costly share one."""
+    """What needs Redis starts a server."""
     for item in items:
-        fixtures = item.fixturenames if isinstance(item, pytest.Function) else []
-        if "redis_server" in fixtures:
+        if isinstance(item, pytest.Function) and "redis_server" in item.fixturenames:
             item.add_marker("slow")
-        if "benchmarks" not in item.path.parts:  # long, and each by itself
-            service = [f"{item.path.relative_to(ROOT).parts[1]} {name}" for name in SERVICES if name in fixtures]
-            item.add_marker(pytest.mark.xdist_group(service[0] if service else str(item.path)))
 
 
 @pytest.fixture(scope="session")
