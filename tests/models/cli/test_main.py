@@ -14,6 +14,7 @@ from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.catalog.classifier_card import read_classifier_card
 from models.sampling.engine import Sampler, noise_for
 from tests.models.cli.conftest import Here
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -247,3 +248,10 @@ def test_training_goes_on_from_another_checkpoint(tmp_path: Path, here: Here) ->
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys, models.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_where_only_the_api_is_installed_it_says_what_to_install() -> None:
+    without_packages = [sys.executable, "-S", "-c", "from models.cli import run; run()"]
+    ran = subprocess.run(without_packages, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "fewstep: typer is not installed; this needs pip install 'fewstep[worker]'\n"
