@@ -10,9 +10,12 @@ INSTALLED = $(VENV)/.installed
 TOOLS = $(VENV)/.tools
 PROMETHEUS = $(VENV)/.prometheus
 FAST = tests/core tests/models tests/test_*.py
+PYTEST = $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 FIND = $(BIN)/uv python find --system
 
 .DEFAULT_GOAL := help
+# Where it is set, each process would compile PyTorch and diffusers anew: nine seconds.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run monitor test check fuzz test-fast test-pythons test-containers bench lock clean
 
 help: ## Show this list
@@ -25,7 +28,7 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 	@FEWSTEP_PROMETHEUS_PORT='$(PROMETHEUS_PORT)' exec $(BIN)/python -m core.local.monitor
 
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 check: $(TOOLS) ## Lint, formatting, types
 	@$(BIN)/ruff check
@@ -37,7 +40,7 @@ fuzz: $(TOOLS) ## Requests that the schema makes up, and such that are none, for
 		$(BIN)/pytest tests/e2e/operation/test_fuzz.py
 
 test-fast: $(TOOLS) ## Tests that need no server and no training: a minute
-	@$(BIN)/pytest -m "not slow" $(FAST)
+	@$(PYTEST) -m "not slow" $(FAST)
 
 test-pythons: $(INSTALLED) ## check and test-fast with each of PYTHONS="3.11 3.12 ..." that is here or that uv can bring
 	@for version in $(PYTHONS); do \

@@ -11,6 +11,7 @@ from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
 from core import presence
 from core.errors import Unavailable
+from core.generation.precision import describe, disagreements
 from core.queues import Queue
 from core.refusals import reason
 
@@ -43,6 +44,8 @@ async def livez() -> dict[str, str]:
 async def readyz(service: ServiceDependency) -> Ready:
     """Redis, and at least one sampling worker; each worker by name. Distillation workers are shown, not required.
 
+    `precision` names checkpoints that sampling workers sample in several precisions, and is not required either.
+
     503 also from the moment that this process is told to stop, while it still accepts requests.
     """
     if draining.is_set():
@@ -67,4 +70,7 @@ async def _check(service: Service) -> dict[str, Check]:
         if not there and failures[queue]:
             detail += f"; one could not start: {failures[queue]}"
         checks[queue] = Check(ok=bool(there), required=queue is Queue.SAMPLING, detail=detail, workers=there)
+    sampling = workers[Queue.SAMPLING]
+    agree = not disagreements(sampling.items())
+    checks["precision"] = Check(ok=agree, required=False, detail=describe(sampling))
     return checks

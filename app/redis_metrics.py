@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from core import presence
 from core.backlog import read_backlogs
 from core.generation import records
+from core.generation.precision import disagreements
 from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue
@@ -60,8 +61,11 @@ class RedisMetrics(Collector):
             families["messages"].add_metric([queue, "unacknowledged"], backlog.unacknowledged)
             families["age"].add_metric([queue], backlog.oldest_age_s)
         families["queued"].add_metric([], redis.zcard(records.QUEUED))
-        for queue in Queue:
-            families["workers"].add_metric([queue], len(presence.facts(redis, queue)))
+        workers = {queue: presence.facts(redis, queue) for queue in Queue}
+        for queue, there in workers.items():
+            families["workers"].add_metric([queue], len(there))
+        apart = disagreements(("", facts) for facts in workers[Queue.SAMPLING])
+        families["disagreements"].add_metric([], len(apart))
         for state, count in self._jobs.counts().items():
             families["jobs"].add_metric([state], count)
         families["silence"].add_metric([], self._jobs.silence_s())
@@ -100,6 +104,9 @@ def _families() -> dict[str, GaugeMetricFamily]:
         ),
         "queued": GaugeMetricFamily("fewstep_requests_queued", "Generations that no worker has begun"),
         "workers": GaugeMetricFamily("fewstep_workers", "Workers that live and take work", labels=["queue"]),
+        "disagreements": GaugeMetricFamily(
+            "fewstep_precision_disagreements", "Checkpoints that sampling workers sample in several precisions"
+        ),
         "jobs": GaugeMetricFamily("fewstep_jobs", "Distillation jobs", labels=["state"]),
         "silence": GaugeMetricFamily(
             "fewstep_job_silence_seconds", "Longest time since a running job last made progress"

@@ -11,6 +11,7 @@ peak in bf16 and 27 at 20%. No GPU has run it yet.
 """
 
 import argparse
+import io
 import json
 import shlex
 import signal
@@ -18,13 +19,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks.shared.common import machine, table
+from models.cli.main import main as fewstep
 
 PART_BYTES = 16 * 2**20
 SECONDS_TO_SAVE = 60
+_IN_A_PROCESS = """
+import json, sys
+from pathlib import Path
+from benchmarks.cifar10 import Stage, several
+several([Stage(Path(makes), command) for makes, command in json.loads(sys.argv[1])])
+"""
 STEPS = (8, 4, 2, 1)
 CFD = {
     "cfd": "--temperature 0.9 --dataset-weight 0",
@@ -130,6 +140,30 @@ def judged(out: Path) -> Iterator[tuple[str, int, Path]]:
     yield "pd", STEPS[0], out / "cifar10" / "8-step"
 
 
+def groups(todo: list[Stage]) -> Iterator[list[Stage]]:
+    """What one process does: a stage that trains, or all that sample, which then import and compile once."""
+    for samples, stages_of_kind in groupby(todo, lambda stage: stage.command.split()[0] in ("evaluate", "sample")):
+        group = list(stages_of_kind)
+        yield from [group] if samples else ([stage] for stage in group)
+
+
+def several(todo: list[Stage]) -> None:
+    """Do stages one after the other in this process; figures go to files. Exits where one fails or is stopped."""
+    for stage in todo:
+        print(f"fewstep {stage.command}", file=sys.stderr, flush=True)
+        sys.argv = ["fewstep", *shlex.split(stage.command)]
+        figures = io.StringIO() if stage.makes.suffix == ".json" else sys.stderr
+        try:
+            with redirect_stdout(figures):
+                fewstep()
+        except SystemExit as end:
+            if end.code:
+                raise
+        if isinstance(figures, io.StringIO):
+            stage.makes.write_text(figures.getvalue())
+        assert stage.makes.exists(), stage
+
+
 def work(todo: list[Stage], *, out: Path, seconds: float) -> bool:
     """Run stages until the time is over. Returns whether all are done.
 
@@ -138,36 +172,26 @@ def work(todo: list[Stage], *, out: Path, seconds: float) -> bool:
     spent_file = out / "seconds.json"
     spent: dict[str, float] = json.loads(spent_file.read_text()) if spent_file.exists() else {}
     until = time.monotonic() + seconds
-    for stage in todo:
-        if stage.makes.exists():
-            continue
+    for group in groups([stage for stage in todo if not stage.makes.exists()]):
         if time.monotonic() >= until:
             return False
-        stage.makes.parent.mkdir(parents=True, exist_ok=True)
-        print(f"fewstep {stage.command}", file=sys.stderr, flush=True)
-        figures = stage.makes.suffix == ".json"
+        for stage in group:
+            stage.makes.parent.mkdir(parents=True, exist_ok=True)
+        given = json.dumps([[str(stage.makes), stage.command] for stage in group])
         started = time.monotonic()
-        with subprocess.Popen(
-            [sys.executable, "-c", "from models.cli.main import main; main()", *shlex.split(stage.command)],
-            stdout=subprocess.PIPE if figures else sys.stderr,
-            text=True,
-        ) as process:
-            output = ""
+        with subprocess.Popen([sys.executable, "-c", _IN_A_PROCESS, given], stdout=sys.stderr) as process:
             try:
-                output, _ = process.communicate(timeout=until - started)
+                process.wait(until - started)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)
-                process.communicate(timeout=SECONDS_TO_SAVE)
-        key = str(stage.makes.relative_to(out))
+                process.wait(SECONDS_TO_SAVE)
+        key = str(group[0].makes.relative_to(out))
         spent[key] = spent.get(key, 0) + time.monotonic() - started
         spent_file.write_text(json.dumps(spent, indent=2))
         if process.returncode == 130:
             return False
         if process.returncode:
             raise SystemExit(process.returncode)
-        if figures:
-            stage.makes.write_text(output)
-        assert stage.makes.exists(), stage
     return True
 
 

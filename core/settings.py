@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     )
     default_model: str = Field("digits", description="Family that a request without a model gets")
     device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="What networks sample in. auto: bf16 where the device is made for it and a trial of the checkpoint"
+        " agrees with float32, else float32, so that machines may differ; the others are the same on each",
+    )
 
     root_path: str = Field(
         "",

@@ -46,13 +46,18 @@ class Heartbeat:
         interval_s: float,
         pulse: Pulse,
         chore: Callable[[bool], None],
+        more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        """Beat for a worker with these facts; ``chore`` is told whether the beat before it failed."""
+        """Beat for a worker with these facts, and with those of ``more`` as they are at each beat.
+
+        ``chore`` is told whether the beat before it failed.
+        """
         self._redis, self._queue, self._name = redis, queue, name
         self._facts = facts | {"started": rfc_3339(time.time())}
         self._interval_s = interval_s
         self._pulse = pulse
         self._chore = chore
+        self._more = more
         self._draining = Event()
         self._left = Event()
         self._in_trouble = False
@@ -95,6 +100,7 @@ class Heartbeat:
             presence.drain(self._redis, self._queue, self._name, heartbeat_s=self._interval_s)
             self._pulse.note()
         else:
-            presence.announce(self._redis, self._queue, self._name, self._facts, heartbeat_s=self._interval_s)
+            facts = self._facts | self._more()
+            presence.announce(self._redis, self._queue, self._name, facts, heartbeat_s=self._interval_s)
             self._pulse.note()
             self._chore(self._in_trouble)

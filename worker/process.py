@@ -118,8 +118,9 @@ def main() -> int:
         tracing.start_tracing(settings, f"fewstep-{queue}")
         return runners[queue](settings, name)
     except FewstepError as error:
-        log.error("cannot start", detail=error.detail)
-        _tell_why(settings, queue, error.detail)
+        setting = f"FEWSTEP_{error.field.upper()}: " if error.field in Settings.model_fields else ""
+        log.error("cannot start", detail=f"{setting}{error.detail}")
+        _tell_why(settings, queue, f"{setting}{error.detail}")
         return 1
 
 

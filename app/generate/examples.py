@@ -65,6 +65,7 @@ _RESULT = {
     "n": 1,
     "seed": 7,
     "class_label": None,
+    "precision": "fp32",
     "format": "png",
     "layout": "images",
     "images": [{"seed": 7, "data": _DIGIT}],
@@ -85,6 +86,7 @@ _RESULT_HEADERS = {
     "Fewstep-Steps": "Sampling steps",
     "Fewstep-Images": "Number of images",
     "Fewstep-Seed": "Seed of the first image; image i has seed + i",
+    "Fewstep-Precision": "What the network sampled in: fp32 or bf16",
     "Server-Timing": "Milliseconds: queue, sample, encode, total",
 }
 _BINARY = {

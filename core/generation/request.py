@@ -16,6 +16,7 @@ DEFAULT_STEPS = 4
 ImageFormat = Literal["png", "webp", "jpeg"]
 Layout = Literal["grid", "images"]
 Priority = Literal["interactive", "bulk"]
+Precision = Literal["fp32", "bf16"]
 
 
 class MediaType(StrEnum):
@@ -152,6 +153,9 @@ class GenerateResponse(BaseModel):
     n: int
     seed: int
     class_label: int | None
+    precision: Annotated[
+        Precision, Field(description="What the network sampled in; pixels are the same bit by bit within one")
+    ]
     format: ImageFormat
     layout: Layout
     images: list[GeneratedImage]
@@ -163,7 +167,7 @@ def served_steps(family: Family) -> dict[int, str]:
     return {steps: name for steps, name in family.steps.items() if steps <= MAX_STEPS}
 
 
-def fact_headers(generation: Generation, timings: Timings) -> dict[str, str]:
+def fact_headers(generation: Generation, timings: Timings, *, precision: Precision) -> dict[str, str]:
     """The facts of a result as HTTP headers, for every media type alike."""
     return {
         "Fewstep-Id": generation.id,
@@ -172,6 +176,7 @@ def fact_headers(generation: Generation, timings: Timings) -> dict[str, str]:
         "Fewstep-Steps": str(generation.steps),
         "Fewstep-Images": str(generation.n),
         "Fewstep-Seed": str(generation.seed),
+        "Fewstep-Precision": precision,
         "Server-Timing": ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in timings),
     }
 

@@ -1,1 +1,15 @@
-"""The command line `fewstep`: begin with `main`."""
+"""The command line `fewstep`: begin with `models.cli.main`."""
+
+import sys
+from importlib.util import find_spec
+
+
+def run() -> None:
+    """Run ``fewstep``, or say in a line what to install: without ``[worker]`` the package is what an API needs."""
+    missing = [name for name in ("typer", "torch", "diffusers") if find_spec(name) is None]
+    if missing:
+        print(f"fewstep: {missing[0]} is not installed; this needs pip install 'fewstep[worker]'", file=sys.stderr)
+        sys.exit(2)
+    from models.cli.main import main
+
+    main()

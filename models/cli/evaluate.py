@@ -9,7 +9,18 @@ import typer
 
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
 from core.errors import InvalidRequest
-from models.cli.options import Checkpoints, Data, Device, ImageColumn, LabelColumn, Size, expanded, home
+from models.cli.options import (
+    Checkpoints,
+    Data,
+    Device,
+    ImageColumn,
+    LabelColumn,
+    SamplingCompile,
+    SamplingPrecision,
+    Size,
+    expanded,
+    home,
+)
 from models.training.progress import progress_bar, say
 
 if TYPE_CHECKING:
@@ -64,6 +75,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of the figures as JSON.")] = False,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
+    precision: SamplingPrecision = "auto",
+    compile_: SamplingCompile = None,
 ) -> None:
     """Judge samples: Fréchet distance, Inception score, precision, recall, and how sure the judge is of them."""
     from models.checkpoints.files import refuse_unwritable
@@ -75,7 +88,9 @@ def evaluate(
     from models.evaluation.extractors import judge_extractor, refuse_distilled_through
     from models.evaluation.inception import inception_extractor
     from models.evaluation.reference import load_reference
+    from models.sampling.compiled import pays
     from models.sampling.engine import Sampler, pick_device
+    from models.training.execution import Execution
 
     if judge and inception:
         raise InvalidRequest("one of --judge and --inception judges, not both", field="inception")
@@ -85,6 +100,7 @@ def evaluate(
         folder = locate_checkpoint(checkpoints, model, steps)
         pairs = [(folder, steps or read_card(folder).num_steps)]
     target = pick_device(device)
+    Execution(precision=precision).precision_on(target)  # refused before anything is loaded
     for folder, _ in pairs if save else ():
         refuse_unwritable(folder / CARD_NAME, field="save")
     columns = Columns(image_column, label_column)
@@ -99,6 +115,7 @@ def evaluate(
     reference = load_reference(data, train, size=size, columns=columns, extractor=extractor)
     count = n or default_count(train)
     total = count * len(pairs)
+    compiled = pays(count) if compile_ is None else compile_
 
     results: list[tuple[Path, Evaluation]] = []
 
@@ -109,7 +126,7 @@ def evaluate(
     with progress_bar(total=total, unit="img", unit_scale=True) as bar:
         for folder, num_steps in pairs:
             bar.set_description(f"{folder.name} in {num_steps}")
-            sampler = Sampler(folder, device=device)
+            sampler = Sampler(folder, device=device, precision=precision, compiled=compiled)
             result = evaluate_samples(
                 sampler,
                 num_steps=num_steps,
@@ -148,7 +165,8 @@ def _table(results: list[tuple[Path, "Evaluation"]]) -> str:
     lines = [
         f"{first.samples:,} samples, seeds {first.first_seed} to {first.first_seed + first.samples - 1}, against "
         f"{first.data_images:,} images of {first.data} ({first.data_split}, {first.data_fingerprint[:12]})",
-        f"judged by {first.extractor} ({first.extractor_sha256[:12]}); floor, {first.floor_of}: {first.floor:.3f}",
+        f"judged by {first.extractor} ({first.extractor_sha256[:12]}); floor, {first.floor_of}: {first.floor:.3f}; "
+        f"sampled in {' and '.join(sorted({one.sampled_in for _, one in results}))}",
         "",
         "| steps | checkpoint | Fréchet distance | Inception score | precision | recall | sure | smallest class |",
         "|---|---|---|---|---|---|---|---|",

@@ -11,7 +11,7 @@ import typer
 from core.catalog.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
 from core.errors import FewstepError, InvalidRequest
 from models.cli.evaluate import evaluation
-from models.cli.options import Checkpoints, Device, Out, Seed, expanded, home
+from models.cli.options import Checkpoints, Device, Out, SamplingCompile, SamplingPrecision, Seed, expanded, home
 from models.cli.training import command_line, training
 from models.training.progress import StopTraining, speaks
 
@@ -58,10 +58,13 @@ def sample(
     ] = None,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
+    precision: SamplingPrecision = "auto",
+    compile_: SamplingCompile = None,
 ) -> None:
     """Sample images."""
     from models.checkpoints.files import refuse_unwritable, reserve
     from models.data.images import read_noise, write_pictures
+    from models.sampling.compiled import pays
     from models.sampling.engine import Sampler, class_labels
 
     if out.suffix not in (".png", ".npy"):
@@ -69,9 +72,11 @@ def sample(
     refuse_unwritable(out)
     folder = locate_checkpoint(checkpoints, model, steps)
     initial = read_noise(noise) if noise is not None else None
-    sampler = Sampler(folder, device=device)
+    images_asked = n if initial is None else len(initial)
+    compiled = pays(images_asked) if compile_ is None else compile_
+    sampler = Sampler(folder, device=device, precision=precision, compiled=compiled)
     if out.suffix == ".npy":
-        reserve(out, (n if initial is None else len(initial)) * prod(sampler.card.image_shape))
+        reserve(out, images_asked * prod(sampler.card.image_shape))
     if initial is not None:
         labels = class_labels(sampler.card, range(len(initial)), class_label)
         images = sampler.sample_noise(initial, labels=labels, num_steps=steps)
@@ -79,7 +84,8 @@ def sample(
         images = sampler.sample(seeds=range(seed, seed + n), class_label=class_label, num_steps=steps)
     write_pictures(out, images)
     count, height, width, _ = images.shape
-    typer.echo(f"{out}: {count} of {height}x{width} in {steps or sampler.card.num_steps} steps from {folder}")
+    made = f"in {steps or sampler.card.num_steps} steps from {folder}, in {sampler.precision}"
+    typer.echo(f"{out}: {count} of {height}x{width} {made}")
 
 
 @app.command()

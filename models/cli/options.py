@@ -41,6 +41,14 @@ PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option(help="Of the networks; targets, losses and weights are fp32. auto: bf16 on GPUs, fp32 on CPUs."),
 ]
+SamplingPrecision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="Of the network. auto: bf16 where the device is made for it and a trial agrees, else fp32."),
+]
+SamplingCompile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile the network on a GPU; by default from 10,000 images on."),
+]
 Compile = Annotated[
     bool | None, typer.Option("--compile/--no-compile", help="Compile the networks; by default on CUDA only.")
 ]

@@ -164,7 +164,8 @@ def run_round(
     Arguments and errors are as of ``models.training.trainer.train``.
     """
     student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
-    teacher = replace(teacher, network=execution.view(teacher.network))
+    # Without gradients, so that what is compiled of it keeps nothing for them.
+    teacher = replace(teacher, network=execution.view(teacher.network.requires_grad_(False)))
     if this.is_conversion:
         student = replace(student, prediction_type="sample")
         learning = Learning(conversion_loss(teacher, this.rows, student))

@@ -27,7 +27,7 @@ class Learning(NamedTuple):
 
 
 class Begin(Protocol):
-    """Begins a round, with a teacher that runs without gradients.
+    """Begins a round, with a teacher that runs without gradients; a copy of it that is to learn must ask for them.
 
     Whatever is drawn at the beginning must follow from the seed.
     """

@@ -21,6 +21,7 @@ from models.evaluation.fidelity import (
 )
 from models.evaluation.reference import MOST_NEIGHBOURHOODS, Reference
 from models.sampling.engine import Sampler
+from models.training.execution import Precision
 
 EVALUATIONS = "evaluations"
 """Where a card's metrics have them."""
@@ -49,6 +50,7 @@ class Evaluation:
         recall: Share of real images within the manifold of samples.
         sure: Share of samples of which a judge that knows the classes is at least 0.9 sure; else None.
         smallest_class: Share of the class that such a judge finds least often.
+        sampled_in: Precision of the network that sampled.
     """
 
     num_steps: int
@@ -69,6 +71,7 @@ class Evaluation:
     recall: float
     sure: float | None
     smallest_class: float | None
+    sampled_in: Precision
 
 
 def default_count(train: Dataset) -> int:
@@ -150,6 +153,7 @@ def evaluate(
         recall=share_within(reference.features, centres=drawn, radii=radii(drawn)),
         sure=sure,
         smallest_class=smallest_class,
+        sampled_in=sampler.precision,
     )
 
 
@@ -161,7 +165,7 @@ def save_evaluation(checkpoint: Path, evaluation: Evaluation) -> None:
     """
     card = read_card(checkpoint)
     new = asdict(evaluation)
-    kept = [old for old in card.metrics.get(EVALUATIONS, []) if _way(old) != _way(new)]
+    kept = [old for old in card.metrics.get(EVALUATIONS, []) if not _same_way(old, new)]
     metrics = {**card.metrics, EVALUATIONS: [*kept, new]}
     try:
         with in_place_of(checkpoint / CARD_NAME) as file:
@@ -170,7 +174,9 @@ def save_evaluation(checkpoint: Path, evaluation: Evaluation) -> None:
         raise FewstepError(f"{checkpoint / CARD_NAME}: cannot be written ({error.strerror})") from error
 
 
-def _way(figures: dict[str, Any]) -> tuple[object, ...]:
-    """What makes two evaluations of a checkpoint the same."""
+def _same_way(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether two evaluations of a checkpoint are of the same; older ones do not say in which precision."""
     names = ("num_steps", "samples", "first_seed", "extractor_sha256", "data_fingerprint")
-    return tuple(figures[name] for name in names)
+    return (
+        all(old[name] == new[name] for name in names) and old.get("sampled_in", new["sampled_in"]) == new["sampled_in"]
+    )

@@ -14,11 +14,13 @@ from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
 from models.data.images import Pictures
 from models.diffusion.unet import is_ours
-from models.sampling.captured import CapturedWalks
+from models.sampling.captured import CapturedWalks, loading
 from models.sampling.flops import count_flops
+from models.sampling.host import current
 from models.sampling.kinds import refuse_unlike
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut
+from models.training.execution import AskedPrecision, Execution
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -36,6 +38,8 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
+        if device.index is not None and device.type == "cuda":
+            torch.cuda.set_device(device)  # of this thread: streams, kernels of ours and messages go there
     except (RuntimeError, AssertionError) as error:
         raise InvalidRequest(f"no device {name!r} here; use auto, cpu or cuda", field="device") from error
     return device
@@ -76,32 +80,64 @@ class Sampler:
     Attributes:
         card: The checkpoint's card.
         device: Where it samples.
-        precision: Of the network; see ``models.sampling.readiness``.
+        precision: Of the network: what was asked for or, by ``auto``, what ``models.sampling.readiness`` chose.
         sizes: Batch sizes in which an image has the same pixels, ascending; every batch is padded to one of them.
         threads: CPU threads that suit it where other work goes on beside; the pixels are the same with any number.
         flops: Of one call of the network for one image; see ``models.sampling.flops``.
         facts: What was measured while it was loaded.
     """
 
-    def __init__(self, checkpoint: Path, *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Path,
+        *,
+        device: str = "auto",
+        precision: AskedPrecision = "auto",
+        compiled: bool = True,
+        between_sizes: Callable[[], None] = lambda: None,
+    ) -> None:
         """Load a checkpoint folder.
+
+        Args:
+            checkpoint: The folder.
+            device: As of ``pick_device``.
+            precision: What is asked for.
+            compiled: Whether to compile the network on a GPU, which takes minutes; see ``models.sampling.compiled``.
+            between_sizes: Called before each batch size that is made ready; may raise to give up.
 
         Raises:
             CheckpointError: It is damaged, or its network is none that samples as diffusers runs it; the message says
                 how.
-            InvalidRequest: There is no such device.
+            InvalidRequest: There is no such device, or it lacks the precision.
         """
         self.device = pick_device(device)
+        Execution(precision=precision).precision_on(self.device)  # refuses what is not to be had
         network, self.card = load_checkpoint(checkpoint)
-        network.to(self.device).requires_grad_(False)
-        if not is_ours(network):
-            refuse_unlike(network, checkpoint, rows=self.card.rows)
-        self.flops = count_flops(network, self.card.image_shape)
-        ready = make_ready(network, self.card)
-        self.precision, self.sizes, self.threads, self.facts = ready.precision, ready.sizes, ready.threads, ready.facts
-        self.num_bytes = ready.walker.network.num_bytes
-        self._walker = ready.walker
-        self._run = CapturedWalks(ready.walker) if self.device.type == "cuda" else ready.walker.pictures
+        with loading(self.device):
+            network.to(self.device).requires_grad_(False)
+            if not is_ours(network):
+                refuse_unlike(network, checkpoint, rows=self.card.rows)
+            self.flops = count_flops(network, self.card.image_shape)
+            ready = make_ready(network, self.card, precision, compiled=compiled, between_sizes=between_sizes)
+            self.precision, self.sizes, self.threads = ready.precision, ready.sizes, ready.threads
+            self.facts = ready.facts
+            self.num_bytes = ready.walker.network.num_bytes
+            self._walker = ready.walker
+            self._run: Callable[[Tensor, Sequence[int], int], Pictures] = ready.walker.pictures
+            if self.device.type == "cuda":
+                self._record(between_sizes)
+
+    def _record(self, between_sizes: Callable[[], None]) -> None:
+        """Now, and not when the first request of a size comes."""
+        captured = CapturedWalks(self._walker)
+        for size in self.sizes:
+            between_sizes()
+            captured.record(size)
+        self.num_bytes += captured.num_bytes
+        self.facts |= {"recorded": [size for size in self.sizes if size not in captured.failed]}
+        if captured.failed:
+            self.facts |= {"not_recorded": captured.failed}
+        self._run = captured
 
     def run_unrecorded(self) -> None:
         """Do without what is recorded on a GPU, to compare."""
@@ -160,12 +196,13 @@ class Sampler:
         labels = labels or class_labels(self.card, range(len(noise)))
         batches: list[npt.NDArray[np.uint8]] = [np.zeros((0, *noise.shape[2:], noise.shape[1]), np.uint8)]
         start = 0
-        for count, size in cut(len(noise), self.sizes):
-            between_batches()
-            padded = torch.zeros(size, *noise.shape[1:])
-            padded[:count] = noise[start : start + count]
-            padded_labels = [*labels[start : start + count], *[0] * (size - count)]
-            pictures = self._run(padded, padded_labels, num_steps or self.card.num_steps)
-            batches.append(pictures[:count])
-            start += count
+        with current(self.device):
+            for count, size in cut(len(noise), self.sizes):
+                between_batches()
+                padded = torch.zeros(size, *noise.shape[1:])
+                padded[:count] = noise[start : start + count]
+                padded_labels = [*labels[start : start + count], *[0] * (size - count)]
+                pictures = self._run(padded, padded_labels, num_steps or self.card.num_steps)
+                batches.append(pictures[:count])
+                start += count
         return np.concatenate(batches)

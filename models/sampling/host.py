@@ -1,8 +1,10 @@
 """What a process that samples or trains on a CPU asks of its host."""
 
 import ctypes
+import platform
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 from torch.nn import functional
@@ -24,6 +26,46 @@ def keep_memory() -> None:
             mallopt(_M_MMAP_THRESHOLD, _KEEP)
             mallopt(_M_TRIM_THRESHOLD, _KEEP)
             mallopt(_M_ARENA_MAX, 1)
+
+
+def processor(device: torch.device) -> str:
+    """The kind of a device, within which the same network gives the same bits: a GPU's model, a CPU's instructions."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{' bf16' if multiplies_bf16() else ''}"
+
+
+@contextmanager
+def current(device: torch.device) -> Iterator[None]:
+    """Makes a GPU the current one of this thread, on which streams are made and graphs recorded; elsewhere nothing."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device):
+        yield
+
+
+def refuse_lost(device: torch.device) -> None:
+    """Raise torch's error of a GPU that does nothing any more in this process, as after an illegal access.
+
+    Every later call fails too, whatever it is; only a new process can use the GPU again.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def is_lost(device: torch.device | None = None) -> bool:
+    """Whether a GPU is; without a device, the current one of this thread, if this process has used any."""
+    try:
+        if device is not None:
+            refuse_lost(device)
+        elif torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def onednn_takes_bf16() -> bool:

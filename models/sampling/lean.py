@@ -81,12 +81,13 @@ class LeanUNet(nn.Module):
 
 
 class PlainUNet(nn.Module):
-    """Any other network of diffusers, called like a lean one, in float32."""
+    """Any other network of diffusers, called like a lean one. Its weights stay in float32."""
 
-    def __init__(self, network: UNet2DModel) -> None:
-        """Wrap a network."""
+    def __init__(self, network: UNet2DModel, *, dtype: torch.dtype = torch.float32) -> None:
+        """Wrap a network; another dtype is that of its convolutions and products, by autocast."""
         super().__init__()
         self._network = network
+        self._dtype = dtype
         self.num_bytes = sum(value.nbytes for value in network.state_dict().values())
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
@@ -97,8 +98,9 @@ class PlainUNet(nn.Module):
     def forward(self, z_t: Tensor, shifts: Shifts) -> Tensor:
         """As of ``LeanUNet``."""
         row, *labels = shifts
-        prediction: Tensor = self._network(z_t, row, *labels).sample
-        return prediction
+        with torch.autocast(z_t.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            prediction: Tensor = self._network(z_t, row, *labels).sample
+        return prediction.float()
 
 
 MOST_KNOWN = 1024
@@ -161,13 +163,25 @@ class _SelfAttention(nn.Module):
     def forward(self, x: Tensor, temb: Shifts | None = None) -> Tensor:  # noqa: ARG002 (some blocks pass it)
         batch, channels, height, width = x.shape
         pixels = group_norm(x, self.norm).permute(0, 2, 3, 1).reshape(batch * height * width, channels)
-        # One head is the rule, and torch's fused attention is slower than two products on a CPU.
         heads = self.qkv(pixels).view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = heads.flatten(1, 2)
-        weights = torch.bmm(query * self.scale, key.transpose(1, 2)).softmax(-1)
-        mixed = torch.bmm(weights, value).view(batch, self.heads, height * width, -1).transpose(1, 2)
+        query, key, value = heads
+        attend = attend_by_products if x.device.type == "cpu" else attend_fused
+        mixed = attend(query, key, value, self.scale).transpose(1, 2)
         out: Tensor = self.out(mixed.reshape(batch * height * width, -1))
         return out.view(batch, height, width, channels).permute(0, 3, 1, 2).add_(x)
+
+
+def attend_by_products(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Attention of (B, heads, pixels, width) each. One head is the rule, and fused attention is slower on a CPU."""
+    shape = query.shape
+    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+    weights = torch.bmm(query * scale, key.transpose(1, 2)).softmax(-1)
+    return torch.bmm(weights, value).view(shape)
+
+
+def attend_fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """The same in one kernel, which on a GPU never writes the weights of pixels by pixels to memory."""
+    return functional.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
 class PackedConv(nn.Module):

@@ -1,6 +1,7 @@
 """What a network needs before it samples here: a precision, and the batch sizes in which an image is the same."""
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import nn
 
 from core.catalog.card import Card
 from models.data.images import Pictures
-from models.sampling.host import multiplies_bf16
+from models.sampling.compiled import obstacle
+from models.sampling.host import multiplies_bf16, refuse_lost
 from models.sampling.kinds import is_lean
 from models.sampling.walker import Walker
-from models.training.execution import Precision
+from models.training.execution import AskedPrecision, Precision
 
 REFERENCE_SIZE = 8
 """The batch size that others must equal, bit by bit."""
@@ -22,8 +24,8 @@ CPU_SIZES = (1, 2, 4, 8, 16)
 """Sizes that are tried on a CPU. Larger ones are hardly faster, and whoever comes next would wait longer."""
 SMALL_SIZES = (*CPU_SIZES, 32, 64)
 """Sizes for small networks, where each call costs more than what it computes."""
-CUDA_SIZES = (1, 2, 4, 8, 16, 32, 64, 256)
-"""Sizes on a GPU, as many as torch compiles of one network."""
+CUDA_SIZES = (8, 64, 256)
+"""Sizes on a GPU. Few, since each is compiled, which takes a minute; fewer images than 8 take hardly less time."""
 MAX_MEAN_ERROR = 0.5
 """Of an image in bf16 against one in float32, in levels of 255."""
 CLOSE_LEVELS = 4
@@ -32,6 +34,8 @@ MIN_CLOSE_SHARE = 0.999
 SMALL = 4_000_000
 """Networks of fewer weights are small. They stay in float32 on a CPU: their time is not spent in convolutions."""
 MOST_STEPS = 8
+MOST_REASON = 300
+"""Characters of why a network was not compiled."""
 
 
 @dataclass(frozen=True)
@@ -46,28 +50,44 @@ class Ready:
 
 
 @torch.inference_mode()
-def make_ready(network: UNet2DModel, card: Card) -> Ready:
-    """Choose precision and sizes by trying them, and so warm up; takes over the network.
+def make_ready(
+    network: UNet2DModel,
+    card: Card,
+    precision: AskedPrecision = "auto",
+    *,
+    compiled: bool = True,
+    between_sizes: Callable[[], None] = lambda: None,
+) -> Ready:
+    """Choose what is left open of the precision, and sizes, by trying them, and so warm up; takes over the network.
 
     The choice depends on the checkpoint and the machine alone, so that every process here makes the same.
+
+    Args:
+        network: Of the checkpoint.
+        card: Its card.
+        precision: What is asked for.
+        compiled: Whether to compile it on a GPU, if that can be done here.
+        between_sizes: Called before each size is tried, which may take a minute where it is compiled.
     """
     device, small = next(network.parameters()).device, _is_small(network)
     facts: dict[str, Any] = {}
-    if _tries_bf16(network, device):
+    if precision == "bf16" or (precision == "auto" and _tries_bf16(network, device)):
         walker = Walker(copy.deepcopy(network), card, dtype=torch.float32)
         lower = Walker(network, card, dtype=torch.bfloat16)
         facts = _difference(_try(walker, card), _try(lower, card))
-        precision: Precision = "bf16" if facts.pop("agrees") else "fp32"
-        walker = lower if precision == "bf16" else walker
+        agrees = facts.pop("agrees")
+        taken: Precision = "bf16" if agrees or precision == "bf16" else "fp32"
+        walker = lower if taken == "bf16" else walker
     else:
-        walker, precision = Walker(network, card, dtype=torch.float32), "fp32"
+        walker, taken = Walker(network, card, dtype=torch.float32), "fp32"
     if device.type == "cuda":
-        walker.network.compile(dynamic=False)  # before sizes are compared, since it chooses kernels by size
-    walker.trace(_noise(card, 2))
-    sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
+        sizes, facts["compiled"] = _sizes_on_gpu(walker, card, compiled=compiled, between_sizes=between_sizes)
+    else:
+        walker.trace(_noise(card, 2))
+        sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
     # A small network gains next to nothing by a second core, which whoever serves it can use.
     threads = 1 if small else torch.get_num_threads()
-    return Ready(walker, precision, sizes, threads, {"precision": precision, "sizes": sizes, **facts})
+    return Ready(walker, taken, sizes, threads, {"precision": taken, "sizes": sizes, **facts})
 
 
 def _tries_bf16(network: UNet2DModel, device: torch.device) -> bool:
@@ -106,16 +126,70 @@ def _difference(precise: Pictures, other: Pictures) -> dict[str, Any]:
 
 
 def _equal_sizes(walker: Walker, card: Card, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Those sizes in which the float32 outcome of one step of the network is that of the reference, bit by bit."""
-    sizes = CUDA_SIZES if walker.device.type == "cuda" else sizes
+    """Those sizes in which the outcome is that of the reference, bit by bit."""
+    return next(group for group in _groups(walker, card, sizes) if REFERENCE_SIZE in group)
+
+
+def _sizes_on_gpu(
+    walker: Walker, card: Card, *, compiled: bool, between_sizes: Callable[[], None]
+) -> tuple[tuple[int, ...], bool | str]:
+    """The sizes to use, and whether the network is compiled, or why it is not though it was to be."""
+    reason = obstacle() if compiled else ""
+    if compiled and not reason:
+        walker.compile()  # before sizes are compared, since it chooses kernels by size
+        given_up: list[BaseException] = []
+
+        def between() -> None:
+            try:
+                between_sizes()
+            except BaseException as error:
+                given_up.append(error)
+                raise
+
+        try:
+            return best_group(_groups(walker, card, CUDA_SIZES, between)), True
+        except Exception as error:  # whatever compilers raise
+            if given_up or isinstance(error, torch.OutOfMemoryError):
+                raise
+            refuse_lost(walker.device)
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:MOST_REASON]
+            walker.run_eagerly()
+    return best_group(_groups(walker, card, CUDA_SIZES, between_sizes)), reason or False
+
+
+def best_group(groups: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The group of most sizes, of those as large the one with the largest: the larger a batch, the faster a GPU.
+
+    By count and not by time, so that every process takes the same group, and images are the same in each.
+    """
+    return max(groups, key=lambda group: (len(group), group[-1]))
+
+
+def _groups(
+    walker: Walker, card: Card, sizes: tuple[int, ...], between_sizes: Callable[[], None] = lambda: None
+) -> list[tuple[int, ...]]:
+    """Sizes, each with those in which the float32 outcome of one step of the network is the same, bit by bit."""
     noise = _noise(card, max(sizes)).to(walker.device)
     labels = [index % (card.num_classes or 1) for index in range(len(noise))]
 
     def in_batches(size: int) -> torch.Tensor:
+        between_sizes()
         # A few single images say as much as many.
         starts = range(0, len(noise) if size >= REFERENCE_SIZE else 2 * REFERENCE_SIZE, size)
         parts = [slice(start, start + size) for start in starts]
         return torch.cat([walker.walk(noise[part], walker.shifts(labels[part], 1), 1) for part in parts])
 
-    expected = in_batches(REFERENCE_SIZE)
-    return tuple(size for size in sizes if torch.equal(found := in_batches(size), expected[: len(found)]))
+    # The reference has all images, so that others can be compared with its.
+    groups: list[tuple[torch.Tensor, tuple[int, ...]]] = [(in_batches(REFERENCE_SIZE), (REFERENCE_SIZE,))]
+    for size in sizes:
+        if size == REFERENCE_SIZE:
+            continue
+        found = in_batches(size)
+        for index, (expected, group) in enumerate(groups):
+            count = min(len(found), len(expected))
+            if torch.equal(found[:count], expected[:count]):
+                groups[index] = (expected, tuple(sorted((*group, size))))
+                break
+        else:
+            groups.append((found, (size,)))
+    return [group for _, group in groups]

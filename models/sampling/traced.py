@@ -67,6 +67,7 @@ def _put(network: LeanUNet, weights: dict[str, Tensor]) -> None:
 def _quiet() -> Iterator[None]:
     """TorchScript is kept but no longer developed, which it says; and it warns of shapes, which here never change."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        for category in (DeprecationWarning, FutureWarning):  # the latter from torch 2.14 on
+            warnings.simplefilter("ignore", category)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         yield

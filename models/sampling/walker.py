@@ -12,6 +12,7 @@ from models.data.images import Pictures, to_uint8
 from models.diffusion.ddim import Step, ddim_steps, ddim_walk
 from models.diffusion.prediction import x_from_prediction
 from models.diffusion.schedule import build_schedule, subgrid
+from models.sampling.compiled import Backend, compile_network
 from models.sampling.kinds import is_lean
 from models.sampling.lean import LeanUNet, PlainUNet, Shifts
 from models.sampling.traced import Predict, trace
@@ -29,7 +30,7 @@ class Walker:
         """Take over a network, which is not to be used any more."""
         self._card = card
         self.device = next(network.parameters()).device
-        self.network = LeanUNet(network, dtype=dtype) if is_lean(network) else PlainUNet(network)
+        self.network = LeanUNet(network, dtype=dtype) if is_lean(network) else PlainUNet(network, dtype=dtype)
         self._predict: Predict = self.network
         self._schedule = build_schedule(card.schedule).to(self.device)
         self._grids: dict[int, list[Step]] = {}
@@ -64,19 +65,35 @@ class Walker:
             labels = None if self._card.num_classes is None else [0] * len(noise)
             self._predict = trace(self.network, noise, self.network.shifts(self._card.rows[-1], labels))
 
+    def compile(self, backend: Backend = "inductor") -> None:
+        """Call the network compiled from now on, as of ``models.sampling.compiled``."""
+        self._predict = compile_network(self.network, backend)
+
+    def run_eagerly(self) -> None:
+        """Call the network as it is from now on."""
+        self._predict = self.network
+
+    def example(self, size: int) -> Tensor:
+        """Noise (size, C, H, W) on the CPU, the same each time."""
+        return torch.randn((size, *self._card.image_shape), generator=torch.Generator().manual_seed(0))
+
+    @property
+    def ends_with_x_hat(self) -> bool:
+        """Whether the last prediction is the image; else the last step is taken like any other."""
+        return self._card.last_step == "x_hat"
+
+    def predict_x(self, z_t: Tensor, shifts: Shifts, *, alpha_t: Tensor, sigma_t: Tensor) -> Tensor:
+        """``x_hat`` of images (B, C, H, W) float32 at one row, unclipped."""
+        prediction = self._predict(z_t, shifts)
+        kind = self._card.prediction_type
+        return x_from_prediction(prediction, z_t=z_t, alpha_t=alpha_t, sigma_t=sigma_t, prediction_type=kind)
+
     def walk(self, noise: Tensor, shifts: Sequence[Shifts], num_steps: int) -> Tensor:
         """Images (B, C, H, W) float32 in [-1, 1] of noise (B, C, H, W) float32."""
         added = iter(shifts)
 
         def predict_x(z_t: Tensor, step: Step) -> Tensor:
-            prediction = self._predict(z_t, next(added))
-            return x_from_prediction(
-                prediction,
-                z_t=z_t,
-                alpha_t=step.alpha_t,
-                sigma_t=step.sigma_t,
-                prediction_type=self._card.prediction_type,
-            )
+            return self.predict_x(z_t, next(added), alpha_t=step.alpha_t, sigma_t=step.sigma_t)
 
         steps = self.steps(num_steps)
         noise = noise.contiguous(memory_format=torch.channels_last)

@@ -1,14 +1,21 @@
 """How networks are run while they train: in which precision, in which memory layout, compiled or not."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import InvalidRequest
 
 Precision = Literal["fp32", "bf16"]
+AskedPrecision = Literal["auto", "fp32", "bf16"]
+ISOLATED: dict[str, Any] = (
+    {"isolate_recompiles": True} if "isolate_recompiles" in inspect.signature(torch.compile).parameters else {}
+)
+"""What has torch count the compilations of each network by themselves, where it can. It runs what is beyond eight
+eagerly, and a chain of rounds has more networks than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +29,7 @@ class Execution:
         compile: Whether torch compiles the networks; None is on CUDA only, since elsewhere that needs a C++ compiler.
     """
 
-    precision: Literal["auto"] | Precision = "auto"
+    precision: AskedPrecision = "auto"
     compile: bool | None = None
 
     def precision_on(self, device: torch.device) -> Precision:
@@ -51,6 +58,8 @@ class Execution:
             torch.set_float32_matmul_precision("high")  # TF32 for what is left in float32; convolutions have it anyway
             # On a CPU convolutions gain nothing by this layout, and group normalisation becomes slower.
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+            if bf16:
+                keep_ends_in_float32(network)
         return _Executed(network, device_type=device.type, bf16=bf16, compiled=compiled)
 
 
@@ -58,10 +67,27 @@ AUTO = Execution()
 """What suits the device."""
 
 
+class _Float32Conv(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def keep_ends_in_float32(network: nn.Module) -> None:
+    """Let a denoiser's first and last convolution work in float32 under autocast; its weights and names stay.
+
+    They are where images go in and come out, a few channels wide: in bf16 these would be rounded for next to no time.
+    """
+    for name in ("conv_in", "conv_out"):
+        conv = getattr(network, name, None)
+        if type(conv) is nn.Conv2d:
+            conv.__class__ = _Float32Conv
+
+
 class _Executed(nn.Module):
     def __init__(self, network: nn.Module, *, device_type: str, bf16: bool, compiled: bool) -> None:
         super().__init__()
-        self.network = torch.compile(network) if compiled else network
+        self.network = torch.compile(network, dynamic=False, **ISOLATED) if compiled else network
         self.device_type = device_type
         self.bf16 = bf16
 

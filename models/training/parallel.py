@@ -22,6 +22,9 @@ def join_processes() -> None:
     """Meet the other processes that torchrun started, if it did; a second call does nothing."""
     if not dist.is_available() or not dist.is_torchelastic_launched() or dist.is_initialized():
         return
+    local = int(os.environ["LOCAL_RANK"])
+    if local < torch.cuda.device_count():  # more processes than GPUs train on the CPU
+        torch.cuda.set_device(local)  # or all would send from the first
     # What stays on the CPU, such as a wish to stop, goes by gloo and does not wait for the GPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     # Not sooner: a process that leaves and meets the others anew can find the addresses that they had before.
@@ -126,8 +129,8 @@ def average(tensors: list[Tensor]) -> None:
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
     flat /= num_processes()
-    for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(mean.view(tensor.shape))
+    means = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [mean.view(tensor.shape) for tensor, mean in zip(tensors, means, strict=True)])
 
 
 def any_process(wish: bool) -> bool:

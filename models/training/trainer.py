@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,17 +16,17 @@ from core.errors import FewstepError
 from models.checkpoints.files import reserve
 from models.training.batches import Batch, DataSource, draw_batch
 from models.training.companion import Companion
+from models.training.divergence import Soundness
 from models.training.execution import AUTO, Execution
 from models.training.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
 from models.training.progress import OnProgress, Progress, StopTraining
+from models.training.randomness import iteration_generator
 from models.training.resume import Rates, earlier_rates, refusal
 
 Loss = Callable[[nn.Module, Batch, Draws], Tensor]
 """Maps the network, clean images and randomness to a scalar, the mean over the images."""
 
 SAVE_EVERY_S = 60.0
-MOST_LOSS = 1e6
-"""A loss beyond this has exploded: fresh networks begin below 100."""
 
 
 class TrainingError(FewstepError):
@@ -164,6 +163,12 @@ class TrainState:
             "companion_optimizer": None if optimizer is None else optimizer.state_dict(),
         }
 
+    def take_back(self, iterations: int) -> None:
+        """Undo the count and the average of the last iteration, whose step was held back; of none, do nothing."""
+        self.iteration -= iterations
+        if iterations and self.ema is not None and self.config.ema_decay:
+            update_ema(self.ema, self.network, 1 / self.config.ema_decay)
+
     def _align_moments(self) -> None:
         """Lay out Adam's moments in memory as the weights are: they may be of a run in another layout.
 
@@ -174,15 +179,9 @@ class TrainState:
                 moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
 
 
-def iteration_generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
-    """The randomness of one iteration, the same whenever and wherever it is run on one kind of device.
-
-    Torch's own generators, from which dropout draws, are seeded with it too, differently in each process.
-    """
-    # torch's CPU generator drops all but 32 bits of a seed, so the pair is hashed into that many.
-    mixed, dropout = np.random.SeedSequence([seed, iteration]).generate_state(2, np.uint32).tolist()
-    torch.manual_seed(dropout + process_index())
-    return torch.Generator(device).manual_seed(mixed)
+def _reads_late(device: torch.device, companion: Companion | None) -> bool:
+    """Whether the host may be an iteration ahead of a GPU. What a companion keeps could not be held back there."""
+    return device.type == "cuda" and companion is None
 
 
 def train(
@@ -234,6 +233,18 @@ def train(
     if not process_index() and state.iteration < config.iterations:
         # A state is written beside the one before.
         reserve(state_path, *[state.size_bytes] * (1 if state_path.exists() else 2))
+    soundness = Soundness(device, late=_reads_late(device, companion))
+
+    def refuse_unsound(*, taken: int) -> None:
+        if flaw := soundness.flaw():
+            state.take_back(taken)
+            if not state_path.exists():
+                state.save(state_path)  # the weights are still those of the iteration before
+            raise Diverged(
+                f"{flaw} at iteration {state.iteration + 1}; a lower learning rate may help: the last good state is "
+                f"kept in {state_path}, and the same command with one goes on from there"
+            )
+
     any_process(False)  # nobody trains, and then writes, before all have looked at the files
     network.train()
     saved_at = time.monotonic()
@@ -248,14 +259,12 @@ def train(
         value = loss_here.detach()
         average([value, *(parameter.grad for parameter in trained if parameter.grad is not None)])
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        if not (value + norm).isfinite() or value > MOST_LOSS:
-            if not state_path.exists():
-                state.save(state_path)  # the weights are still those of the iteration before
-            raise Diverged(
-                f"loss {value.item():g} and gradient norm {norm.item():g} at iteration {state.iteration + 1}; "
-                f"a lower learning rate may help: the last good state is kept in {state_path}, and the same command "
-                "with one goes on from there"
-            )
+        if soundness.late:
+            refuse_unsound(taken=1)  # the iteration before, while the device works on this one
+            state.optimizer.found_inf = soundness.note(value, norm)  # type: ignore[attr-defined]  # fused ones obey it
+        else:
+            soundness.note(value, norm)
+            refuse_unsound(taken=0)
         for group in state.optimizer.param_groups:
             group["lr"] = config.learning_rate_at(state.iteration)
         state.optimizer.step()
@@ -272,12 +281,14 @@ def train(
         except StopTraining as request:
             stop = request
         if any_process(stop is not None):
+            refuse_unsound(taken=1)
             state.save(state_path)
             raise stop or StopTraining(
                 f"stopped after iteration {state.iteration} of {config.iterations} by another of its processes; "
                 "the same command goes on from there"
             )
         if time.monotonic() - saved_at > save_every_s or state.iteration == config.iterations:
+            refuse_unsound(taken=1)
             state.save(state_path)
             saved_at = time.monotonic()
     return state.result.eval()

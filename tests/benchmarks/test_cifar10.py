@@ -1,10 +1,13 @@
 import random
 import shlex
+import sys
 from pathlib import Path
 
+import pytest
 import typer
 
-from benchmarks.cifar10 import PART_BYTES, SCALES, join, split, stages, work
+from benchmarks import cifar10
+from benchmarks.cifar10 import PART_BYTES, SCALES, Stage, groups, join, several, split, stages, work
 from models.cli.main import app
 
 
@@ -39,3 +42,28 @@ def test_it_starts_nothing_when_the_time_is_over_and_nothing_twice(tmp_path: Pat
         stage.makes.parent.mkdir(parents=True, exist_ok=True)
         stage.makes.touch()
     assert work(todo, out=tmp_path, seconds=0)
+
+
+def test_all_that_sample_are_one_process(tmp_path: Path) -> None:
+    todo = list(stages(SCALES["full"], data=tmp_path, out=tmp_path))
+    grouped = list(groups(todo))
+    assert [stage for group in grouped for stage in group] == todo
+    assert [len(group) for group in grouped] == [1, 1, 1, 1, 1, 1, 1, 28]
+
+
+def test_a_process_does_its_stages_in_turn_and_keeps_their_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fewstep() -> None:
+        print(sys.argv)
+        if sys.argv[1] == "sample":
+            (tmp_path / "grid.png").touch()
+        raise SystemExit(130 if sys.argv[1] == "distill" else 0)
+
+    monkeypatch.setattr(cifar10, "fewstep", fewstep)
+    monkeypatch.setattr(sys, "argv", [])
+    several([Stage(tmp_path / "a.json", "evaluate x --json"), Stage(tmp_path / "grid.png", "sample x")])
+    assert (tmp_path / "a.json").read_text() == "['fewstep', 'evaluate', 'x', '--json']\n"
+    with pytest.raises(SystemExit, match="130"):
+        several([Stage(tmp_path / "8-step", "distill x"), Stage(tmp_path / "b.json", "evaluate y")])
+    assert not (tmp_path / "b.json").exists()

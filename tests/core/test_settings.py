@@ -28,6 +28,13 @@ def test_origins_are_separated_by_commas_or_a_json_list(
     assert Settings().cors_origins == origins
 
 
+def test_a_precision_that_there_is_not_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEWSTEP_PRECISION", "fp16")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert complaint(caught.value) == "FEWSTEP_PRECISION: Input should be 'auto', 'fp32' or 'bf16'"
+
+
 @pytest.mark.parametrize(
     "given",
     [

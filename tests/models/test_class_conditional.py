@@ -17,7 +17,8 @@ from models.sampling.engine import Sampler
 from models.training.base import base_loss
 from models.training.batches import Batch
 from models.training.parallel import Draws
-from models.training.trainer import Loss, iteration_generator
+from models.training.randomness import iteration_generator
+from models.training.trainer import Loss
 
 CPU = torch.device("cpu")
 

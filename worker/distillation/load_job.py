@@ -12,7 +12,7 @@ from models.distillation.chain import Chain, prepare_chain
 from models.distillation.method import load_method
 from models.distillation.synthetic import SyntheticConfig
 from models.sampling.engine import pick_device
-from models.training.execution import AUTO
+from models.training.execution import AUTO, Execution
 from models.training.trainer import TrainConfig
 from worker.distillation.rounds import Jury, assemble_jury, data_source
 from worker.locations import checkpoint_folder, classifier_folder
@@ -37,6 +37,7 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
     )
     method, given = find_method(request.method), request.given
     device = pick_device(settings.device)
+    Execution(precision=settings.precision).precision_on(device)  # students are judged in it
     parent = f"{teacher.family}/{teacher.checkpoint}"
     synthetic = SyntheticConfig(images=SYNTHETIC_IMAGES) if job.data == SYNTHETIC else None
     config = TrainConfig(

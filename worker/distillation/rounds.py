@@ -20,7 +20,9 @@ from models.distillation.rounds import Round
 from models.evaluation.evaluate import EVALUATIONS, Evaluation, evaluate, save_evaluation
 from models.evaluation.extractors import Extractor, judge_extractor, refuse_distilled_through
 from models.evaluation.reference import Reference, load_reference
+from models.sampling.compiled import pays
 from models.sampling.engine import Sampler, pick_device
+from models.training.execution import Precision
 from worker.locations import checkpoint_folder, classifier_folder
 
 GRID_SEEDS = range(64)
@@ -104,7 +106,7 @@ def finish_round(
     """
     shutil.rmtree(folder, ignore_errors=True)
     save_student(folder, chain, this, student, family=job.name)
-    sampler = Sampler(folder, device=settings.device)
+    sampler = _sampler(folder, jury, settings, beat)
     samples = folder.with_suffix(".png")
     samples.write_bytes(encode(make_grid(sampler.sample(seeds=GRID_SEEDS, between_batches=beat)), "png"))
     metrics = None
@@ -116,7 +118,7 @@ def finish_round(
     if job.request.promote != "never":
         rival, rival_folder = _rival(this.num_steps, job, artifacts, store, settings)
         if jury is not None and rival_folder is not None:
-            rival_distance = _distance(rival_folder, jury, settings, beat)
+            rival_distance = _distance(rival_folder, jury, settings, beat, sampled_in=sampler.precision)
         if job.request.promote == "if_better" and metrics is not None:
             promote = rival_distance is None or metrics["frechet_distance"] < rival_distance
     artifacts.put(folder, f"{prefix}/checkpoint")
@@ -150,7 +152,9 @@ def _rival(
         return rival, None
 
 
-def _distance(folder: Path, jury: Jury, settings: Settings, beat: Callable[[], None]) -> float:
+def _distance(
+    folder: Path, jury: Jury, settings: Settings, beat: Callable[[], None], *, sampled_in: Precision
+) -> float:
     """Fréchet distance of a checkpoint by the jury, from its card if it was taken in the same way."""
     card = read_card(folder)
     wanted = {
@@ -159,8 +163,15 @@ def _distance(folder: Path, jury: Jury, settings: Settings, beat: Callable[[], N
         "first_seed": 0,
         "extractor_sha256": jury.extractor.sha256,
         "data_fingerprint": jury.train.fingerprint,
+        "sampled_in": sampled_in,
     }
     for known in card.metrics.get(EVALUATIONS, []):
-        if wanted.items() <= known.items():
+        if wanted.items() <= ({"sampled_in": sampled_in} | known).items():  # older figures do not say
             return float(known["frechet_distance"])
-    return jury.evaluate(Sampler(folder, device=settings.device), beat).frechet_distance
+    return jury.evaluate(_sampler(folder, jury, settings, beat), beat).frechet_distance
+
+
+def _sampler(folder: Path, jury: Jury | None, settings: Settings, beat: Callable[[], None]) -> Sampler:
+    """A checkpoint, to be judged or for a picture only; making it ready may take minutes, so it beats meanwhile."""
+    compiled = jury is not None and pays(jury.judge.samples)
+    return Sampler(folder, device=settings.device, precision=settings.precision, compiled=compiled, between_sizes=beat)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
+import torch
 from redis.exceptions import RedisError
 
 from core.catalog.artifacts import ArtifactStore, open_artifacts
@@ -24,6 +25,7 @@ from core.jobs.store import JobStore
 from core.log import configure_logging, get_logger
 from core.settings import Settings
 from models.distillation.chain import Chain, fill_source, run_chain
+from models.sampling.host import is_lost
 from models.training.trainer import Diverged, TrainingError
 from worker.distillation.load_job import load_job
 from worker.distillation.messages import RoundFinished, SliceEnded, Tell
@@ -100,6 +102,8 @@ def _run(context: SliceContext, record: JobRecord, watch: Watch) -> int | None:
     except RedisError:
         raise  # this process ends, and its parent says so once Redis is there
     except Exception as error:
+        if is_lost():
+            raise  # so does it where the GPU is lost, which a new process has again
         problem = _problem_of(error)
         log.error("job failed", detail=problem.detail, exc_info=not isinstance(error, FewstepError))
         ttl_s = context.settings.job_ttl_s
@@ -120,6 +124,7 @@ def _work(context: SliceContext, record: JobRecord, watch: Watch) -> list[RoundR
     folder.mkdir(parents=True)
     if job.id not in context.loaded:
         context.loaded.clear()
+        torch.compiler.reset()  # nor are the networks of the job before kept for what was compiled of them
         context.loaded[job.id] = load_job(job, context.settings, context.artifacts)
         log.info("data loaded", data=context.loaded[job.id][0].about)
     chain, jury = context.loaded[job.id]

@@ -1,7 +1,8 @@
 """What a sampling worker works with, and how images get from a request to its device and back."""
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -11,14 +12,16 @@ import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import tracing
+from core import presence, tracing
 from core.catalog.artifacts import open_artifacts
 from core.generation import records, throughput
 from core.generation.request import Generation
 from core.log import get_logger
+from core.queues import Queue
 from core.settings import Settings
 from models.data.images import Pictures
-from models.sampling.engine import Sampler, class_labels, noise_for
+from models.sampling.engine import Sampler, class_labels, noise_for, pick_device
+from models.sampling.host import is_lost
 from worker.locations import checkpoint_folder
 from worker.sampling import metrics
 from worker.sampling.batcher import Job
@@ -68,7 +71,10 @@ class Dispatcher:
         self.settings = settings
         self.redis = redis
         self.worker = worker
-        self.samplers = Samplers(settings.device, max_bytes=settings.cache_bytes)
+        self._where = pick_device(settings.device)
+        self.samplers = Samplers(
+            settings.device, max_bytes=settings.cache_bytes, precision=settings.precision, on_failure=self._end_if_lost
+        )
         self.costs = Costs()
         self._artifacts = open_artifacts(settings)
         self._met: dict[Path, tuple[str, tuple[str, str]]] = {}  # name and labels of the group of each folder
@@ -111,6 +117,19 @@ class Dispatcher:
             if labels not in {labels for _, labels in list(self._met.values())}:
                 metrics.forget(*labels)
 
+    def precisions(self) -> dict[str, str]:
+        """What each checkpoint that is loaded is sampled in, by ``family/checkpoint``."""
+        loaded = self.samplers.loaded()
+        warm = {folder: f"{folder.parent.name}/{folder.name}" for folder in loaded}
+        met = {folder: name for folder, (name, _) in list(self._met.items())}
+        return {(warm | met)[folder]: sampler.precision for folder, sampler in loaded.items()}
+
+    def obstacles(self) -> list[str]:
+        """Why checkpoints that are loaded run slower than a GPU could: not compiled, or not recorded; each once."""
+        facts = [sampler.facts for sampler in self.samplers.loaded().values()]
+        said = [why for each in facts if isinstance(why := each.get("compiled"), str)]
+        return sorted({*said, *(why for each in facts for why in each.get("not_recorded", {}).values())})
+
     @contextmanager
     def holding(self, record_id: str) -> Iterator[bool]:
         """This process works on it meanwhile; false where it does already, for another message."""
@@ -150,7 +169,9 @@ class Dispatcher:
         job.done.result()
 
     def _run(self, group: Group, inputs: Sequence[tuple[int, int]]) -> list[Pictures]:
-        torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
+        if group.sampler.device.type == "cpu":
+            # Elsewhere it would do nothing but make torch compile networks anew, which it does for each number.
+            torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
         seeds, labels = zip(*inputs, strict=True)
         try:
             with self.costs.measure(group.name, len(inputs), group.sampler.max_batch):
@@ -160,16 +181,30 @@ class Dispatcher:
             log.warning("batch failed", images=len(inputs), error=f"{type(error).__name__}: {error}")
             if group.is_traffic:
                 metrics.BATCH_FAILURES.inc()
+            self._end_if_lost()
             raise
         if group.is_traffic:
             self._count(group, len(inputs))
         return pictures
+
+    def _end_if_lost(self) -> None:
+        """End this process where its GPU is lost: others take over what it has in hand, and a new one gets the GPU.
+
+        At once, since whatever is tried here fails, and would fail requests.
+        """
+        if not is_lost(self._where):
+            return
+        log.critical("device lost, this worker ends", device=str(self._where), in_hand=len(self.in_hand))
+        with suppress(RedisError, OSError):  # else its missing heartbeats say so
+            presence.leave(self.redis, Queue.SAMPLING, self.worker)
+        os._exit(1)
 
     def _count(self, group: Group, images: int) -> None:
         sampler = group.sampler
         metrics.BATCH_IMAGES.labels(*group.labels).observe(images)
         metrics.BATCH_FILL.observe(images / self._max_batch(sampler))
         metrics.IMAGES.labels(*group.labels).inc(images)
+        metrics.PRECISIONS.labels(sampler.precision).inc(images)
         metrics.FLOP.labels(*group.labels).inc(images * sampler.card.num_steps * sampler.flops)
 
     def _max_batch(self, sampler: Sampler) -> int:

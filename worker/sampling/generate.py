@@ -86,7 +86,7 @@ def _sample(generation: Generation, dispatcher: Dispatcher, taken: float) -> str
         generation.id,
         dispatcher.worker,
         result=document,
-        headers=fact_headers(generation, timings),
+        headers=fact_headers(generation, timings, precision=group.sampler.precision),
         ttl_s=dispatcher.settings.result_ttl_s,
     )
     if kept:
@@ -99,7 +99,8 @@ def _at_once(generation: Generation, dispatcher: Dispatcher, group: Group) -> tu
     job = dispatcher.submit(generation, group, generation.seeds)
     images = np.stack(job.done.result())
     with tracing.span("encode"):
-        return render(images, generation, queue_s=_queue_s(generation, job), sample_s=job.busy_s)
+        precision = group.sampler.precision
+        return render(images, generation, precision=precision, queue_s=_queue_s(generation, job), sample_s=job.busy_s)
 
 
 def _in_chunks(generation: Generation, dispatcher: Dispatcher, group: Group) -> tuple[bytes, Timings]:

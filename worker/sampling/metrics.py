@@ -37,6 +37,7 @@ GENERATION_SECONDS = Histogram(
     buckets=LONG,
 )
 IMAGES = Counter("fewstep_images_generated_total", "Images sampled", BY_MODEL)
+PRECISIONS = Counter("fewstep_images_by_precision_total", "Images sampled, by what they were sampled in", ["precision"])
 GENERATIONS = Counter(
     "fewstep_generations_total", "Requests that this worker ended or dropped, by what became of them", ["outcome"]
 )
@@ -92,5 +93,7 @@ def forget(model: str, steps: str) -> None:
 
 for outcome in ("succeeded", "failed", "cancelled", "dropped"):
     GENERATIONS.labels(outcome)
+for precision in ("fp32", "bf16"):
+    PRECISIONS.labels(precision)
 for outcome in ("succeeded", "failed"):
     LOADS.labels(outcome)

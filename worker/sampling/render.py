@@ -7,12 +7,14 @@ import zipfile
 
 import numpy as np
 
-from core.generation.request import GeneratedImage, GenerateResponse, Generation, MediaType, Timings
+from core.generation.request import GeneratedImage, GenerateResponse, Generation, MediaType, Precision, Timings
 from models.data.images import Pictures, encode, make_grid
 
 
-def render(images: Pictures, generation: Generation, *, queue_s: float, sample_s: float) -> tuple[bytes, Timings]:
-    """The document for ``images`` (n, H, W, C) uint8, and where the time went until now.
+def render(
+    images: Pictures, generation: Generation, *, precision: Precision, queue_s: float, sample_s: float
+) -> tuple[bytes, Timings]:
+    """The document for ``images`` (n, H, W, C) uint8 sampled in ``precision``, and where the time went until now.
 
     With the layout ``grid`` there is one image: the picture of all of them, under the first seed.
     """
@@ -27,7 +29,7 @@ def render(images: Pictures, generation: Generation, *, queue_s: float, sample_s
         case MediaType.JSON:
             encoded = [base64.b64encode(encode(image, generation.format)).decode() for image in images]
             timings = _timings(generation, started, queue_s=queue_s, sample_s=sample_s)
-            return _json(encoded, generation, timings), timings
+            return _json(encoded, generation, precision, timings), timings
         case _:
             document = encode(images[0], generation.format)
     return document, _timings(generation, started, queue_s=queue_s, sample_s=sample_s)
@@ -42,10 +44,11 @@ def _timings(generation: Generation, started: float, *, queue_s: float, sample_s
     )
 
 
-def _json(encoded: list[str], generation: Generation, timings: Timings) -> bytes:
+def _json(encoded: list[str], generation: Generation, precision: Precision, timings: Timings) -> bytes:
     images = [GeneratedImage(seed=seed, data=data) for seed, data in zip(generation.seeds, encoded, strict=False)]
     facts = generation.model_dump(include=set(GenerateResponse.model_fields))
-    return GenerateResponse(**facts, images=images, timings=timings).model_dump_json().encode()
+    response = GenerateResponse(**facts, precision=precision, images=images, timings=timings)
+    return response.model_dump_json().encode()
 
 
 def _zip(images: Pictures, generation: Generation) -> bytes:

@@ -2,6 +2,7 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock, Thread
@@ -9,6 +10,7 @@ from threading import Lock, Thread
 from core.catalog.card import CARD_NAME, CheckpointError
 from core.log import get_logger
 from models.sampling.engine import Sampler
+from models.training.execution import AskedPrecision
 from worker.sampling import metrics
 
 Version = tuple[int, int, int]
@@ -23,8 +25,18 @@ class Samplers:
     were not asked for longest are forgotten; whoever still samples with one keeps it until then.
     """
 
-    def __init__(self, device: str, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        device: str,
+        *,
+        max_bytes: int,
+        precision: AskedPrecision = "auto",
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is loaded yet; ``on_failure`` is called, in any thread, when one could not be."""
         self._device = device
+        self._precision: AskedPrecision = precision
+        self._on_failure = on_failure
         self._max_bytes = max_bytes
         self._lock = Lock()
         self._loaded: OrderedDict[Path, tuple[Version, Future[Sampler]]] = OrderedDict()
@@ -67,9 +79,10 @@ class Samplers:
     def _load(self, checkpoint: Path, sampler: Future[Sampler]) -> None:
         started = time.perf_counter()
         try:
-            loaded = Sampler(checkpoint, device=self._device)
+            loaded = Sampler(checkpoint, device=self._device, precision=self._precision)
         except BaseException as error:
             metrics.LOADS.labels("failed").inc()
+            self._on_failure()
             with self._lock:
                 if self._loaded.get(checkpoint, (None, None))[1] is sampler:
                     del self._loaded[checkpoint]

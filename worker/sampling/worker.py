@@ -17,7 +17,8 @@ from core.queues import Queue, Task
 from core.settings import Settings
 from models.sampling.ceiling import ceiling
 from models.sampling.engine import pick_device
-from models.sampling.host import keep_memory
+from models.sampling.host import keep_memory, processor
+from models.training.execution import Execution
 from worker.device_metrics import DeviceMetrics, pick_meter
 from worker.heartbeat import Heartbeat, Pulse
 from worker.intake import send_lost_again
@@ -53,6 +54,7 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
                 bulk.add(record_id)
 
         device = pick_device(settings.device)
+        Execution(precision=settings.precision).precision_on(device)  # refuses what is not to be had
         shown, meter = pick_meter(str(device), lambda: [os.getpid()])
         REGISTRY.register(DeviceMetrics(shown, meter))
         warm_up(dispatcher)
@@ -80,19 +82,28 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         facts = {
             "host": presence.host(),
             "device": str(device),
+            "processor": processor(device),
+            "precision": settings.precision,
             "threads": settings.sampler_threads,
             "torch": torch.__version__,
         }
         # Beats must fail rather than wait for Redis, so that the next one is not late.
         beats = connect(settings, patient=False)
-        yield (
-            celery,
-            Heartbeat(beats, Queue.SAMPLING, name, facts, interval_s=settings.heartbeat_s, pulse=pulse, chore=chore),
+        heartbeat = Heartbeat(
+            beats,
+            Queue.SAMPLING,
+            name,
+            facts,
+            interval_s=settings.heartbeat_s,
+            pulse=pulse,
+            chore=chore,
+            more=lambda: {"precisions": dispatcher.precisions(), "obstacles": dispatcher.obstacles()},
         )
+        yield celery, heartbeat
 
 
 def _peak_flops(dispatcher: Dispatcher, device: torch.device) -> float:
     """In the lowest precision that a checkpoint samples in here; takes a quarter of a second."""
     lower = any(sampler.precision == "bf16" for sampler in dispatcher.samplers.loaded().values())
     # A few images keep a CPU as busy as many.
-    return ceiling("bf16" if lower else "fp32", device, 0.1, batch=4 if device.type == "cpu" else 16)
+    return ceiling("bf16" if lower else "fp32", device, 0.1, batch=4 if device.type == "cpu" else None)

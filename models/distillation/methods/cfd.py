@@ -59,8 +59,9 @@ def entropy(logits: Tensor) -> Tensor:
 
 def diversity(logits: Tensor) -> Tensor:
     """Negative entropy in nats of the batch's mean class distribution; low when classes are evenly met."""
-    # The mean of probabilities in logarithms, which does not underflow where a class is never met.
-    log_mean = logits.log_softmax(dim=1).logsumexp(dim=0) - torch.tensor(float(len(logits)), device=logits.device).log()
+    # The mean of probabilities in logarithms, which does not underflow where a class is never met. That of the number
+    # is taken on the CPU, in float32: a tensor brought to a GPU waits for it.
+    log_mean = logits.log_softmax(dim=1).logsumexp(dim=0) - float(torch.tensor(float(len(logits))).log())
     return (log_mean.exp() * log_mean).sum()
 
 

@@ -110,7 +110,7 @@ def wait_until_trained(descriptor: int) -> None:
     def trained() -> bool:
         nonlocal seen
         seen += os.read(descriptor, 10_000)
-        return b"loss" in seen
+        return b"%|" in seen  # a share of the whole is shown once an iteration is done
 
     wait_until(trained, timeout_s=60, what="an iteration")
 

@@ -20,7 +20,7 @@ JOB: dict[str, Any] = {
     "teacher": "digits/8-step",
     "to_steps": 1,
     "name": "watched",
-    "iterations": 100,
+    "iterations": 40,
     "batch_size": 16,
     "evaluate": {"samples": 50},
 }

@@ -1,7 +1,9 @@
 """What operators see: health, metrics, logs, models."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +22,28 @@ def test_health(stack: Stack) -> None:
     assert abs(datetime.fromisoformat(facts["started"]) - datetime.now(UTC)) < timedelta(hours=1)
     assert name.startswith("sampling@")
     assert str(stack.processes["sampler"].pid) in name
+
+
+def test_workers_that_sample_in_different_precisions_are_named(stack: Stack) -> None:
+    def check() -> dict[str, Any]:
+        found: dict[str, Any] = stack.api.get("/readyz").json()["checks"]["precision"]
+        return found
+
+    answer = stack.api.post("/generate", json={"steps": 1, "seed": 7})
+    assert answer.headers["Fewstep-Precision"] == answer.json()["precision"] == "fp32"
+    assert check()["ok"]
+    assert stack.scrape("api").get("fewstep_precision_disagreements") == 0
+    stack.start("sampler-bf16", FEWSTEP_PRECISION="bf16")
+    try:
+        wait_until(lambda: not check()["ok"], timeout_s=120, what="a disagreement")
+        said = check()["detail"]
+        assert f"-{stack.processes['sampler'].pid}-" in said
+        assert re.search(rf"digits/1-step is sampled in bf16 by \S*-{stack.processes['sampler-bf16'].pid}-", said)
+        assert stack.scrape("api").get("fewstep_precision_disagreements") >= 4
+        assert stack.api.get("/readyz").status_code == 200, "requests are served all the same"
+    finally:
+        stack.stop("sampler-bf16")
+    wait_until(lambda: check()["ok"], what="agreement")
 
 
 def test_models(stack: Stack) -> None:

@@ -14,6 +14,7 @@ from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.catalog.classifier_card import read_classifier_card
 from models.sampling.engine import Sampler, noise_for
 from tests.models.cli.conftest import Here
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +49,22 @@ def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path
         environment=environment,
     )
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), expected)
+
+
+def test_the_precision_is_asked_for_and_said(tiny_family: Path, tmp_path: Path, here: Here) -> None:
+    out = tmp_path / "a.npy"
+    images = {}
+    for precision in ("fp32", "bf16"):
+        said = here("sample", "tiny", "--steps", "1", "--n", "3", "--precision", precision, "--out", out)
+        assert said.endswith(f", in {precision}\n")
+        images[precision] = np.load(out)
+    assert not np.array_equal(images["fp32"], images["bf16"])
+    np.testing.assert_array_equal(
+        images["bf16"], Sampler(tiny_family / "1-step", precision="bf16").sample(seeds=range(3))
+    )
+    said = here("sample", "tiny", "--steps", "1", "--precision", "fp16", "--out", out, expect=2)
+    assert "'--precision'" in said
+    assert "bf16" in said
 
 
 def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: Here) -> None:
@@ -231,3 +248,10 @@ def test_training_goes_on_from_another_checkpoint(tmp_path: Path, here: Here) ->
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys, models.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_where_only_the_api_is_installed_it_says_what_to_install() -> None:
+    without_packages = [sys.executable, "-S", "-c", "from models.cli import run; run()"]
+    ran = subprocess.run(without_packages, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "fewstep: typer is not installed; this needs pip install 'fewstep[worker]'\n"

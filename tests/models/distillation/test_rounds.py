@@ -17,7 +17,8 @@ from models.distillation.rounds import plan_rounds, round_config
 from models.training.batches import Batch, TrainingData, draw_batch
 from models.training.parallel import Draws
 from models.training.progress import Progress
-from models.training.trainer import TrainConfig, iteration_generator
+from models.training.randomness import iteration_generator
+from models.training.trainer import TrainConfig
 from tests.methods import PD
 
 
@@ -113,3 +114,22 @@ def test_dropout_of_a_teacher_is_off_in_its_students(tmp_path: Path) -> None:
     teacher.network.train()
     assert torch.equal(student(z_t, row), student(z_t, row))
     assert not torch.equal(teacher(z_t, row), teacher(z_t, row))
+
+
+def test_the_teacher_of_a_round_asks_for_no_gradients_and_its_student_does(tmp_path: Path) -> None:
+    """So that what is compiled of a teacher keeps nothing for them; a student is the teacher of the next round."""
+    config = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
+    denoiser = Denoiser(build_unet(config).eval(), cosine_schedule(), "sample")
+    for this in plan_rounds(step_rows(4), from_steps=4, to_steps=1, method=PD.declaration):
+        teacher = denoiser
+        denoiser = run_round(
+            teacher,
+            this,
+            method=PD,
+            data=TrainingData(torch.zeros(4, 8, 8, 1, dtype=torch.uint8), flip=False),
+            config=TrainConfig(iterations=1, batch_size=2),
+            state_path=tmp_path / f"{this.num_steps}.pt",
+            on_progress=lambda progress: None,  # noqa: ARG005
+        )
+        assert not any(value.requires_grad for value in teacher.network.parameters())
+        assert all(value.requires_grad for value in denoiser.network.parameters())

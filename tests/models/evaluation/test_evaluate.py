@@ -18,7 +18,7 @@ from models.classifiers.checkpoint import save_classifier
 from models.classifiers.classifier import Classifier
 from models.cli.main import main
 from models.data.dataset import load_data
-from models.evaluation.evaluate import default_count, evaluate, pairs_of, save_evaluation
+from models.evaluation.evaluate import Evaluation, default_count, evaluate, pairs_of, save_evaluation
 from models.evaluation.extractors import Extractor, judge_extractor, lineage, refuse_distilled_through
 from models.evaluation.fidelity import frechet_distance, moments
 from models.evaluation.reference import load_reference
@@ -113,6 +113,24 @@ def test_every_figure_carries_what_it_depends_on(
     assert figures["frechet_distance"] == pytest.approx(expected)
     assert 0 <= figures["precision"] <= 1
     assert figures["smallest_class"] is not None
+    assert figures["sampled_in"] == "fp32"
+
+
+def test_figures_of_two_precisions_stand_beside_each_other_and_replace_those_that_do_not_say(
+    family: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for precision in ("fp32", "bf16"):
+        arguments = ["evaluate", str(family / "1-step"), "--data", str(pictures), "--n", "4", "--save"]
+        monkeypatch.setattr(sys, "argv", ["fewstep", *arguments, "--precision", precision])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+        assert f"; sampled in {precision}\n" in capsys.readouterr().out
+    saved = read_card(family / "1-step").metrics["evaluations"]
+    assert [figures.pop("sampled_in") for figures in saved] == ["fp32", "bf16"]
+    change_card(family / "1-step", metrics={"evaluations": saved[:1]})
+    save_evaluation(family / "1-step", Evaluation(**saved[1], sampled_in="bf16"))
+    assert [figures.get("sampled_in") for figures in read_card(family / "1-step").metrics["evaluations"]] == ["bf16"]
 
 
 def test_real_images_are_at_no_distance_from_themselves(pictures: Path, extractor: Extractor) -> None:

@@ -7,7 +7,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from models.diffusion.unet import UNetConfig, build_unet
-from models.sampling.lean import LeanUNet, packs
+from models.sampling.lean import LeanUNet, attend_by_products, attend_fused, packs
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CLASSES = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(0,), num_classes=4)
@@ -53,3 +53,10 @@ def test_an_image_is_the_same_in_every_batch_size(config: UNetConfig, dtype: tor
     tolerance = 0 if exact else {torch.float32: 2e-5, torch.bfloat16: 0.05}[dtype]
     for size in SIZES:
         torch.testing.assert_close(outcomes[size], outcomes[8], atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_attention_in_one_kernel_is_attention(heads: int) -> None:
+    query, key, value = torch.randn((3, 2, heads, 16, 8), generator=torch.Generator().manual_seed(0))
+    expected = attend_by_products(query, key, value, 0.3)
+    torch.testing.assert_close(attend_fused(query, key, value, 0.3), expected)

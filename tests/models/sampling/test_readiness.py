@@ -1,13 +1,17 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
 
 from core.catalog.card import Card, read_card
 from models.checkpoints.checkpoint import load_checkpoint
+from models.diffusion.unet import FIELDS, UNetConfig, build_unet
 from models.sampling import readiness
+from models.sampling.kinds import is_lean
 from models.sampling.lean import LeanUNet
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut
@@ -50,6 +54,35 @@ def test_bf16_is_taken_where_its_images_agree_and_only_there(
     refused = make_ready(network, card)
     assert refused.precision == "fp32"
     assert refused.facts["bf16_close_share"] < 0.999
+
+
+def test_what_is_asked_for_is_taken_wherever_it_runs(tiny_family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, card = load_checkpoint(tiny_family / "1-step")
+    network.requires_grad_(False)
+    monkeypatch.setattr(readiness, "CLOSE_LEVELS", -1)  # no trial agrees
+    for native in (True, False):
+        monkeypatch.setattr(readiness, "_tries_bf16", lambda *_, native=native: native)
+        assert make_ready(copy.deepcopy(network), card, "bf16").precision == "bf16"
+        assert make_ready(copy.deepcopy(network), card, "fp32").precision == "fp32"
+        assert make_ready(copy.deepcopy(network), card).precision == "fp32"
+
+
+@pytest.mark.parametrize("changes", [{"time_embedding_type": "fourier"}, {"class_embed_type": "timestep"}])
+def test_a_network_that_is_not_lean_samples_in_bf16_too(changes: dict[str, object], card: Card) -> None:
+    torch.manual_seed(0)
+    config = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
+    ours = build_unet(replace(config, num_classes=3)).config
+    network = UNet2DModel.from_config({**{name: ours[name] for name in FIELDS}, **changes}).eval()
+    network.conv_out.weight.data.normal_(std=0.1)
+    assert not is_lean(network)
+    classes = card.model_copy(update={"num_classes": 3})
+    ready = {asked: make_ready(network.requires_grad_(False), classes, asked) for asked in ("fp32", "bf16")}
+    assert [ready[asked].precision for asked in ready] == ["fp32", "bf16"]
+    with torch.inference_mode():
+        images = [
+            each.walker.walk(readiness._noise(card, 2), each.walker.shifts([2, 0], 2), 2) for each in ready.values()
+        ]
+    assert 0 < (images[0] - images[1]).abs().max() < 0.1
 
 
 def test_a_size_that_rounds_differently_is_left_out(card: Card, tiny_family: Path) -> None:

@@ -1,15 +1,19 @@
+import copy
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import InvalidRequest
 from models.classifiers.classifier import Classifier
+from models.diffusion.unet import UNetConfig, build_unet
 from models.training.batches import TrainingData
-from models.training.execution import Execution
+from models.training.execution import Execution, keep_ends_in_float32
 from models.training.progress import Progress
 from models.training.trainer import TrainConfig, TrainState, train
 from tests.models.training.test_trainer import CONFIG, IMAGES, noise_loss, small_network
@@ -119,3 +123,45 @@ def test_a_run_goes_on_in_another_memory_layout(tmp_path: Path) -> None:
     step(resumed)
     for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+
+
+def test_images_go_in_and_come_out_in_float32_where_the_ends_are_kept_so() -> None:
+    shape = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
+    network = build_unet(shape).eval()
+    names = list(network.state_dict())
+    x, row = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([5, 900])
+    met: dict[str, torch.dtype] = {}
+
+    def note(name: str, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> None:
+        met[name] = out.dtype
+
+    hooks = [network.get_submodule(name).register_forward_hook(partial(note, name)) for name in ("conv_in", "conv_out")]
+    for kept, dtype in ((False, torch.bfloat16), (True, torch.float32)):
+        if kept:
+            keep_ends_in_float32(network)
+        with torch.autocast("cpu", torch.bfloat16):
+            network(x, row)
+        assert met == dict.fromkeys(("conv_in", "conv_out"), dtype)
+    for hook in hooks:
+        hook.remove()
+    assert list(network.state_dict()) == list(copy.deepcopy(network).state_dict()) == names
+    assert torch.equal(copy.deepcopy(network)(x, row).sample, network(x, row).sample)
+
+
+def test_networks_beyond_the_limit_of_one_are_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain's rounds have more networks than torch compiles of one function; beyond that it would run eagerly."""
+    compiled = 0
+
+    def count(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        nonlocal compiled
+        compiled += 1
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    networks = [nn.Sequential(nn.Linear(3, width), nn.Linear(width, 3)) for width in range(1, 13)]
+    views = [Execution(compile=True).view(network) for network in networks]
+    for _ in range(2):
+        for view in views:
+            view(torch.ones(2, 3))
+    assert compiled == len(networks)
+    torch.compiler.reset()

@@ -1,5 +1,6 @@
 """Two processes that torchrun starts train as one does: the same losses, the same weights, one set of files."""
 
+import atexit
 import json
 import os
 import signal
@@ -54,6 +55,23 @@ def student_loss(method: str) -> StudentLoss:
 def teacher_network() -> UNet2DModel:
     torch.manual_seed(0)
     return build_unet(UNET)
+
+
+def test_a_process_that_joins_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", told.append)
+    monkeypatch.setattr(atexit, "register", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    join_processes()
+    assert told == [3, "cpu:gloo,cuda:nccl"], "the GPU first, since messages go through the current one"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    join_processes()
+    assert told[2:] == ["cpu:gloo,cuda:nccl"]
 
 
 def flat(weights: dict[str, Tensor]) -> Tensor:

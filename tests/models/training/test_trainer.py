@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.training.batches import Batch, TrainingData, draw_batch
 from models.training.parallel import Draws
 from models.training.progress import Progress, StopTraining
+from models.training.randomness import iteration_generator
 from models.training.resume import facts_of
 from models.training.trainer import (
     SAVE_EVERY_S,
@@ -18,7 +19,6 @@ from models.training.trainer import (
     TrainConfig,
     TrainingError,
     TrainState,
-    iteration_generator,
     train,
     update_ema,
 )

@@ -1,7 +1,7 @@
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,11 +12,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis as AsyncRedis
 
 from core.catalog.artifacts import StorageAway
-from core.connections import connect, connect_async
 from core.generation import records, throughput
 from core.generation.records import Record, Status
 from core.generation.request import Generation, MediaType
-from core.settings import Settings
 from models.sampling.engine import Sampler
 from tests.generations import make_generation
 from worker.sampling import metrics
@@ -25,20 +23,6 @@ from worker.sampling.dispatcher import Dispatcher, Group
 from worker.sampling.generate import generate, warm_up
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def dispatcher(redis_settings: Settings, tiny_family: Path) -> Iterator[Dispatcher]:
-    update = {"checkpoints": tiny_family.parent, "default_model": "tiny", "device": "cpu"}
-    settings = redis_settings.model_copy(update=update)
-    with Dispatcher(settings, connect(settings), "w1") as dispatcher:
-        yield dispatcher
-
-
-@pytest.fixture
-async def api(redis_settings: Settings) -> AsyncIterator[AsyncRedis]:
-    async with connect_async(redis_settings) as redis:
-        yield redis
 
 
 async def run(api: AsyncRedis, dispatcher: Dispatcher, **changes: object) -> Record:

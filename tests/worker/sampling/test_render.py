@@ -17,7 +17,7 @@ IMAGES: Pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype
 
 def rendered(images: Pictures = IMAGES, **changes: object) -> tuple[bytes, Generation]:
     generation = make_generation(**{"n": len(images), "seed": 40, **changes})
-    document, timings = render(images, generation, queue_s=0.25, sample_s=0.5)
+    document, timings = render(images, generation, precision="bf16", queue_s=0.25, sample_s=0.5)
     assert (timings.queue, timings.sample) == (0.25, 0.5)
     assert timings.encode > 0
     return document, generation
@@ -41,7 +41,7 @@ def test_one_image_is_itself_in_either_layout() -> None:
 def test_json_has_each_image_with_its_seed() -> None:
     document, generation = rendered(media_type=MediaType.JSON)
     response = GenerateResponse.model_validate_json(document)
-    assert response.id == generation.id
+    assert (response.id, response.precision) == (generation.id, "bf16")
     assert [image.seed for image in response.images] == [40, 41, 42]
     for image, pixels in zip(response.images, IMAGES, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(image.data)))), pixels)

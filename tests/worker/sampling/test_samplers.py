@@ -15,6 +15,7 @@ import worker.sampling.samplers
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, CheckpointError
 from models.sampling.engine import Sampler
 from models.sampling.host import keep_memory
+from models.training.execution import AskedPrecision
 from worker.sampling import metrics
 from worker.sampling.samplers import Samplers
 
@@ -81,13 +82,13 @@ def test_what_is_gone_from_disk_can_be_forgotten(tiny_family: Path, checkpoint: 
 def test_memory_of_what_was_dropped_is_used_again(tiny_family: Path, tmp_path: Path) -> None:
     samplers = Samplers("cpu", max_bytes=0)
     after = []
-    for number in range(40):
+    for number in range(20):
         folder = tmp_path / str(number)
         shutil.copytree(tiny_family / "1-step", folder)
         samplers.get(folder).sample(seeds=range(3))
         shutil.rmtree(folder)
         after.append(memory())
-    assert after[-1] - after[9] < 30e6
+    assert after[-1] - after[9] < 15e6  # a network that is not given back is 23 MB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the memory of this process")
@@ -131,11 +132,11 @@ def test_loading_one_does_not_hold_up_another(
 ) -> None:
     loading, go = threading.Event(), threading.Event()
 
-    def slow(folder: Path, *, device: str) -> Sampler:
+    def slow(folder: Path, *, device: str, precision: AskedPrecision) -> Sampler:
         if folder == checkpoint:
             loading.set()
             go.wait(30)
-        return Sampler(folder, device=device)
+        return Sampler(folder, device=device, precision=precision)
 
     monkeypatch.setattr(worker.sampling.samplers, "Sampler", slow)
     samplers = Samplers("cpu", max_bytes=2**30)
