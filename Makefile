@@ -16,7 +16,7 @@ FIND = $(BIN)/uv python find --system
 .DEFAULT_GOAL := help
 # Where it is set, each process would compile PyTorch and diffusers anew: nine seconds.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help run monitor test check test-fast test-pythons test-containers bench lock clean
+.PHONY: help run monitor test check fuzz test-fast test-pythons test-containers bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ check: $(TOOLS) ## Lint, formatting, types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+fuzz: $(TOOLS) ## Requests that the schema makes up, and such that are none, for FUZZ_SECONDS=180; make test has a few seconds of it
+	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),180)' FUZZ_SEED='$(or $(FUZZ_SEED),random)' \
+		$(BIN)/pytest tests/e2e/operation/test_fuzz.py
 
 test-fast: $(TOOLS) ## Tests that need no server and no training: a minute
 	@$(PYTEST) -m "not slow" $(FAST)

@@ -1,28 +1,32 @@
-"""What may come in: a body of limited size, and JSON if there is one at all."""
+"""What may come in: headers and a body of limited size, in limited time, and JSON if there is a body at all."""
+
+import asyncio
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import problem_response
-from core.errors import FewstepError, TooLarge, UnsupportedMediaType
+from core.errors import FewstepError, HeadersTooLarge, MalformedRequest, TooLarge, TooSlow, UnsupportedMediaType
+from core.settings import Settings
 
 
 class BodyGuard:
     """ASGI middleware that reads the whole body up to the limit before the application sees any of it.
 
     Bodies here are small, so reading first is simpler than failing midway, and a chunked one that never ends is cut
-    off as early as one that says its length.
+    off as early as one that says its length. What was announced and did not come is an error under any server.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self.app = app
-        self.max_body_bytes = max_body_bytes
+        self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         try:
+            self._check_headers(scope)
             body = await self._read(Headers(scope=scope), receive)
         except FewstepError as error:
             response = problem_response(error.problem(), Request(scope))
@@ -37,19 +41,35 @@ class BodyGuard:
 
         return await self.app(scope, receive_again, send)
 
+    def _check_headers(self, scope: Scope) -> None:
+        target = scope.get("raw_path") or scope["path"].encode()
+        size = len(target) + len(scope["query_string"])
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > (most := self.settings.max_header_bytes):
+            raise HeadersTooLarge(
+                f"path, query and headers may have at most {most} bytes together", allowed={"maximum_bytes": most}
+            )
+
     async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
         """The body, or ``None`` if the client left before it was complete."""
-        declared = headers.get("content-length", "0")
-        self._check_size(int(declared) if declared.isdigit() else 0)
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            self._check_size(len(body))
+        declared = headers.get("content-length")
+        if declared is not None and "transfer-encoding" in headers:
+            raise MalformedRequest("Content-Length and Transfer-Encoding say the same thing; send one of them")
+        length = int(declared) if declared is not None and declared.isdecimal() else None
+        self._check_size(length or 0)
+        try:
+            async with asyncio.timeout(self.settings.body_timeout_s):
+                body = await self._collect(receive)
+        except TimeoutError:
+            limit = f"{self.settings.body_timeout_s:g} seconds"
+            raise TooSlow(f"the body was not complete within {limit}") from None
+        if body is None:
+            return None
+        if length is not None and len(body) != length:
+            raise MalformedRequest(f"Content-Length announces {length} bytes, and {len(body)} came")
+        if not body and "upgrade" in headers and "transfer-encoding" in headers:
+            # A server that takes offers of other protocols for granted would have passed it over in silence.
+            raise MalformedRequest("a body was announced beside an offer to upgrade, and none came")
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and content_type != "application/json":
             raise UnsupportedMediaType(
@@ -59,8 +79,18 @@ class BodyGuard:
             )
         return body
 
+    async def _collect(self, receive: Receive) -> bytes | None:
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            self._check_size(len(body))
+        return body
+
     def _check_size(self, size: int) -> None:
-        if size > self.max_body_bytes:
-            raise TooLarge(
-                f"the body may have at most {self.max_body_bytes} bytes", allowed={"maximum_bytes": self.max_body_bytes}
-            )
+        if size > (most := self.settings.max_body_bytes):
+            raise TooLarge(f"the body may have at most {most} bytes", allowed={"maximum_bytes": most})

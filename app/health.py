@@ -1,12 +1,12 @@
 """``/livez`` and ``/readyz``, for whatever restarts processes and routes requests."""
 
-import threading
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
+from app.ending import draining
 from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
 from core import presence
@@ -16,9 +16,6 @@ from core.queues import Queue
 from core.refusals import reason
 
 router = APIRouter(tags=["operation"])
-
-draining = threading.Event()
-"""Set when this process is to end: requests that come are still answered, but others had better have them."""
 
 
 class Check(BaseModel):
@@ -63,12 +60,15 @@ async def readyz(service: ServiceDependency) -> Ready:
 async def _check(service: Service) -> dict[str, Check]:
     try:
         workers = {queue: await presence.workers(service.redis, queue) for queue in Queue}
+        failures = {queue: await presence.failure(service.redis, queue) for queue in Queue}
         await service.redis.set(presence.PROBE, "", px=1000)
     except (RedisError, OSError) as error:
         return {"redis": Check(ok=False, detail=f"Redis {reason(error)}")}
     checks = {"redis": Check(ok=True, detail="Redis answers")}
     for queue, there in workers.items():
         detail = f"{len(there)} {queue} worker{'' if len(there) == 1 else 's'}"
+        if not there and failures[queue]:
+            detail += f"; one could not start: {failures[queue]}"
         checks[queue] = Check(ok=bool(there), required=queue is Queue.SAMPLING, detail=detail, workers=there)
     sampling = workers[Queue.SAMPLING]
     agree = not disagreements(sampling.items())

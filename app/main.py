@@ -13,10 +13,12 @@ from app import health, metrics, problems
 from app.body import BodyGuard
 from app.catalog import classifiers, datasets
 from app.catalog import routes as families
+from app.ending import noticing_signals
 from app.generate import routes as generate
 from app.generate.examples import OF_ANY_ENDPOINT
 from app.jobs import routes as distill_jobs
 from app.observe import Observe
+from app.paths import Rooted
 from app.query import refuse_unknown_parameters
 from app.service import run_service
 from core.settings import get_settings
@@ -27,9 +29,11 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with run_service(get_settings()) as service:
-        app.state.service = service
-        yield
+    settings = get_settings()
+    with noticing_signals(settings.drain_s):
+        async with run_service(settings) as service:
+            app.state.service = service
+            yield
 
 
 def create_app() -> FastAPI:
@@ -42,13 +46,14 @@ def create_app() -> FastAPI:
         responses=OF_ANY_ENDPOINT,
         dependencies=[Depends(refuse_unknown_parameters)],
         redoc_url=None,
+        redirect_slashes=False,  # to an address in full, which a proxy may call otherwise; `problems` does
     )
     for module in (generate, families, distill_jobs, classifiers, datasets, health, metrics):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.
     settings = get_settings()
-    app.add_middleware(BodyGuard, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyGuard, settings=settings)
     app.add_middleware(Observe)
     if settings.cors_origins:
         # Outside of what makes errors, so that pages can read those too. Nobody logs in here, so a page may see any
@@ -65,6 +70,7 @@ def create_app() -> FastAPI:
         validator=lambda value: REQUEST_ID.fullmatch(value) is not None,
         header_name="X-Request-ID",
     )
+    app.add_middleware(Rooted, root_path=settings.root_path)
     return app
 
 

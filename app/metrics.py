@@ -8,6 +8,7 @@ REASONS = (
     "not_found",
     "conflict",
     "too_large",
+    "too_slow",
     "too_many",
     "busy",
     "unavailable",

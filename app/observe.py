@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS, RESPONSE_BYTES
+from app.paths import METHODS, inner_path
 from app.problems import CLIENT_CLOSED_REQUEST, internal_problem
 from core import tracing
 from core.log import get_logger
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 
 log = get_logger(__name__)
@@ -40,7 +40,7 @@ class Observe:
                 RESPONSE_BYTES.labels(_route(scope)).inc(len(message.get("body", b"")))
             await send(message)
 
-        if counts := scope["path"] not in QUIET:
+        if counts := inner_path(scope) not in QUIET:
             IN_FLIGHT.inc()
 
         with structlog.contextvars.bound_contextvars(request_id=correlation_id.get()), _span(scope):
@@ -58,7 +58,7 @@ class Observe:
 
 def _span(scope: Scope) -> AbstractContextManager[None]:
     # Its name is that of the route, once it is known.
-    if scope["path"] in QUIET:
+    if inner_path(scope) in QUIET:
         return nullcontext()
     parent = Headers(scope=scope).get("traceparent", "")
     return tracing.span("HTTP", parent=parent, kind="SERVER", request_id=correlation_id.get() or "")
@@ -73,7 +73,8 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     if status in (0, CLIENT_CLOSED_REQUEST):  # 0: it left before its request was complete
         REJECTIONS.labels("client_left").inc()
     line = log.debug if route in QUIET else log.info
-    line("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+    client = (scope.get("client") or ("",))[0]
+    line("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4), client=client)
 
 
 def _route(scope: Scope) -> str:

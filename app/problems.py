@@ -12,9 +12,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app.metrics import REJECTIONS
+from app.paths import allowed_methods, without_slash
 from core.errors import Busy, FewstepError, InvalidRequest, MalformedRequest, Unavailable
 from core.log import get_logger
 from core.refusals import reason
@@ -24,9 +25,11 @@ CLIENT_CLOSED_REQUEST = 499
 """Nobody reads this status; it tells the metrics that the client left."""
 REASONS = {
     404: "not_found",
+    408: "too_slow",
     409: "conflict",
     410: "cancelled",
     413: "too_large",
+    431: "too_large",
     429: "too_many",
     503: "unavailable",
     504: "deadline",
@@ -49,15 +52,14 @@ def problem_response(
     headers = dict(headers or {})
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
-    REJECTIONS.labels(_reason(problem)).inc()
+    busy = problem["title"] == Busy.title
+    REJECTIONS.labels("busy" if busy else reason_of(int(problem["status"]))).inc()
     members = {"instance": request.url.path, "request_id": correlation_id.get()}
     return JSONResponse({**problem, **members}, int(problem["status"]), headers, media_type=PROBLEM)
 
 
-def _reason(problem: Mapping[str, Any]) -> str:
-    status = int(problem["status"])
-    if problem["title"] == Busy.title:
-        return "busy"
+def reason_of(status: int) -> str:
+    """What the metrics call a problem of this status."""
     return REASONS.get(status, "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal")
 
 
@@ -90,13 +92,17 @@ def _no_redis(request: Request, error: Exception) -> JSONResponse:
     return _ours(request, Unavailable(f"Redis {reason(cause)}", retry_after=RETRY_AFTER_S))
 
 
-def _plain(request: Request, error: Exception) -> JSONResponse:
-    """What the framework raises itself: no such path, method not allowed, unreadable body."""
+def _plain(request: Request, error: Exception) -> Response:
+    """What the framework raises itself: no such path or a slash too many, method not allowed, unreadable body."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     detail = f"{request.method} {request.url.path}: {error.detail or phrase}"
-    headers = dict(error.headers or {})
-    allowed = {"allowed": headers["Allow"].split(", ")} if "Allow" in headers else {}
+    headers, allowed = dict(error.headers or {}), {}
+    if error.status_code == HTTPStatus.NOT_FOUND and (place := without_slash(request)):
+        return RedirectResponse(place)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        methods = allowed_methods(request)
+        headers["Allow"], allowed = ", ".join(methods), {"allowed": methods}
     problem = {"type": "about:blank", "title": phrase, "status": error.status_code, "detail": detail, **allowed}
     return problem_response(problem, request, headers=headers)
 

@@ -96,6 +96,20 @@ class TooLarge(FewstepError):  # noqa: N818
     title = "Body too large"
 
 
+class HeadersTooLarge(FewstepError):  # noqa: N818
+    """What comes before the request body is over the limit."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    title = "Headers too large"
+
+
+class TooSlow(FewstepError):  # noqa: N818
+    """The request was not complete in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    title = "Request too slow"
+
+
 class UnsupportedMediaType(FewstepError):  # noqa: N818
     """The request body is not JSON."""
 

@@ -15,12 +15,17 @@ from core.connections import text
 from core.queues import Queue
 
 MISSED_HEARTBEATS = 3
+FAILURE_KNOWN_S = 300
 PROBE = "fewstep:probe"
 """Key that is written only to see whether Redis takes what is written."""
 
 
 def _members(queue: Queue) -> str:
     return f"fewstep:workers:{queue}"
+
+
+def _failure(queue: Queue) -> str:
+    return f"fewstep:workers:{queue}:failure"
 
 
 def _life(name: str) -> str:
@@ -33,6 +38,17 @@ def announce(redis: Redis, queue: Queue, name: str, facts: dict[str, Any], *, he
         pipe.set(_life(name), json.dumps(facts), px=int(1000 * MISSED_HEARTBEATS * heartbeat_s))
         pipe.sadd(_members(queue), name)
         pipe.execute()
+
+
+def could_not_start(redis: Redis, queue: Queue, words: str) -> None:
+    """Say why the worker of a queue on this machine could not start; known for as long as it may be tried again."""
+    redis.set(_failure(queue), f"{host()}: {words}", ex=FAILURE_KNOWN_S)
+
+
+async def failure(redis: AsyncRedis, queue: Queue) -> str:
+    """Why a worker of a queue could not start lately; empty: none has said so."""
+    found = await redis.get(_failure(queue))
+    return "" if found is None else text(found)
 
 
 def drain(redis: Redis, queue: Queue, name: str, *, heartbeat_s: float) -> None:

@@ -5,11 +5,12 @@ import os
 import re
 import sys
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
         default_factory=lambda known: str(known["var"] / "artifacts"),
         description="Where jobs keep states, checkpoints and pictures: a folder or, for several machines, an s3:// URL",
     )
+    cache: Path = Field(
+        default_factory=lambda known: known["var"] / "cache",
+        description="Folder of what workers can make again: decoded data, sampled teachers' images, statistics."
+        " The command line, by itself, keeps it in ~/.cache/fewstep",
+    )
     default_model: str = Field("digits", description="Family that a request without a model gets")
     device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -56,6 +62,16 @@ class Settings(BaseSettings):
         " agrees with float32, else float32, so that machines may differ; the others are the same on each",
     )
 
+    root_path: str = Field(
+        "",
+        pattern=r"^((/[A-Za-z0-9._~-]+)+/?)?$",
+        description="Prefix under which a proxy shows the API, such as /fewstep; paths in answers begin with it",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        ["127.0.0.1", "::1"],
+        description="Addresses and networks, with commas between, whose X-Forwarded-For and X-Forwarded-Proto are"
+        " believed; * for any",
+    )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         [],
         description="Origins whose pages may call the API from a browser, with commas between or as a JSON list, such"
@@ -68,6 +84,13 @@ class Settings(BaseSettings):
         30, gt=0, description="Estimated wait of an interactive request from which on it is refused with 503"
     )
     max_body_bytes: int = Field(65536, ge=1, description="Largest request body")
+    max_header_bytes: int = Field(
+        32768, ge=1024, description="Largest request line and headers of a request together, else 431"
+    )
+    header_timeout_s: float = Field(
+        15, gt=0, description="Seconds in which the headers of a request must be complete, else 408"
+    )
+    body_timeout_s: float = Field(30, gt=0, description="Seconds in which its body must be, else 408")
     deadline_s: float = Field(60, gt=0, description="Longest wait of a synchronous request, then 504")
     drain_s: float = Field(
         0,
@@ -134,6 +157,11 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged")
 
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _know_no_empty_cache(cls, given: Path | str, known: ValidationInfo) -> Path | str:
+        return given or known.data.get("var", Path("var")) / "cache"
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr) -> SecretStr:
@@ -154,12 +182,12 @@ class Settings(BaseSettings):
             raise ValueError("must be an address that begins with http:// or https://, or empty")
         return url
 
-    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts")
+    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts", "cache")
     @classmethod
     def _expand(cls, given: Path | str) -> Path | str:
         return type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         if not isinstance(given, str):
@@ -176,6 +204,16 @@ class Settings(BaseSettings):
             if origin != "*" and not ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin: * or scheme, host and, if not the usual one, port, {LIKE}")
         return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: list[str]) -> list[str]:
+        for proxy in proxies:
+            try:
+                proxy == "*" or ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is no address and no network: * or such as 10.0.0.7, 10.0.0.0/8") from None
+        return proxies
 
     @property
     def families(self) -> tuple[Path, ...]:

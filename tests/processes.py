@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,13 @@ def module_of(name: str) -> list[str]:
 
 
 class Process:
-    """``python -m module`` with an environment and a log file."""
+    """``python -m module`` with an environment and a log file, by a command before it where there is a ``runner``."""
 
-    def __init__(self, *module: str, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, *module: str, environment: dict[str, str], log: Path, runner: Sequence[str] = ()) -> None:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *module], env=os.environ | environment, stdout=output, stderr=output
+                [*runner, sys.executable, "-m", *module], env=os.environ | environment, stdout=output, stderr=output
             )
 
     @property

@@ -1,122 +1,17 @@
 """``python -m worker sampling`` and ``python -m worker distillation``: one worker process on one queue."""
 
-import os
-import socket
+import signal
 import sys
-import uuid
-import warnings
-from collections.abc import Callable
 
-from celery import Celery, signals
-from celery.exceptions import SecurityWarning
-
-from core import tracing
-from core.connections import ending
-from core.errors import FewstepError
-from core.log import configure_logging, get_logger
-from core.queues import Queue
-from core.settings import Settings, get_settings_or_exit
-from worker.heartbeat import Heartbeat, Pulse
-from worker.metrics import serve_metrics
-
-log = get_logger(__name__)
-
-
-def run_sampling(settings: Settings, name: str) -> int:
-    """Sample until SIGTERM. Returns the exit code."""
-    # Before torch is imported: threads that wait for each other spin for some microseconds, as a layer takes, and no
-    # longer, since there is other work on the machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # Each worker imports its own: the other one has no use for torch, nor for these metrics.
-    from worker.sampling.worker import sampling_worker
-
-    pulse = Pulse(settings.heartbeat_s)
-    serve_metrics(settings.sampler_metrics_port, pulse.is_regular)
-    with sampling_worker(settings, name, pulse) as (celery, heartbeat):
-        return consume(celery, Queue.SAMPLING, name, heartbeat, pool="threads", concurrency=settings.sampler_threads)
-
-
-def run_distillation(settings: Settings, name: str) -> int:
-    """Wait for distillation jobs until SIGTERM. Returns the exit code."""
-    from worker.distillation.worker import make_distillation_worker
-
-    pulse = Pulse(settings.heartbeat_s)
-    serve_metrics(settings.distiller_metrics_port, pulse.is_regular)
-    celery, heartbeat, foreman = make_distillation_worker(settings, name, pulse)
-    try:
-        # In the thread that takes messages: with a pool's only thread busy Celery may overlook, for seconds, that it is
-        # free again. What trains is in a process of its own.
-        return consume(celery, Queue.DISTILLATION, name, heartbeat, pool="solo", on_drain=foreman.drain)
-    finally:
-        foreman.close()
-
-
-def consume(
-    celery: Celery,
-    queue: Queue,
-    name: str,
-    heartbeat: Heartbeat,
-    *,
-    pool: str,
-    concurrency: int = 1,
-    on_drain: Callable[[], None] = lambda: None,
-) -> int:
-    """Run a Celery worker on ``queue`` until SIGTERM, which lets it finish what it has in hand."""
-
-    def ready(**_: object) -> None:
-        heartbeat.start()
-        log.info("ready", queue=str(queue), worker=name)
-
-    def draining(**_: object) -> None:
-        ending.set()
-        heartbeat.drain()
-        on_drain()
-
-    # It warns of running as root with pickled messages; ours are JSON, and containers run as root.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
-    # Celery keeps its hands off logging where this signal has a receiver.
-    signals.setup_logging.connect(_keep_logging)
-    signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutting_down.connect(draining, weak=False)
-    worker = celery.Worker(
-        hostname=name,
-        queues=[str(queue)],
-        pool=pool,
-        concurrency=concurrency,
-        quiet=True,
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-    )
-    try:
-        worker.start()
-    finally:
-        heartbeat.leave()
-    return int(worker.exitcode or 0)
-
-
-def _keep_logging(**_: object) -> None:
-    pass
+from core.machine.signals import end_at_once
 
 
 def main() -> int:
     """Run the worker that the command line names."""
-    runners = {Queue.SAMPLING: run_sampling, Queue.DISTILLATION: run_distillation}
-    if len(sys.argv) != 2 or sys.argv[1] not in list(Queue):
-        print(f"usage: python -m worker {{{'|'.join(Queue)}}}", file=sys.stderr)
-        return 2
-    settings = get_settings_or_exit()
-    configure_logging(settings)
-    queue = Queue(sys.argv[1])
-    # New with each start, so that what an earlier one left is seen to have no owner.
-    name = f"{queue}@{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    try:
-        tracing.start_tracing(settings, f"fewstep-{queue}")
-        return runners[queue](settings, name)
-    except FewstepError as error:
-        setting = f"FEWSTEP_{error.field.upper()}: " if error.field in Settings.model_fields else ""
-        log.error("cannot start", detail=f"{setting}{error.detail}")
-        return 1
+    end_at_once(signal.SIGTERM, signal.SIGINT)
+    from worker.process import main as run  # takes a second, and loading a model many
+
+    return run()
 
 
 if __name__ == "__main__":

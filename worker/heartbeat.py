@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from core import presence
 from core.log import get_logger
+from core.machine.clock import rfc_3339
 from core.queues import Queue
 
 log = get_logger(__name__)
@@ -52,7 +53,7 @@ class Heartbeat:
         ``chore`` is told whether the beat before it failed.
         """
         self._redis, self._queue, self._name = redis, queue, name
-        self._facts = facts | {"started": time.time()}
+        self._facts = facts | {"started": rfc_3339(time.time())}
         self._interval_s = interval_s
         self._pulse = pulse
         self._chore = chore

@@ -5,53 +5,18 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
+from app.catalog.documents import PATH, FamiliesResponse, Promotion, describe, promotion_of
 from app.catalog.downloads import zip_stream
 from app.generate.examples import CARD_RESPONSES, DOWNLOAD_RESPONSES, ROLLBACK_RESPONSES
+from app.paths import Root
 from app.service import Service, ServiceDependency
 from core.catalog import serving
 from core.catalog.card import Card, Family, no_such_checkpoint
-from core.catalog.serving import Promotion, Serving
 from core.errors import Conflict
-from core.generation.request import served_steps
 
-router = APIRouter(prefix="/models", tags=["models"])
-
-
-class FamilyResponse(BaseModel):
-    """A model family."""
-
-    name: str
-    default: Annotated[bool, Field(description="Whether a request without a model gets this one")]
-    steps: Annotated[dict[int, str], Field(description="The checkpoint that serves each number of steps")]
-    parameters: Annotated[int, Field(description="Weights of its largest network")]
-    image_shape: Annotated[tuple[int, int, int], Field(description="Channels, height, width")]
-    checkpoints: dict[str, Card]
-    promotions: Annotated[
-        dict[int, list[Promotion]],
-        Field(description="Checkpoints of jobs that took a place in it, by steps; of each list the last is in force"),
-    ]
-
-
-class FamiliesResponse(BaseModel):
-    """All model families."""
-
-    models: list[FamilyResponse]
-
-
-def _describe(family: Family, default_model: str, now: Serving) -> FamilyResponse:
-    cards = list(family.cards.values())
-    return FamilyResponse(
-        name=family.name,
-        default=family.name == default_model,
-        steps=served_steps(family),
-        parameters=max(card.parameters for card in cards),
-        image_shape=cards[0].image_shape,
-        checkpoints=family.cards,
-        promotions={steps: list(found) for (name, steps), found in now.promoted.items() if name == family.name},
-    )
+router = APIRouter(prefix=PATH, tags=["models"])
 
 
 def _find(service: ServiceDependency, family: str, checkpoint: str) -> Family:
@@ -62,10 +27,13 @@ def _find(service: ServiceDependency, family: str, checkpoint: str) -> Family:
 
 
 @router.get("", summary="All model families")
-def list_models(service: ServiceDependency) -> FamiliesResponse:
-    """Families, the steps they serve, their image shape, the card of each checkpoint, and what jobs have promoted."""
+def list_models(service: ServiceDependency, root: Root) -> FamiliesResponse:
+    """Families, the steps they serve, their image shape, each checkpoint in short, and what jobs have promoted."""
     families, now = service.catalog.families().values(), service.catalog.serving()
-    return FamiliesResponse(models=[_describe(family, service.settings.default_model, now) for family in families])
+    default = service.settings.default_model
+    return FamiliesResponse(
+        models=[describe(family, now, is_default=family.name == default, root=root) for family in families]
+    )
 
 
 @router.get("/{family}/{checkpoint}", summary="The card of a checkpoint", responses=CARD_RESPONSES)
@@ -100,7 +68,7 @@ def rollback(service: ServiceDependency, family: str, steps: int) -> Promotion:
     undone = serving.rollback(service.jobs.redis, family, steps)
     if undone is None:
         raise Conflict(f"nothing is promoted in {family} at {steps} steps", field="steps")
-    return undone
+    return promotion_of(undone)
 
 
 def _folder(service: Service, family: Family, checkpoint: str) -> Path:

@@ -1,5 +1,6 @@
 """What a generation looks like over HTTP: pending, the result, or the problem."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from app.service import Service
 from core.errors import Cancelled, NotFound
 from core.generation import records
 from core.generation.records import Record, Status
+from core.machine.clock import utc
 
 POLL_AFTER_S = 1
 _NOT_FOR_CACHES = {"Cache-Control": "no-store"}
@@ -25,7 +27,7 @@ class PendingResponse(BaseModel):
     queue_position: Annotated[int | None, Field(description="How many wait before it; null once it runs")]
     n: Annotated[int, Field(description="Images that are asked for")]
     images_done: Annotated[int, Field(description="Of them those in the result so far; grows by hundreds")]
-    created: Annotated[float, Field(description="Seconds since the epoch")]
+    created: Annotated[datetime, Field(description="RFC 3339 in UTC")]
 
 
 async def find(record_id: str, service: Service) -> Record:
@@ -78,7 +80,7 @@ async def pending(record: Record, service: Service) -> JSONResponse:
         queue_position=await records.queue_position(service.redis, generation.id) if waits else None,
         n=generation.n,
         images_done=record.images,
-        created=generation.created,
+        created=utc(generation.created),
     )
     headers = {"Retry-After": str(POLL_AFTER_S), **_NOT_FOR_CACHES}
     return JSONResponse(document.model_dump(mode="json"), 202, headers)

@@ -9,11 +9,13 @@ from core.errors import (
     Conflict,
     DeadlinePassed,
     FewstepError,
+    HeadersTooLarge,
     InvalidRequest,
     MalformedRequest,
     NotAcceptable,
     NotFound,
     TooLarge,
+    TooSlow,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -69,7 +71,14 @@ _RESULT = {
     "images": [{"seed": 7, "data": _DIGIT}],
     "timings": {"queue": 0.0041, "sample": 0.0063, "encode": 0.0004, "total": 0.0109},
 }
-_PENDING = {"id": _ID, "status": "queued", "queue_position": 2, "n": 1, "images_done": 0, "created": 1767225600.0}
+_PENDING = {
+    "id": _ID,
+    "status": "queued",
+    "queue_position": 2,
+    "n": 1,
+    "images_done": 0,
+    "created": "2026-01-01T00:00:00Z",
+}
 _RESULT_HEADERS = {
     "Fewstep-Id": "Id of the generation",
     "Fewstep-Model": "Model family",
@@ -103,7 +112,16 @@ def problem(error: FewstepError, path: str = "/generate") -> Responses:
 
 OF_ANY_ENDPOINT: Responses = {
     **problem(InvalidRequest("n: this endpoint takes nothing from the query", field="n", allowed=[]), "/models"),
-    "default": {"description": "Any other error", "content": {PROBLEM: {"schema": _PROBLEM_SCHEMA}}},
+    **problem(MalformedRequest("Content-Length announces 7 bytes, and 0 came")),
+    **problem(TooSlow("the body was not complete within 30 seconds")),
+    **problem(TooLarge("the body may have at most 65536 bytes", allowed={"maximum_bytes": 65536})),
+    **problem(
+        UnsupportedMediaType(
+            "the body must be application/json, not text/plain", field="Content-Type", allowed=["application/json"]
+        )
+    ),
+    **problem(HeadersTooLarge("path, query and headers may have at most 32768 bytes together")),
+    **problem(Unavailable("Redis does not answer")),
 }
 _UNKNOWN = problem(
     NotFound(f"there is no generation {_ID}; results are kept for 3600 seconds after the end", field="id"),
@@ -146,12 +164,6 @@ POST_RESPONSES: Responses = {
     **problem(NotFound("there is no model 'cats'; there are digits", field="model", allowed=["digits"])),
     **problem(
         NotAcceptable(f"there are {', '.join(MediaType)}", field="Accept", allowed=[kind.value for kind in MediaType])
-    ),
-    **problem(TooLarge("the body may have at most 65536 bytes", allowed={"maximum_bytes": 65536})),
-    **problem(
-        UnsupportedMediaType(
-            "the body must be application/json, not text/plain", field="Content-Type", allowed=["application/json"]
-        )
     ),
     **problem(
         InvalidRequest(

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Body, Header, Path, Request, Response
 from app.generate import examples
 from app.generate.answers import answer, find, pending, unknown
 from app.generate.negotiation import choose_media_type, prefers_async
+from app.paths import Root
 from app.problems import CLIENT_CLOSED_REQUEST
 from app.service import Service, ServiceDependency
 from core import tracing
@@ -32,6 +33,7 @@ RecordId = Annotated[str, Path(description="The id from `Location`")]
 async def generate(
     request: Request,
     service: ServiceDependency,
+    root: Root,
     body: Annotated[GenerateRequest, Body(openapi_examples=examples.REQUESTS)] = ALL_DEFAULTS,
     accept: Annotated[list[str] | None, Header(description="Media type of the result")] = None,
     prefer: Annotated[list[str] | None, Header(description="`respond-async`: answer 202 at once")] = None,
@@ -49,7 +51,7 @@ async def generate(
     if asynchronous:
         generation = await _submit(generation, service, ttl_s=service.settings.pending_ttl_s)
         response = await pending(Record(Status.QUEUED, generation), service)
-        response.headers["Location"] = f"{router.prefix}/{generation.id}"
+        response.headers["Location"] = f"{root}{router.prefix}/{generation.id}"
         response.headers["Preference-Applied"] = "respond-async"
         return response
     return await _submit_and_wait(request, generation, service)

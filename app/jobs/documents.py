@@ -1,12 +1,14 @@
 """What a distillation job looks like over HTTP."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from core.jobs.record import ENDED, JobRecord, JobState
 from core.jobs.request import CheckpointRef, ClassifierRef, DistillRequest, Judge, RoundResult
+from core.machine.clock import utc
 
 PATH = "/distill-jobs"
 
@@ -39,11 +41,14 @@ class JobSummary(BaseModel):
     loss: Annotated[float | None, Field(description="The last one told of")]
     iterations_per_second: float | None
     eta_s: Annotated[float | None, Field(description="Seconds of training until all rounds are done; null: unknown")]
-    attempts: Annotated[int, Field(description="Slices of training begun")]
-    created: Annotated[float, Field(description="Seconds since the epoch, as all times")]
-    started: float | None
-    updated: float
-    ended: float | None
+    attempts: Annotated[
+        int, Field(description="Tries begun: one, and one more after each loss of its worker and each retry")
+    ]
+    slices: Annotated[int, Field(description="Turns at training begun, of which a try has as many as it takes")]
+    created: Annotated[datetime, Field(description="RFC 3339 in UTC, as all times")]
+    started: datetime | None
+    updated: datetime
+    ended: datetime | None
     error: Annotated[dict[str, Any] | None, Field(description="The problem of a failed job")]
     links: dict[str, str]
 
@@ -66,28 +71,28 @@ class JobsResponse(BaseModel):
     next: Annotated[str | None, Field(description="Path of the page after this one; null: it is the last")]
 
 
-def summary_of(record: JobRecord) -> JobSummary:
-    """A job in short."""
-    return JobSummary.model_validate(_facts(record))
+def summary_of(record: JobRecord, root: str = "") -> JobSummary:
+    """A job in short; ``root`` is what paths in it begin with."""
+    return JobSummary.model_validate(_facts(record, root))
 
 
-def document_of(record: JobRecord) -> JobResponse:
-    """A job in full."""
+def document_of(record: JobRecord, root: str = "") -> JobResponse:
+    """A job in full; ``root`` is what paths in it begin with."""
     job = record.job
     return JobResponse.model_validate(
         {
-            **_facts(record),
+            **_facts(record, root),
             "request": job.request,
             "classifier": job.classifier,
             "data": job.data,
             "judge": job.judge,
             "history": record.history,
-            "finished": [_round(job.id, k, one) for k, one in enumerate(record.rounds, 1)],
+            "finished": [_round(f"{root}{PATH}/{job.id}", k, one) for k, one in enumerate(record.rounds, 1)],
         }
     )
 
 
-def _facts(record: JobRecord) -> dict[str, Any]:
+def _facts(record: JobRecord, root: str) -> dict[str, Any]:
     job = record.job
     index = min(record.round, len(job.steps) - 1)
     return {
@@ -104,12 +109,13 @@ def _facts(record: JobRecord) -> dict[str, Any]:
         "iterations_per_second": record.rate,
         "eta_s": _eta_s(record),
         "attempts": record.attempts,
-        "created": job.created,
-        "started": record.started,
-        "updated": record.updated,
-        "ended": record.ended,
+        "slices": record.slices,
+        "created": utc(job.created),
+        "started": utc(record.started),
+        "updated": utc(record.updated),
+        "ended": utc(record.ended),
         "error": record.error,
-        "links": dict(_links(record)),
+        "links": dict(_links(record, root)),
     }
 
 
@@ -120,9 +126,9 @@ def _eta_s(record: JobRecord) -> float | None:
     return max(0, left - record.iteration) / record.rate
 
 
-def _links(record: JobRecord) -> Iterator[tuple[str, str]]:
+def _links(record: JobRecord, root: str) -> Iterator[tuple[str, str]]:
     """What can be done next."""
-    path = f"{PATH}/{record.job.id}"
+    path = f"{root}{PATH}/{record.job.id}"
     yield "self", path
     yield "events", f"{path}/events"
     if record.state not in ENDED:
@@ -131,6 +137,6 @@ def _links(record: JobRecord) -> Iterator[tuple[str, str]]:
         yield "retry", f"{path}/retry"
 
 
-def _round(job_id: str, k: int, result: RoundResult) -> dict[str, Any]:
+def _round(path: str, k: int, result: RoundResult) -> dict[str, Any]:
     facts = result.model_dump(exclude={"artifact"})
-    return {**facts, "k": k, "samples": f"{PATH}/{job_id}/rounds/{k}/samples.png"}
+    return {**facts, "k": k, "samples": f"{path}/rounds/{k}/samples.png"}

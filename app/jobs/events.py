@@ -1,15 +1,17 @@
 """What happens to a job, told as it happens: server-sent events."""
 
 import re
-import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import anyio
 from anyio import to_thread
 from fastapi.sse import ServerSentEvent
+from pydantic import WithJsonSchema
 from redis.exceptions import RedisError
 
+from app.ending import stopping
 from core.errors import InvalidRequest
 from core.jobs.record import ENDED, Event
 from core.jobs.store import JobStore
@@ -18,9 +20,8 @@ from core.log import get_logger
 POLL_S = 0.5
 HEARTBEAT_S = 10.0
 FROM_THE_START = "0"
-
-stopping = threading.Event()
-"""Set when this process is to end, and streams with it; their clients come again to another."""
+EVENT_ID_PATTERN = "^([0-9]{1,20})-([0-9]{1,20})$"
+EventId = Annotated[str, WithJsonSchema({"type": "string", "pattern": EVENT_ID_PATTERN})]
 
 log = get_logger(__name__)
 
@@ -33,7 +34,7 @@ def parse_event_id(given: str | None) -> str:
     """
     if not given:
         return FROM_THE_START
-    match = re.fullmatch(r"(\d{1,20})-(\d{1,20})", given, re.ASCII)
+    match = re.fullmatch(EVENT_ID_PATTERN, given)
     if match is None or any(int(part) >= 2**64 for part in match.groups()):
         raise InvalidRequest(
             "Last-Event-ID must be the id of an event of this stream, such as 1767225600000-0", field="Last-Event-ID"

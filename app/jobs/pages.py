@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import WithJsonSchema
 
 from core.errors import InvalidRequest
 from core.jobs.record import JobRecord, JobState
 from core.jobs.store import JobStore
 
 MOST_LISTED = 100
+CURSOR_PATTERN = r"^[0-9]{1,12}\.[0-9]{1,9}$"
+Cursor = Annotated[str, WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN})]
 
 
 def matching(jobs: JobStore, state: JobState | None, *, before: float) -> Iterator[tuple[float, JobRecord]]:
@@ -27,6 +32,6 @@ def parse_cursor(cursor: str | None) -> float:
     """
     if cursor is None:
         return float("inf")
-    if not re.fullmatch(r"\d{1,12}\.\d{1,9}", cursor, re.ASCII):
+    if not re.fullmatch(CURSOR_PATTERN, cursor):
         raise InvalidRequest("cursor must be one from `next` of a page", field="cursor")
     return float(cursor)

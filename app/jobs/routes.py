@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -17,22 +16,20 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.jobs import examples
+from app.jobs.answers import KEY, POLL_AFTER_S, IdempotencyKey, accepted, checked, find, too_many, unknown
 from app.jobs.documents import PATH, JobResponse, JobsResponse, document_of, summary_of
-from app.jobs.events import follow, parse_event_id
-from app.jobs.pages import MOST_LISTED, matching, parse_cursor
+from app.jobs.events import EventId, follow, parse_event_id
+from app.jobs.pages import MOST_LISTED, Cursor, matching, parse_cursor
 from app.jobs.validation import resolve
+from app.paths import Root
 from app.service import Service, ServiceDependency
-from core.errors import Conflict, InvalidRequest, NotFound, TooMany, Unavailable
-from core.jobs.record import ENDED, JobRecord, JobState
+from core.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from core.jobs.record import ENDED, JobState
 from core.jobs.removal import remove_or_discard
 from core.jobs.request import DistillRequest
 from core.log import get_logger
 from core.queues import Task
 
-POLL_AFTER_S = 5
-TRY_AGAIN_AFTER_S = 60
-"""When to ask again for a job after there were too many."""
-KEY = "Idempotency-Key"
 REMOVAL_S = 5.0
 """How long a deletion waits for its files to be gone."""
 
@@ -46,9 +43,10 @@ JobId = Annotated[str, Path(description="The id from `Location`")]
 async def create_job(
     response: Response,
     service: ServiceDependency,
+    root: Root,
     body: Annotated[DistillRequest, Body(openapi_examples=examples.REQUESTS)],
     idempotency_key: Annotated[
-        str | None, Header(description="Your name for this request: sent again, it is the same job")
+        IdempotencyKey | None, Header(description="Your name for this request: sent again, it is the same job")
     ] = None,
 ) -> JobResponse:
     """Queue a job. Everything that can be checked is checked before; then it will be done, whatever dies meanwhile.
@@ -58,7 +56,7 @@ async def create_job(
     # What a job made is in the artifact store, whose threads these then are.
     made = await run_in_threadpool(_is_made, body.teacher, service)
     run = service.storage.call if made else run_in_threadpool
-    return await run(_create, response, service, body, _checked(idempotency_key))
+    return await run(_create, response, root, service, body, checked(idempotency_key))
 
 
 def _is_made(teacher: str, service: Service) -> bool:
@@ -67,11 +65,11 @@ def _is_made(teacher: str, service: Service) -> bool:
     return (family, checkpoint) in service.catalog.serving().made
 
 
-def _create(response: Response, service: Service, body: DistillRequest, key: str) -> JobResponse:
+def _create(response: Response, root: str, service: Service, body: DistillRequest, key: str) -> JobResponse:
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     # Before anything is checked, so that a repeat is answered even if what the job was made from is gone.
     if key and (known := service.jobs.known(key)):
-        return _known(response, service, "same" if known[0] == fingerprint else "other", known[1])
+        return _known(response, root, service, "same" if known[0] == fingerprint else "other", known[1])
     settings = service.settings
     job = resolve(body, service)
     outcome, found = service.jobs.create(
@@ -85,45 +83,46 @@ def _create(response: Response, service: Service, body: DistillRequest, key: str
         case "created":
             log.info("job accepted", job=job.id, teacher=body.teacher, name=job.name)
             _send(service, job.id, fence=0)
-            return _accepted(response, find(job.id, service))
+            return accepted(response, find(job.id, service), root)
         case "name":
             raise Conflict(f"another job has the name {job.name!r}", field="name")
         case "full":
-            raise _too_many(service)
+            raise too_many(service)
         case _:
-            return _known(response, service, outcome, found)
+            return _known(response, root, service, outcome, found)
 
 
 @router.get("", summary="All jobs, newest first", responses=examples.LIST_RESPONSES)
 def list_jobs(
     service: ServiceDependency,
+    root: Root,
     state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Most jobs on a page")] = 20,
-    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
+    cursor: Annotated[Cursor | None, Query(description="From `next` of the page before")] = None,
 ) -> JobsResponse:
     """Jobs with their progress; `next` is the path of the following page."""
     # One more than is shown tells whether there is a page after this one.
     found = list(islice(matching(service.jobs, state, before=parse_cursor(cursor)), limit + 1))
     shown, query = found[:limit], {"limit": limit} | ({"state": state} if state else {})
-    following = f"{PATH}?{urlencode(query | {'cursor': shown[-1][0]})}" if len(found) > limit else None
-    return JobsResponse(jobs=[summary_of(record) for _, record in shown], next=following)
+    following = f"{root}{PATH}?{urlencode(query | {'cursor': shown[-1][0]})}" if len(found) > limit else None
+    return JobsResponse(jobs=[summary_of(record, root) for _, record in shown], next=following)
 
 
 @router.get("/{id}", summary="State and progress", responses=examples.GET_RESPONSES)
-def get_job(response: Response, service: ServiceDependency, id: JobId) -> JobResponse:
+def get_job(response: Response, service: ServiceDependency, root: Root, id: JobId) -> JobResponse:
     """How far it is, what each finished round made and how good that is. `Retry-After` until it has ended."""
     record = find(id, service)
     response.headers["Cache-Control"] = "no-store"
     if record.state not in ENDED:
         response.headers["Retry-After"] = str(POLL_AFTER_S)
-    return document_of(record)
+    return document_of(record, root)
 
 
 def _after(
     service: ServiceDependency,
     id: JobId,
     last_event_id: Annotated[
-        str | None, Header(description="The last event you have; what came after it is told")
+        EventId | None, Header(description="The last event you have; what came after it is told")
     ] = None,
 ) -> str:
     """Where to go on; all that can be wrong is found here, before the answer begins."""
@@ -169,37 +168,37 @@ async def get_samples(service: ServiceDependency, key: Annotated[str, Depends(_s
 
 
 @router.post("/{id}/cancel", summary="Call a job off", responses=examples.CANCEL_RESPONSES)
-def cancel_job(response: Response, service: ServiceDependency, id: JobId) -> JobResponse:
+def cancel_job(response: Response, service: ServiceDependency, root: Root, id: JobId) -> JobResponse:
     """`200` once it is cancelled: at once while it waits; `202` while its worker has yet to hear of it.
 
     Idempotent. A job that has succeeded or failed cannot be cancelled any more.
     """
     state = service.jobs.cancel(id, ttl_s=service.settings.job_ttl_s)
     if state is None:
-        raise _unknown(id)
+        raise unknown(id)
     if state in (JobState.SUCCEEDED, JobState.FAILED):
         raise Conflict(f"the job has {state} already", field="state", allowed=_states_but(*ENDED))
     record = find(id, service)
-    return document_of(record) if state is JobState.CANCELLED else _accepted(response, record)
+    return document_of(record, root) if state is JobState.CANCELLED else accepted(response, record, root)
 
 
 @router.post("/{id}/retry", status_code=202, summary="Take a job up again", responses=examples.RETRY_RESPONSES)
-def retry_job(response: Response, service: ServiceDependency, id: JobId) -> JobResponse:
+def retry_job(response: Response, service: ServiceDependency, root: Root, id: JobId) -> JobResponse:
     """Queue a failed or cancelled job again; it goes on from its last saved state."""
     outcome, fence = service.jobs.retry(id, max_active=service.settings.max_active_jobs)
     match outcome:
         case "queued" if fence:
             _send(service, id, fence=fence)
-            return _accepted(response, find(id, service))
+            return accepted(response, find(id, service), root)
         case "full":
-            raise _too_many(service)
+            raise too_many(service)
         case "none":
-            raise _unknown(id)
+            raise unknown(id)
         case _:
             raise Conflict(f"the job is {outcome}", field="state", allowed=[JobState.FAILED, JobState.CANCELLED])
 
 
-def _forget(service: ServiceDependency, id: JobId) -> None:
+def _forget(service: ServiceDependency, root: Root, id: JobId) -> None:
     """Delete the record, which takes a thread."""
     record = find(id, service)
     for other in service.jobs.active():
@@ -210,10 +209,10 @@ def _forget(service: ServiceDependency, id: JobId) -> None:
         case "deleted":
             return
         case "none":
-            raise _unknown(id)
+            raise unknown(id)
         case "serves":
             raise Conflict(
-                f"a checkpoint of it serves as {where} (family/steps); POST /models/{where}/rollback undoes that"
+                f"a checkpoint of it serves as {where} (family/steps); POST {root}/models/{where}/rollback undoes that"
             )
         case _:
             raise Conflict(f"the job is {outcome}; cancel it first", field="state", allowed=list(ENDED))
@@ -231,57 +230,18 @@ async def delete_job(service: ServiceDependency, id: JobId, _: Annotated[None, D
             await service.storage.call(remove)
 
 
-def find(job_id: str, service: Service) -> JobRecord:
-    """The record of a job.
-
-    Raises:
-        NotFound: There is none, or no more.
-    """
-    record = service.jobs.read(job_id)
-    if record is None:
-        raise _unknown(job_id)
-    return record
-
-
-def _unknown(job_id: str) -> NotFound:
-    return NotFound(f"there is no job {job_id}", field="id")
-
-
-def _too_many(service: Service) -> TooMany:
-    most = service.settings.max_active_jobs
-    return TooMany(f"{most} jobs wait or run already", retry_after=TRY_AGAIN_AFTER_S, allowed={"maximum": most})
-
-
 def _states_but(*excluded: JobState) -> list[JobState]:
     return [state for state in JobState if state not in excluded]
 
 
-def _checked(key: str | None) -> str:
-    """The idempotency key; empty for none."""
-    if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
-        raise InvalidRequest(
-            f"{KEY} is 1 to 200 visible ASCII characters", field=KEY, allowed={"pattern": "^[!-~]{1,200}$"}
-        )
-    return key or ""
-
-
-def _known(response: Response, service: Service, outcome: str, job_id: str) -> JobResponse:
+def _known(response: Response, root: str, service: Service, outcome: str, job_id: str) -> JobResponse:
     """The answer to a request whose key has been used."""
     if outcome == "other":
         raise InvalidRequest(f"this {KEY} came with another request before; use a new one", field=KEY)
     record = service.jobs.read(job_id)
     if record is None:
         raise Conflict(f"the job of this {KEY} has been deleted; use a new one", field=KEY)
-    return _accepted(response, record)
-
-
-def _accepted(response: Response, record: JobRecord) -> JobResponse:
-    """202: it will be done."""
-    response.status_code = 202
-    response.headers["Location"] = f"{PATH}/{record.job.id}"
-    response.headers["Retry-After"] = str(POLL_AFTER_S)
-    response.headers["Cache-Control"] = "no-store"
-    return document_of(record)
+    return accepted(response, record, root)
 
 
 def _send(service: Service, job_id: str, *, fence: int) -> None:

@@ -29,7 +29,8 @@ class JobRecord:
 
     Attributes:
         fence: Number of the last slice.
-        attempts: Slices begun.
+        slices: Slices begun.
+        attempts: Tries begun: the first slice, and each that follows on none that ended as it should.
         round: Index of the round under way, from 0.
         iteration: Iterations of it that are done.
         loss: Of the last iteration that was told of.
@@ -48,6 +49,7 @@ class JobRecord:
     job: DistillJob
     state: JobState
     fence: int
+    slices: int
     attempts: int
     round: int
     iteration: int
@@ -82,7 +84,8 @@ def parse(fields: Mapping[str, str]) -> JobRecord:
         job=DistillJob.model_validate_json(fields["job"]),
         state=JobState(fields["state"]),
         fence=int(fields["fence"]),
-        attempts=int(fields["attempts"]),
+        slices=(slices := int(fields["attempts"])),  # which the field has counted from the first
+        attempts=int(fields.get("tries", min(slices, 1))),
         round=int(fields["round"]),
         iteration=int(fields["iteration"]),
         loss=_float(fields.get("loss")),

@@ -45,14 +45,14 @@ class Api:
             "FEWSTEP_LOG_FORMAT": "json",
             "FEWSTEP_MAX_ACTIVE_JOBS": str(MAX_ACTIVE_JOBS),
         }
-        self._environment = environment
+        self.environment = environment
         self._processes: list[Process] = []
         self.client, self.other = self.start()[1], self.start()[1]
 
     def start(self, **changes: str) -> tuple[Process, httpx.Client]:
         """One more API process, with other variables where said so, and a client of it."""
         port = free_port()
-        environment = self._environment | {"FEWSTEP_PORT": str(port)} | changes
+        environment = self.environment | {"FEWSTEP_PORT": str(port)} | changes
         process = Process(*module_of("api"), environment=environment, log=self.folder / f"api-{port}.log")
         self._processes.append(process)
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)

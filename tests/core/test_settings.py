@@ -71,3 +71,30 @@ def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert settings.datasets == tmp_path / "var" / "datasets"
     assert str(settings.checkpoints) == "~no-one-of-that-name/families"
     assert settings.artifacts == "s3://bucket/~/prefix"
+
+
+@pytest.mark.parametrize("given", ["10.0.0.7", "10.0.0.0/8, 10.1.2.3/16,::1", "*", '["192.0.2.1"]'])
+def test_proxies_are_addresses_or_networks(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("FEWSTEP_TRUSTED_PROXIES", given)
+    assert len(Settings().trusted_proxies) == given.count(",") + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("ROOT_PATH", "fewstep"),
+        ("ROOT_PATH", "//fewstep"),
+        ("ROOT_PATH", "/a b"),
+        ("ROOT_PATH", "https://a.example/b"),
+        ("HEADER_TIMEOUT_S", "0"),
+        ("BODY_TIMEOUT_S", "-1"),
+        ("MAX_HEADER_BYTES", "10"),
+    ],
+)
+def test_what_is_wrong_for_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch, name: str, given: str) -> None:
+    monkeypatch.setenv(f"FEWSTEP_{name}", given)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert complaint(caught.value).startswith(f"FEWSTEP_{name}: ")

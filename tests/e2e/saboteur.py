@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core.jobs.store import JobStore
-from worker.__main__ import main
 from worker.distillation.watch import Watch
+from worker.process import main
 
 ACCIDENT = os.environ["SABOTAGE"]
 MARK = Path(os.environ["FEWSTEP_VAR"], "accident")

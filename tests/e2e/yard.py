@@ -3,6 +3,7 @@
 import signal
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ class Yard:
         self.workers: dict[str, Process] = {}
         self.port = 0
 
-    def start(self, name: str = "one", *, module: str = WORKER, **changes: object) -> Process:
+    def start(
+        self, name: str = "one", *, module: str = WORKER, runner: Sequence[str] = (), **changes: object
+    ) -> Process:
         """Start a worker, with its own working folder, and other settings than the rest where said so."""
         settings = self.settings.model_copy(update=changes) if module == WORKER else self.settings
         (self.folder / name / "accident").unlink(missing_ok=True)
@@ -62,7 +65,8 @@ class Yard:
         self.port = free_port()
         environment |= {"FEWSTEP_VAR": str(self.folder / name), "FEWSTEP_DISTILLER_METRICS_PORT": str(self.port)}
         environment |= {name: str(value) for name, value in changes.items() if name.isupper()}
-        self.workers[name] = Process(module, *ARGUMENTS, environment=environment, log=self.folder / f"{name}.log")
+        log = self.folder / f"{name}.log"
+        self.workers[name] = Process(module, *ARGUMENTS, environment=environment, log=log, runner=runner)
         return self.workers[name]
 
     def stop(self, name: str = "one", sign: signal.Signals = signal.SIGTERM) -> int:
@@ -110,7 +114,7 @@ class Yard:
 
         Returns the job's id and the file to remove for the worker to go on; when asked to stop it does so too.
         """
-        self.start(name, module=SABOTEUR, SABOTAGE="pause", **changes)
+        self.start(name, module=SABOTEUR, runner=(), SABOTAGE="pause", **changes)
         job_id, mark = self.submit(), self.folder / name / "accident"
         wait_until(mark.exists, timeout_s=180, what="the middle of a slice")
         record = self.record(job_id)

@@ -36,7 +36,8 @@ class Child:
         on_message: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self._make, self._arguments, self._on_message = make, arguments, on_message
-        self._draining = _SPAWN.Event()
+        # A pipe that is closed to tell, as an event would need shared memory, which not every container has.
+        self._draining, self._hold = _SPAWN.Pipe(duplex=False)
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
 
@@ -76,7 +77,7 @@ class Child:
 
     def drain(self) -> None:
         """Ask it to come to an end of what it does; safe to call in a signal handler."""
-        self._draining.set()
+        self._hold.close()
 
     def close(self) -> None:
         """End the process, which is doing nothing."""
@@ -97,7 +98,12 @@ class Child:
         return self._connection, self._process
 
 
-def _serve(connection: Connection, draining: Any, make: Callable[..., Callable[..., Any]], arguments: Any) -> None:  # noqa: ANN401
+def _serve(
+    connection: Connection,
+    draining: Connection,
+    make: Callable[..., Callable[..., Any]],
+    arguments: Any,  # noqa: ANN401
+) -> None:
     # It is told to stop by its parent, whatever else a terminal or a supervisor sends to the group.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -110,7 +116,7 @@ def _serve(connection: Connection, draining: Any, make: Callable[..., Callable[.
         with suppress(OSError):  # its parent is gone, and this process is about to end
             connection.send((False, message))
 
-    call = make(*arguments, draining.is_set, tell)
+    call = make(*arguments, draining.poll, tell)
     while True:
         try:
             request = connection.recv()

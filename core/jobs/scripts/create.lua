@@ -21,7 +21,8 @@ if redis.call('SCARD', 'fewstep:jobs:active') >= most then return {'full', ''} e
 redis.call('HSET', 'fewstep:jobs:names', name, id)
 redis.call('ZADD', 'fewstep:jobs:all', now, id)
 redis.call('SADD', 'fewstep:jobs:active', id)
-set('job', job, 'created', now, 'fence', 0, 'attempts', 0, 'failures', 0, 'round', 0, 'iteration', 0, 'hinted', now)
+set('job', job, 'created', now, 'fence', 0, 'attempts', 0, 'tries', 0, 'failures', 0)
+set('round', 0, 'iteration', 0, 'hinted', now)
 move('queued')
 if fingerprint ~= '' then
   redis.call('HSET', KEYS[3], 'fingerprint', fingerprint, 'id', id)

@@ -5,5 +5,5 @@
 -- ARGV[1]  id of the job
 -- ARGV[2]  fence of the slice
 
-set('lease', 0, 'hinted', now)
+set('lease', 0, 'hinted', now, 'released', fence)
 return state

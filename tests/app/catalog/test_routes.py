@@ -70,7 +70,7 @@ def test_a_promoted_student_serves_and_rollback_ends_that(api: Api) -> None:
         "family": first.name,
         "checkpoint": "2-step",
         "job": first.id,
-        "at": 1767225600.25,
+        "at": "2026-01-01T00:00:00.250000Z",
         "frechet_distance": 3.5,
         "replaced": "2-step",
         "replaced_frechet_distance": 4.0,
@@ -83,11 +83,21 @@ def test_a_promoted_student_serves_and_rollback_ends_that(api: Api) -> None:
     for job, before in ((second, f"2-step.{first.name}"), (first, "2-step")):
         response = api.client.post("/models/digits/2/rollback")
         assert (response.status_code, response.json()["job"]) == (200, job.id)
+        assert response.json()["at"] == "2026-01-01T00:00:00.250000Z"
         assert accepted(api, api.other, steps=2).checkpoint == before
     assert family(api.client, "digits")["promotions"] == {}
     assert problem(api.client.post("/models/digits/2/rollback"), 409)["field"] == "steps"
     assert problem(api.client.post("/models/cats/2/rollback"), 404)["field"] == "family"
     assert problem(api.client.post("/models/digits/two/rollback"), 422)["field"] == "steps"
+
+
+def test_families_are_listed_in_short_and_their_cards_have_addresses_of_their_own(api: Api) -> None:
+    there = family(api.client, "digits")["checkpoints"]["8-step"]
+    whole = api.client.get(there.pop("card")).json()
+    assert {"num_steps", "method", "parent", "parameters", "prediction_type"} <= set(there)
+    assert not {"rows", "metrics", "hyper_parameters", "diffusers_call", "class_names"} & set(there)
+    assert len(whole["rows"]) == 9
+    assert there == {name: whole[name] for name in there}
 
 
 def test_families_that_are_brought_are_there_and_of_two_names_the_first_has_it(api: Api) -> None:

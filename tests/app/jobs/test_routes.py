@@ -12,6 +12,7 @@ from tests.jobs import TTL_S, acquire, create, end, made_by, round_of
 from tests.problems import problem
 
 PATH = "/distill-jobs"
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 TEACHER = "digits/teacher"
 
 
@@ -123,7 +124,11 @@ def test_progress_is_told(api: Api) -> None:
     response = api.client.get(f"{PATH}/{job.id}")
     document = response.json()
     assert int(response.headers["retry-after"]) > 0
-    assert (document["state"], document["attempts"]) == ("running", 1)
+    assert (document["state"], document["attempts"], document["slices"]) == ("running", 1, 1)
+    times = [document[name] for name in ("created", "started", "updated")]
+    assert all(RFC_3339.fullmatch(time) for time in times), times
+    assert times[0] == "1970-01-01T00:00:01Z"
+    assert document["ended"] is None
     assert (document["round"], document["rounds"], document["iteration"], document["iterations"]) == (2, 2, 50, 200)
     assert (document["loss"], document["iterations_per_second"], document["eta_s"]) == (0.25, 5.0, 30.0)
     assert document["history"] == [[250, 0.25]]
@@ -148,6 +153,7 @@ def test_an_ended_job_says_how_and_needs_no_asking_again(api: Api) -> None:
     assert "retry-after" not in response.headers
     assert response.json()["error"] == {"title": "Disk full", "status": 507}
     assert response.json()["ended"] >= response.json()["started"]
+    assert RFC_3339.fullmatch(response.json()["ended"])
 
 
 def test_samples_of_a_finished_round(api: Api) -> None:

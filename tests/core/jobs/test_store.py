@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from core.catalog import serving
 from core.jobs.record import JobState
 from core.jobs.request import DistillJob
-from core.jobs.store import MAX_ATTEMPTS, JobStore
+from core.jobs.store import MAX_ATTEMPTS, JobStore, record_key
 from tests.jobs import TTL_S, acquire, create, fail, made_by, make_job, round_of, succeed
 
 
@@ -17,7 +17,8 @@ def test_a_new_job_waits(store: JobStore) -> None:
     record = store.read(job.id)
     assert record is not None
     assert record.job == job
-    assert (record.state, record.fence, record.attempts, record.started) == (JobState.QUEUED, 0, 0, None)
+    assert (record.state, record.fence, record.slices, record.attempts) == (JobState.QUEUED, 0, 0, 0)
+    assert record.started is None
     assert store.ids() == [job.id]
     assert [one.job for one in store.active()] == [job]
     assert store.named(job.name) == job.id
@@ -154,6 +155,46 @@ def test_a_failed_job_is_taken_up_again(store: JobStore) -> None:
     assert acquire(store, job, 2) == 3
     assert store.retry(job.id, max_active=9) == ("running", 0)
     assert store.retry("nobody", max_active=9) == ("none", 0)
+
+
+def test_attempts_are_tries_and_slices_are_turns(store: JobStore) -> None:
+    job = create(store)
+
+    def counts() -> tuple[int, int]:
+        record = store.read(job.id)
+        assert record is not None
+        return record.attempts, record.slices
+
+    for turn in range(3):  # undisturbed
+        fence = acquire(store, job, turn)
+        assert counts() == (1, turn + 1)
+        store.tell(job.id, fence, lease_s=60, failures=0)
+        assert store.release(job.id, fence)
+    assert acquire(store, job, 3) == 4
+    assert store.abandon(job.id, "w1", "killed") == 4
+    assert counts() == (1, 4)
+    assert acquire(store, job, 4, lease_s=0.01) == 5  # after a loss that was seen
+    assert counts() == (2, 5)
+    store.tell(job.id, 5, lease_s=0.01, failures=0)
+    time.sleep(0.05)
+    assert acquire(store, job, 5) == 6  # after one that was not
+    assert store.release(job.id, 6)
+    assert acquire(store, job, 6) == 7
+    assert counts() == (3, 7)
+
+
+def test_a_record_of_before_that_knows_slices_alone_is_read_and_gone_on_with(store: JobStore) -> None:
+    job = create(store)
+    store.release(job.id, acquire(store, job))
+    store.release(job.id, acquire(store, job, 1))
+    store.redis.hdel(record_key(job.id), "tries", "released")
+    record = store.read(job.id)
+    assert record is not None
+    assert (record.slices, record.attempts) == (2, 1)
+    acquire(store, job, 2)
+    record = store.read(job.id)
+    assert record is not None
+    assert (record.slices, record.attempts) == (3, 1)
 
 
 def test_a_job_is_freed_when_its_worker_is_lost(store: JobStore) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,7 +18,8 @@ def test_health(stack: Stack) -> None:
     assert stack.api.get("/livez").json() == {"status": "alive"}
     ready = stack.api.get("/readyz").json()
     assert ready["checks"]["redis"]["ok"]
-    (name,) = ready["checks"]["sampling"]["workers"]
+    ((name, facts),) = ready["checks"]["sampling"]["workers"].items()
+    assert abs(datetime.fromisoformat(facts["started"]) - datetime.now(UTC)) < timedelta(hours=1)
     assert name.startswith("sampling@")
     assert str(stack.processes["sampler"].pid) in name
 
@@ -51,8 +53,8 @@ def test_models(stack: Stack) -> None:
     assert family["parameters"] > 0
     assert family["steps"] == {"1": "1-step", "2": "2-step", "4": "4-step", "8": "8-step"}
     assert "teacher" in family["checkpoints"]
-    assert family["checkpoints"]["4-step"] == stack.api.get("/models/digits/4-step").json()
-    assert family["checkpoints"]["4-step"]["num_steps"] == 4
+    there = family["checkpoints"]["4-step"]
+    assert there["num_steps"] == stack.api.get(there["card"]).json()["num_steps"] == 4
 
 
 def test_docs_describe_each_media_type_and_error(api: httpx.Client) -> None:

@@ -47,3 +47,18 @@ def test_what_it_tells_comes_before_its_answer_and_its_end_is_told() -> None:
         child.call("hang", is_hung=lambda: "and on" in messages)
     assert child.pids != [pid]
     child.close()
+
+
+def test_it_works_and_drains_where_there_is_no_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refuse)
+    messages: list[Any] = []
+    child = Child(make, 7, on_message=messages.append)
+    assert child.call("work", is_hung=lambda: False) == 7
+    child.drain()
+    child.drain()
+    assert child.call("more", is_hung=lambda: False) == 7
+    assert [drains for *_, drains in messages] == 3 * [False] + 3 * [True]
+    child.close()
