@@ -19,6 +19,7 @@ from models.evaluation.reference import load_reference
 from models.sampling.engine import Sampler
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"
+SAMPLES = 500
 SHIPPED = [family.path / name for family in list_families(SHIPPED_CHECKPOINTS).values() for name in family.cards]
 
 
@@ -69,8 +70,8 @@ def flat(images: Pictures) -> npt.NDArray[np.float64]:
 @pytest.mark.parametrize(("num_steps", "least_sure"), [(1, 0.9), (2, 0.85), (4, 0.85), (8, 0.8)])
 def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int, least_sure: float) -> None:
     folder = DIGITS / Family.read(DIGITS).checkpoint_for(num_steps)
-    probabilities = judge.predict_proba(flat(Sampler(folder).sample(seeds=range(1000))))
-    share = np.bincount(probabilities.argmax(1), minlength=10) / 1000
+    probabilities = judge.predict_proba(flat(Sampler(folder).sample(seeds=range(SAMPLES))))
+    share = np.bincount(probabilities.argmax(1), minlength=10) / SAMPLES
     assert share.min() >= 0.04, share
     assert (probabilities.max(1) >= 0.9).mean() >= least_sure
 
@@ -85,7 +86,7 @@ def test_one_step_is_far_nearer_to_real_digits_than_the_teacher_in_one_and_two()
     def distance(name: str, num_steps: int) -> float:
         sampler = Sampler(DIGITS / name, device="cpu")
         return evaluate(
-            sampler, num_steps=num_steps, count=1000, extractor=extractor, train=real, reference=reference
+            sampler, num_steps=num_steps, count=SAMPLES, extractor=extractor, train=real, reference=reference
         ).frechet_distance
 
     assert 5 * distance("1-step", 1) < min(distance("teacher", 1), distance("teacher", 2))
