@@ -13,7 +13,7 @@ from models.diffusion.unet import UNetConfig, build_unet
 from models.distillation.chain import run_round
 from models.distillation.halving import halving_loss
 from models.distillation.methods.pd import pd_loss
-from models.distillation.rounds import plan_rounds, round_config
+from models.distillation.rounds import Round, plan_rounds, round_config
 from models.training.batches import Batch, TrainingData, draw_batch
 from models.training.parallel import Draws
 from models.training.progress import Progress
@@ -94,21 +94,26 @@ def test_the_loss_of_a_round_falls_on_each_step_of_the_student(tiny_family: Path
     assert asked == set(range(128, 1025, 128))
 
 
+def after_one_iteration(teacher: Denoiser, this: Round, folder: Path) -> Denoiser:
+    """The student of a round on black pictures."""
+    return run_round(
+        teacher,
+        this,
+        method=PD,
+        data=TrainingData(torch.zeros(4, 8, 8, 1, dtype=torch.uint8), flip=False),
+        config=TrainConfig(iterations=1, batch_size=2),
+        state_path=folder / f"{this.num_steps}.pt",
+        on_progress=lambda progress: None,  # noqa: ARG005
+    )
+
+
 def test_dropout_of_a_teacher_is_off_in_its_students(tmp_path: Path) -> None:
     config = UNetConfig(
         image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1, dropout=0.5
     )
     teacher = Denoiser(build_unet(config).requires_grad_(False).eval(), cosine_schedule(), "sample")
     (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1, method=PD.declaration)
-    student = run_round(
-        teacher,
-        this,
-        method=PD,
-        data=TrainingData(torch.zeros(4, 8, 8, 1, dtype=torch.uint8), flip=False),
-        config=TrainConfig(iterations=1, batch_size=2),
-        state_path=tmp_path / "state.pt",
-        on_progress=lambda progress: None,  # noqa: ARG005
-    )
+    student = after_one_iteration(teacher, this, tmp_path)
     z_t, row = torch.randn(2, 1, 8, 8), torch.tensor([1024, 1024])
     student.network.train()
     teacher.network.train()
@@ -122,14 +127,6 @@ def test_the_teacher_of_a_round_asks_for_no_gradients_and_its_student_does(tmp_p
     denoiser = Denoiser(build_unet(config).eval(), cosine_schedule(), "sample")
     for this in plan_rounds(step_rows(4), from_steps=4, to_steps=1, method=PD.declaration):
         teacher = denoiser
-        denoiser = run_round(
-            teacher,
-            this,
-            method=PD,
-            data=TrainingData(torch.zeros(4, 8, 8, 1, dtype=torch.uint8), flip=False),
-            config=TrainConfig(iterations=1, batch_size=2),
-            state_path=tmp_path / f"{this.num_steps}.pt",
-            on_progress=lambda progress: None,  # noqa: ARG005
-        )
+        denoiser = after_one_iteration(teacher, this, tmp_path)
         assert not any(value.requires_grad for value in teacher.network.parameters())
         assert all(value.requires_grad for value in denoiser.network.parameters())
