@@ -58,9 +58,9 @@ class RedisMetrics(Collector):
         redis = self._jobs.redis
         for queue, backlog in read_backlogs(redis).items():
             families["messages"].add_metric([queue, "waiting"], backlog.waiting)
-            families["messages"].add_metric([queue, "unacknowledged"], backlog.unacknowledged)
+            families["messages"].add_metric([queue, "unacknowledged"], backlog.in_hand)
             families["age"].add_metric([queue], backlog.oldest_age_s)
-        families["queued"].add_metric([], redis.zcard(records.QUEUED))
+        families["queued"].add_metric([], redis.zcard(records.QUEUED) + redis.zcard(records.QUEUED_BULK))
         workers = {queue: presence.facts(redis, queue) for queue in Queue}
         for queue, there in workers.items():
             families["workers"].add_metric([queue], len(there))
@@ -97,10 +97,12 @@ def _families() -> dict[str, GaugeMetricFamily]:
     return {
         "up": GaugeMetricFamily("fewstep_redis_up", "1 while Redis answers and takes what is written"),
         "messages": GaugeMetricFamily(
-            "fewstep_queue_messages", "Messages of a Celery queue, over all priorities", labels=["queue", "state"]
+            "fewstep_queue_messages",
+            "What waits for workers, or is in their hands",
+            labels=["queue", "state"],
         ),
         "age": GaugeMetricFamily(
-            "fewstep_queue_oldest_message_age_seconds", "Age of the oldest message that waits", labels=["queue"]
+            "fewstep_queue_oldest_message_age_seconds", "Age of the oldest that waits", labels=["queue"]
         ),
         "queued": GaugeMetricFamily("fewstep_requests_queued", "Generations that no worker has begun"),
         "workers": GaugeMetricFamily("fewstep_workers", "Workers that live and take work", labels=["queue"]),

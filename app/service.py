@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from app.catalog.catalog import Catalog
-from app.generate.announcer import Announcer
+from app.generate.bell import Bell
 from app.generate.capacity import Capacity
 from app.generate.results import Results
 from app.redis_metrics import TIMEOUT_S, RedisMetrics, StorageMetrics
@@ -37,7 +37,7 @@ class Service:
     redis: Redis
     results: Results
     celery: Celery
-    announcer: Announcer
+    bell: Bell
     capacity: Capacity
     jobs: JobStore
     artifacts: ArtifactStore
@@ -58,7 +58,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 redis,
                 results,
                 celery,
-                Announcer(celery),
+                Bell(celery),
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
                 artifacts,

@@ -1,12 +1,11 @@
-"""What lies in the queues of the broker, read from the keys that Celery's transport on Redis keeps.
+"""What waits for workers: generations by their records, and messages read from the keys that Celery's transport keeps.
 
-A queue is a list for each priority: ``fewstep:{queue}`` for the highest, the others with a separator and their number
-behind; messages come in on the left and go out on the right. What a worker has taken and not acknowledged lies in one
-hash for all queues.
+A queue of messages is a list for each priority: ``fewstep:{queue}`` for the highest, the others with a separator and
+their number behind; messages come in on the left and go out on the right. What a worker has taken and not acknowledged
+lies in one hash for all queues.
 """
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 
 from kombu.transport.redis import Channel
@@ -16,47 +15,58 @@ from core.broker import KEY_PREFIX
 from core.generation import records
 from core.jobs import store
 from core.messages import read_message
-from core.queues import Queue, Task
+from core.queues import Queue
 
 UNACKNOWLEDGED = KEY_PREFIX + Channel.unacked_key
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """Messages of a queue, over all priorities.
+    """What there is to do for the workers of a queue.
 
     Attributes:
-        waiting: Those that no worker has taken.
-        unacknowledged: Those in the hands of a worker, or of one that died.
-        oldest_age_s: Longest time by Redis's clock since a request that waits was accepted, or a job queued; 0 if none
-            waits.
+        waiting: Generations, or messages of jobs over all priorities, that no worker has taken.
+        in_hand: Those in the hands of a worker, or of one that died: of messages, those not acknowledged.
+        oldest_age_s: Longest time by Redis's clock since a generation that waits was accepted, or a job queued; 0 if
+            none waits.
     """
 
     waiting: int
-    unacknowledged: int
+    in_hand: int
     oldest_age_s: float
 
 
 def read_backlogs(redis: Redis) -> dict[Queue, Backlog]:
     """The backlog of every queue."""
-    lists = [(queue, key) for queue in Queue for key in _lists(queue)]
+    return {Queue.SAMPLING: _generations(redis), Queue.DISTILLATION: _messages(redis, Queue.DISTILLATION)}
+
+
+def _generations(redis: Redis) -> Backlog:
+    queues = (records.QUEUED, records.QUEUED_BULK)
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.hlen(records.RUNNING)
+        for queue in queues:
+            pipe.zcard(queue)
+            pipe.zrange(queue, 0, 0, withscores=True)
+        (seconds, microseconds), in_hand, *found = pipe.execute()
+    ages = [seconds + microseconds / 1e6 - accepted for oldest in found[1::2] for _, accepted in oldest]
+    return Backlog(sum(found[::2]), in_hand, max([0.0, *ages]))
+
+
+def _messages(redis: Redis, queue: Queue) -> Backlog:
+    lists = _lists(queue)
     with redis.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.hvals(UNACKNOWLEDGED)
-        for _, key in lists:
+        for key in lists:
             pipe.llen(key)
             pipe.lindex(key, -1)
         (seconds, microseconds), taken, *found = pipe.execute()
-    waiting: Counter[str] = Counter()
-    for (queue, _), length in zip(lists, found[::2], strict=True):
-        waiting[queue] += length
-    oldest = dict.fromkeys(Queue, 0.0)
-    for (queue, _), message in zip(lists, found[1::2], strict=True):
-        since = _since(redis, message)
-        if since is not None:
-            oldest[queue] = max(oldest[queue], seconds + microseconds / 1e6 - since)
-    in_hand = Counter(_queue(entry) for entry in taken)
-    return {queue: Backlog(waiting[queue], in_hand[queue], oldest[queue]) for queue in Queue}
+    since = [accepted for message in found[1::2] if (accepted := _since(redis, message)) is not None]
+    ages = [seconds + microseconds / 1e6 - accepted for accepted in since]
+    in_hand = sum(_queue(entry) == queue for entry in taken)
+    return Backlog(sum(found[::2]), in_hand, max([0.0, *ages]))
 
 
 def _lists(queue: Queue) -> list[str]:
@@ -74,12 +84,10 @@ def _queue(entry: bytes) -> str:
 
 
 def _since(redis: Redis, message: bytes | None) -> float | None:
-    """When what a message tells of was accepted or queued; None where there is none or it is not to be known."""
+    """When the job of a message was queued; None where there is none or it is not to be known."""
     try:
-        task, arguments = read_message(json.loads(message or b""))
+        _, arguments = read_message(json.loads(message or b""))
     except ValueError:
         return None
-    name = str(arguments[0])
-    place = (store.record_key(name), "hinted") if task is Task.DISTILL else (records.record_key(name), "created")
-    found = redis.hget(*place)
+    found = redis.hget(store.record_key(str(arguments[0])), "hinted")
     return None if found is None else float(found)

@@ -14,6 +14,7 @@ from core.settings import Settings
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
 
 Kind = Literal["INTERNAL", "SERVER", "PRODUCER", "CONSUMER"]
 
@@ -73,6 +74,43 @@ def span(
     if _provider is None:
         return nullcontext()
     return _span(_provider, name, parent, links, began, kind, facts)
+
+
+class OpenSpan:
+    """A span that ends when it is told to, in whatever thread.
+
+    Attributes:
+        traceparent: The line that makes other spans children of it; empty while tracing is off.
+    """
+
+    def __init__(self, name: str, *, parent: str = "", kind: Kind = "INTERNAL", **facts: str | int) -> None:
+        """It begins now; arguments as of ``span``."""
+        self._span: Span | None = None
+        self.traceparent = ""
+        if _provider is not None:
+            from opentelemetry.trace import SpanKind
+
+            self._span = _provider.get_tracer("fewstep").start_span(
+                name,
+                context=_context(parent) if parent else None,
+                kind=SpanKind[kind],
+                attributes=_attributes(facts),
+            )
+            with self.around():
+                self.traceparent = traceparent()
+
+    def around(self) -> AbstractContextManager[object]:
+        """A context manager: spans within are below it, and ``describe`` is about it."""
+        if self._span is None:
+            return nullcontext()
+        from opentelemetry.trace import use_span
+
+        return use_span(self._span)
+
+    def end(self) -> None:
+        """It ends now."""
+        if self._span is not None:
+            self._span.end()
 
 
 def describe(name: str, *, failed: bool, **facts: str | int) -> None:

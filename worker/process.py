@@ -35,8 +35,8 @@ def run_sampling(settings: Settings, name: str) -> int:
 
     pulse = Pulse(settings.heartbeat_s)
     serve_metrics(settings.sampler_metrics_port, pulse.is_regular)
-    with sampling_worker(settings, name, pulse) as (celery, heartbeat):
-        return consume(celery, Queue.SAMPLING, name, heartbeat, pool="threads", concurrency=settings.sampler_threads)
+    with sampling_worker(settings, name, pulse) as (celery, heartbeat, feeder):
+        return consume(celery, Queue.SAMPLING, name, heartbeat, on_drain=feeder.stop, finish=feeder.finish)
 
 
 def run_distillation(settings: Settings, name: str) -> int:
@@ -47,9 +47,7 @@ def run_distillation(settings: Settings, name: str) -> int:
     serve_metrics(settings.distiller_metrics_port, pulse.is_regular)
     celery, heartbeat, foreman = make_distillation_worker(settings, name, pulse)
     try:
-        # In the thread that takes messages: with a pool's only thread busy Celery may overlook, for seconds, that it is
-        # free again. What trains is in a process of its own.
-        return consume(celery, Queue.DISTILLATION, name, heartbeat, pool="solo", on_drain=foreman.drain)
+        return consume(celery, Queue.DISTILLATION, name, heartbeat, on_drain=foreman.drain)
     finally:
         foreman.close()
 
@@ -60,11 +58,14 @@ def consume(
     name: str,
     heartbeat: Heartbeat,
     *,
-    pool: str,
-    concurrency: int = 1,
-    on_drain: Callable[[], None] = lambda: None,
+    on_drain: Callable[[], None],
+    finish: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run a Celery worker on ``queue`` until SIGTERM, which lets it finish what it has in hand."""
+    """Run a Celery worker on ``queue`` until SIGTERM, which lets it finish what it has in hand.
+
+    ``on_drain`` is called in the signal's handler, ``finish`` once no messages come any more; this worker lives until
+    that returns.
+    """
 
     def ready(**_: object) -> None:
         heartbeat.start()
@@ -84,8 +85,9 @@ def consume(
     worker = celery.Worker(
         hostname=name,
         queues=[str(queue)],
-        pool=pool,
-        concurrency=concurrency,
+        # Tasks run in the thread that takes messages: with a pool's only thread busy Celery may overlook, for seconds,
+        # that it is free again. They are short, or what they do is in a process of its own.
+        pool="solo",
         quiet=True,
         without_gossip=True,
         without_mingle=True,
@@ -94,6 +96,7 @@ def consume(
     try:
         worker.start()
     finally:
+        finish()
         heartbeat.leave()
     return int(worker.exitcode or 0)
 

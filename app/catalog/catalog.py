@@ -1,7 +1,10 @@
 """The model families on disk together with what jobs have made, as the API sees them."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -9,21 +12,36 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core.catalog import serving
-from core.catalog.card import CheckpointError, Family, no_family
+from core.catalog.card import CARD_NAME, CheckpointError, Family, no_family
 from core.catalog.serving import Serving
 from core.log import get_logger
 
 MAX_AGE_S = 1.0
 """A new checkpoint on disk shows after this at the latest; until then requests do not touch the disk."""
+READING_SHARE = 0.05
+"""Of the time at most, for folders of very many families: then a new one shows later."""
+
+Signature = tuple[tuple[str, int, int, int], ...]
+"""Of a family's folder: name, time of change, size and inode of each card."""
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A folder as it was read."""
+
+    signature: Signature
+    family: Family | None = None
+    error: CheckpointError | None = None
 
 
 class Catalog:
     """Families by name. Thread-safe.
 
-    Folders are read again when that is longer ago than a second. What jobs have made and promoted is asked for at every
-    use, one small command unless it has changed, so that a job which is told to have succeeded can be sampled at once.
+    Folders are looked at again when that is longer ago than a second, and cards read that have changed. What jobs have
+    made and promoted is asked for at every use, one small command unless it has changed, so that a job which is told to
+    have succeeded can be sampled at once. ``find_known`` and ``version`` do neither, for who makes sure by himself.
     """
 
     def __init__(self, folders: Sequence[Path], redis: Redis) -> None:
@@ -37,6 +55,8 @@ class Catalog:
         self._redis = redis
         self._lock = Lock()
         self._read_at = self._lost_at = float("-inf")
+        self._reading_s = 0.0
+        self._known: dict[Path, _Known] = {}
         self._on_disk: dict[str, Family] = {}
         self._damaged: dict[str, CheckpointError] = {}
         self._serving = Serving(version=-1)
@@ -61,19 +81,36 @@ class Catalog:
             NotFound: There is none; the error names ``field`` and lists those there are.
             CheckpointError: It has a card that cannot be read.
         """
-        families = self.families()
+        return self._find(self.families(), name, field)
+
+    def _find(self, families: Mapping[str, Family], name: str, field: str) -> Family:
         if name in families:
             return families[name]
         if name in self._damaged:
             raise CheckpointError(str(self._damaged[name]), field=field)
         raise no_family(name, list(families), field=field)
 
+    @property
+    def age_s(self) -> float:
+        """How long ago folders were looked at, beyond the time that this may be."""
+        return time.monotonic() - self._read_at - max(MAX_AGE_S, self._reading_s / READING_SHARE)
+
+    @property
+    def version(self) -> int:
+        """Of what jobs have made and promoted, as known here; it grows with every change."""
+        return self._serving.version
+
+    def find_known(self, name: str) -> Family:
+        """As ``find``, of what is known already."""
+        return self._find(self._families, name, "model")
+
     def _refresh(self) -> None:
         changed = self._refresh_serving()
-        if time.monotonic() - self._read_at > MAX_AGE_S:
-            self._read()
+        if self.age_s > 0:
+            started = time.monotonic()
+            changed = self._read() or changed
             self._read_at = time.monotonic()
-            changed = True
+            self._reading_s = self._read_at - started
         if changed:
             self._families = serving.overlay(self._on_disk, self._serving)
 
@@ -91,19 +128,40 @@ class Catalog:
             return False
         return True
 
-    def _read(self) -> None:
-        families: dict[str, Family] = {}
-        damaged: dict[str, CheckpointError] = {}
+    def _read(self) -> bool:
+        """Whether anything has changed."""
+        before, self._known = self._known, {}
+        names: set[str] = set()
         for path in [path for folder in self._folders if folder.is_dir() for path in sorted(folder.iterdir())]:
-            if path.name in families or path.name in damaged:
-                continue
-            try:
-                family = Family.read(path)
-            except CheckpointError as error:
-                damaged[path.name] = error
-                if str(error) != str(self._damaged.get(path.name, "")):
-                    log.error("damaged checkpoint", detail=str(error))
-            else:
-                if family.cards:
-                    families[family.name] = family
-        self._on_disk, self._damaged = dict(sorted(families.items())), damaged
+            if path.name not in names:
+                names.add(path.name)
+                self._known[path] = _look(path, before.get(path))
+        if self._known == before:
+            return False
+        on_disk = [known.family for known in self._known.values() if known.family is not None]
+        self._on_disk = {family.name: family for family in sorted(on_disk, key=lambda family: family.name)}
+        self._damaged = {path.name: known.error for path, known in self._known.items() if known.error is not None}
+        return True
+
+
+def _look(path: Path, before: _Known | None) -> _Known:
+    """The family in a folder, read anew unless it is as it was."""
+    signature = _signature(path)
+    if before is not None and before.signature == signature:
+        return before
+    try:
+        family = Family.read(path)
+    except CheckpointError as error:
+        log.error("damaged checkpoint", detail=str(error))
+        return _Known(signature, error=error)
+    return _Known(signature, family=family if family.cards else None)
+
+
+def _signature(path: Path) -> Signature:
+    found = []
+    with suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                stat = Path(entry.path, CARD_NAME).stat()
+                found.append((entry.name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(sorted(found))

@@ -77,7 +77,7 @@ async def pending(record: Record, service: Service) -> JSONResponse:
     document = PendingResponse(
         id=generation.id,
         status=record.status,
-        queue_position=await records.queue_position(service.redis, generation.id) if waits else None,
+        queue_position=await records.queue_position(service.redis, generation) if waits else None,
         n=generation.n,
         images_done=record.images,
         created=utc(generation.created),

@@ -6,12 +6,12 @@ from redis.asyncio import Redis
 
 from core import presence
 from core.errors import Busy, Unavailable
-from core.generation import records, throughput
+from core.generation import throughput
 from core.queues import Queue
 
 MAX_AGE_S = 0.2
 """What is known of workers may be so old, so that most requests need not ask."""
-OVERHEAD_S = 0.003
+OVERHEAD_S = 0.001
 """What a request takes of a worker beside sampling, where nothing is measured."""
 UNKNOWN_COST_S = 0.01
 """Of an image of a checkpoint that was never sampled."""
@@ -28,12 +28,11 @@ class Capacity:
         self._workers = 0
         self._costs: dict[str, float] = {}
 
-    async def admit(self, checkpoint: str, images: int) -> float:
-        """Seconds of a worker's time that images of ``family/checkpoint`` will take.
+    async def look(self) -> None:
+        """Ask again, where the last answer is too old.
 
         Raises:
             Unavailable: No worker is there.
-            Busy: What was accepted before keeps them busy for longer than the limit.
         """
         if time.monotonic() - self._read_at > MAX_AGE_S:
             self._workers = len(await presence.workers(self._redis, Queue.SAMPLING))
@@ -41,12 +40,22 @@ class Capacity:
             self._read_at = time.monotonic()
         if not self._workers:
             raise Unavailable("no sampling worker is there", retry_after=NO_WORKER_RETRY_S)
-        wait_s = await records.load_s(self._redis) / self._workers
-        if wait_s > self._max_wait_s:
-            raise Busy(
-                f"the estimated wait is {wait_s:.0f} seconds, over the limit of {self._max_wait_s:g}; "
-                "`Prefer: respond-async` has none",
-                # Nothing else coming in, this is when the wait will be back at the limit.
-                retry_after=max(wait_s - self._max_wait_s, 1),
-            )
+
+    @property
+    def most_load_s(self) -> float:
+        """Seconds of one worker's time beyond which nothing more is accepted."""
+        return self._max_wait_s * self._workers
+
+    def work_s(self, checkpoint: str, images: int) -> float:
+        """Seconds of a worker's time that images of ``family/checkpoint`` will take."""
         return OVERHEAD_S + images * self._costs.get(checkpoint, UNKNOWN_COST_S)
+
+    def busy(self, load_s: float) -> Busy:
+        """The error where so much was accepted before."""
+        wait_s = load_s / max(self._workers, 1)
+        return Busy(
+            f"the estimated wait is {wait_s:.0f} seconds, over the limit of {self._max_wait_s:g}; "
+            "`Prefer: respond-async` has none",
+            # Nothing else coming in, this is when the wait will be back at the limit.
+            retry_after=max(wait_s - self._max_wait_s, 1),
+        )

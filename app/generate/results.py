@@ -1,6 +1,7 @@
 """Awaiting the end of generations: one subscription for the whole process, no thread and no polling for each."""
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError, RedisError
 
 from core.generation import records
+from core.generation.records import PENDING, Ended
 from core.log import get_logger
 
 RECONNECT_S = 0.5
@@ -19,11 +21,16 @@ log = get_logger(__name__)
 
 
 class Results:
-    """Futures of generations by id, resolved when Redis says that they ended."""
+    """Futures of generations by id, resolved when Redis says that they ended.
+
+    Attributes:
+        channel: Where workers are to publish it; new with each process.
+    """
 
     def __init__(self, redis: Redis) -> None:
+        self.channel = records.channel_of(uuid.uuid4().hex)
         self._redis = redis
-        self._pending: dict[str, asyncio.Future[None]] = {}
+        self._pending: dict[str, asyncio.Future[Ended | None]] = {}
         self._listener: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Results":
@@ -38,8 +45,11 @@ class Results:
             await asyncio.wait({self._listener}, timeout=1)
 
     @contextmanager
-    def expect(self, record_id: str) -> Iterator[asyncio.Future[None]]:
-        """A future that is done when the generation has ended; enter before it is enqueued."""
+    def expect(self, record_id: str) -> Iterator[asyncio.Future[Ended | None]]:
+        """A future of how the generation ended; enter before it is submitted.
+
+        None stands for what only its record can tell: the result is large, or the message was lost.
+        """
         future = asyncio.get_running_loop().create_future()
         self._pending[record_id] = future
         try:
@@ -47,16 +57,16 @@ class Results:
         finally:
             del self._pending[record_id]
 
-    def _resolve(self, record_id: str) -> None:
+    def _resolve(self, record_id: str, ended: Ended | None) -> None:
         future = self._pending.get(record_id)
         if future is not None and not future.done():
-            future.set_result(None)
+            future.set_result(ended)
 
     async def _listen(self) -> None:
         while True:
             try:
                 async with self._redis.pubsub() as subscription:
-                    await subscription.psubscribe(f"{records.DONE}*")
+                    await subscription.subscribe(self.channel)
                     await self._follow(subscription)
             except (RedisError, OSError) as error:
                 log.warning("subscription lost", error=str(error), pending=len(self._pending))
@@ -77,15 +87,19 @@ class Results:
                 # After a failover it may be to a server that hears of nothing any more, and answers pings.
                 if await self._recheck():
                     raise ConnectionError("an end was published elsewhere")
-            elif message["type"] == "psubscribe":
+            elif message["type"] == "subscribe":
                 # New, or again after a lost connection: what ended meanwhile was published to nobody.
                 await self._recheck()
-            elif message["type"] == "pmessage":
-                self._resolve(message["channel"].decode().removeprefix(records.DONE))
+            elif message["type"] == "message":
+                self._resolve(*records.ended(message["data"]))
 
     async def _recheck(self) -> int:
-        """Look up what is awaited. Returns how much of it has ended."""
-        ended = [record_id for record_id in list(self._pending) if await records.is_done(self._redis, record_id)]
+        """Look up what is awaited. Returns how much of it has ended, or is not there any more."""
+        ended = [
+            record_id
+            for record_id in list(self._pending)
+            if await records.status(self._redis, record_id) not in PENDING
+        ]
         for record_id in ended:
-            self._resolve(record_id)
+            self._resolve(record_id, None)
         return len(ended)

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog.card import Family
-from core.queues import Task
 
 MAX_SEED = 2**32 - 1
 """Largest seed: torch's CPU generator knows no more bits, so beyond it different seeds would be the same image."""
@@ -126,6 +125,11 @@ class Generation(BaseModel):
         """The seed of each image."""
         return range(self.seed, self.seed + self.n)
 
+    @property
+    def group(self) -> str:
+        """What it can be sampled together with: those of the same files."""
+        return self.artifact or f"{self.model}/{self.checkpoint}"
+
 
 class Timings(BaseModel):
     """Where the time went, in seconds."""
@@ -179,8 +183,3 @@ def fact_headers(generation: Generation, timings: Timings, *, precision: Precisi
         "Fewstep-Precision": precision,
         "Server-Timing": ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in timings),
     }
-
-
-def task_of(generation: Generation) -> Task:
-    """The task whose message announces it."""
-    return Task.GENERATE_BULK if generation.priority == "bulk" else Task.GENERATE

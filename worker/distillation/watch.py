@@ -199,5 +199,6 @@ def is_sampling(store: JobStore) -> bool:
     """Whether a request waits to be sampled, or is."""
     with store.redis.pipeline(transaction=False) as pipe:
         pipe.zcard(records.QUEUED)
+        pipe.zcard(records.QUEUED_BULK)
         pipe.hlen(records.RUNNING)
         return any(pipe.execute())

@@ -1,7 +1,7 @@
 """Which images are sampled together, and what follows when that fails. Knows nothing of torch, threads or Redis."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import DeadlinePassed
 
-Group = Hashable
+Group = Any
 """What images must have in common to be sampled together."""
 Run = Callable[[Any, Sequence[Any]], Sequence[Any]]
 """Maps a group and some of its inputs to an outcome for each input; may raise."""
@@ -26,10 +26,14 @@ class Job:
         deadline: By the monotonic clock, after which nobody wants it.
         bulk: Whether all others go before it.
         trace: The ``traceparent`` of the request.
+        request: What it is for, of no concern here.
         done: The outcomes in the order of the inputs, or the error. Whoever ends it first is right: a job that is done
             is not worked on, so setting an exception cancels it.
         started: By the monotonic clock, when its first image was taken, or None.
         busy_s: Seconds that batches with images of it took.
+        taken: How many of its images were.
+        told: Whether it is known that it has ended.
+        outcomes: By index.
     """
 
     group: Group
@@ -38,10 +42,12 @@ class Job:
     deadline: float | None = None
     bulk: bool = False
     trace: str = ""
+    request: Any = None
     done: Future[list[Any]] = field(default_factory=Future)
     started: float | None = None
     busy_s: float = 0.0
     taken: int = 0
+    told: bool = False
     outcomes: dict[int, Any] = field(default_factory=dict)
 
     def end(self, error: Exception) -> None:
@@ -64,6 +70,7 @@ class Schedule:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._line: list[Job] = []
+        self._given_up: list[Job] = []
         self._clock = clock
 
     def add(self, job: Job) -> None:
@@ -73,12 +80,22 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._line)
 
+    def images_not_begun(self, *, bulk: bool) -> int:
+        """Of jobs none of whose images was taken, the interactive or the bulk ones."""
+        return sum(len(job.inputs) for job in self._line if job.started is None and job.bulk == bulk)
+
+    def given_up(self) -> list[Job]:
+        """Jobs that left the line since the last call because they had ended."""
+        given_up, self._given_up = self._given_up, []
+        return given_up
+
     def next_batch(self) -> list[Piece]:
         """Take the images to sample next, all of one group; empty if there are none."""
         now = self._clock()
         for job in self._line:
             if job.deadline is not None and now > job.deadline:
                 job.end(DeadlinePassed("the deadline passed before the images were sampled"))
+        self._given_up += [job for job in self._line if job.done.done()]
         # Stable, so that turns hold among equals.
         self._line = sorted((job for job in self._line if not job.done.done()), key=lambda job: job.bulk)
         if not self._line:

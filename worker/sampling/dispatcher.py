@@ -1,21 +1,22 @@
 """What a sampling worker works with, and how images get from a request to its device and back."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core import presence, tracing
+from core import presence
 from core.catalog.artifacts import open_artifacts
-from core.generation import records, throughput
+from core.generation import throughput, work
 from core.generation.request import Generation
+from core.generation.work import Room
 from core.log import get_logger
 from core.queues import Queue
 from core.settings import Settings
@@ -31,6 +32,9 @@ from worker.sampling.samplers import Samplers
 
 LOOK_EVERY_S = 0.1
 """How often a worker looks whether what it has in hand is still wanted."""
+
+UNKNOWN_BATCH = 16
+"""Images that are taken at once while nothing was sampled yet."""
 
 log = get_logger(__name__)
 
@@ -65,6 +69,8 @@ class Dispatcher:
     Attributes:
         worker: The worker's name, new with each start.
         in_hand: What this process is working on: each id with the job that is being sampled for it, if there is one.
+        on_ended: Told, in the thread of the device, of jobs of requests that ended, those of a batch together.
+        most_images: How many were sampled at once at most, for what came last.
     """
 
     def __init__(self, settings: Settings, redis: Redis, worker: str) -> None:
@@ -78,19 +84,22 @@ class Dispatcher:
         self.costs = Costs()
         self._artifacts = open_artifacts(settings)
         self._met: dict[Path, tuple[str, tuple[str, str]]] = {}  # name and labels of the group of each folder
+        self._folders: dict[tuple[str, str, str | None], Path] = {}
         self.in_hand: dict[str, Job | None] = {}
         self._taking = Lock()
-        self._device = Device(self._run)
+        self.on_ended: Callable[[list[Job]], None] = lambda _: None
+        self.most_images = settings.max_batch or UNKNOWN_BATCH
+        self.device = Device(self._run, ended=self._ended, estimate=self.estimate)
         self._left = Event()
         self._watch = Thread(target=self._look, name="watch", daemon=True)
 
     def __enter__(self) -> "Dispatcher":
-        self._device.__enter__()
+        self.device.__enter__()
         self._watch.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._device.__exit__()
+        self.device.__exit__()
         self._left.set()
         self._watch.join()
 
@@ -105,12 +114,20 @@ class Dispatcher:
         )
         group = Group(f"{generation.model}/{generation.checkpoint}", self.samplers.get(folder))
         self._met[folder] = group.name, group.labels
+        self._folders[generation.model, generation.checkpoint, generation.artifact] = folder
         return group
+
+    def group_at_once(self, generation: Generation) -> Group | None:
+        """The same if it is loaded and nothing on disk has changed, else None."""
+        folder = self._folders.get((generation.model, generation.checkpoint, generation.artifact))
+        sampler = None if folder is None else self.samplers.get_at_once(folder)
+        return None if sampler is None else Group(f"{generation.model}/{generation.checkpoint}", sampler)
 
     def forget_gone(self) -> None:
         """Keep nothing of checkpoints whose folders are gone: neither weights nor metrics nor costs."""
         self.samplers.forget_gone()
         gone = {folder: self._met.pop(folder) for folder in list(self._met) if not folder.exists()}
+        self._folders = {key: folder for key, folder in list(self._folders.items()) if folder not in gone}
         for name, labels in gone.values():
             self.costs.seconds.pop(name, None)
             throughput.forget(self.redis, name)
@@ -130,25 +147,36 @@ class Dispatcher:
         said = [why for each in facts if isinstance(why := each.get("compiled"), str)]
         return sorted({*said, *(why for each in facts for why in each.get("not_recorded", {}).values())})
 
-    @contextmanager
-    def holding(self, record_id: str) -> Iterator[bool]:
-        """This process works on it meanwhile; false where it does already, for another message."""
-        with self._taking:
-            is_new = record_id not in self.in_hand
-            if is_new:
-                self.in_hand[record_id] = None
-        if not is_new:
-            yield False
-            return
-        metrics.IN_HAND.set(len(self.in_hand))
-        try:
-            yield True
-        finally:
-            del self.in_hand[record_id]
-            metrics.IN_HAND.set(len(self.in_hand))
+    def take(
+        self, redis: Redis, room: Room, *, otherwise: Literal["work", "wait", "sleep"], more: Callable[[], None]
+    ) -> list[Generation]:
+        """What to do next, in hand from now on; as of ``core.generation.work.take``.
 
-    def submit(self, generation: Generation, group: Group, seeds: Sequence[int]) -> Job:
-        """Let images of a generation take their turn; ``job.done`` has a picture a seed, or ends with ``NotWanted``."""
+        ``more`` is called where another worker must be sent a message.
+        """
+        with self._taking:
+            taken, message = work.take(redis, self.worker, room, otherwise=otherwise)
+            self.in_hand.update(dict.fromkeys((one.id for one in taken), None))
+        metrics.IN_HAND.set(len(self.in_hand))
+        if message:
+            more()
+        return taken
+
+    def running(self) -> tuple[dict[str, str], set[str]]:
+        """Which worker has which generation, by Redis; and what this one really works on."""
+        with self._taking:
+            return work.running(self.redis), set(self.in_hand)
+
+    def release(self, record_ids: Iterable[str]) -> None:
+        """They have ended, or are none of this process's any more."""
+        for record_id in record_ids:
+            self.in_hand.pop(record_id, None)
+        metrics.IN_HAND.set(len(self.in_hand))
+
+    def job(
+        self, generation: Generation, group: Group, seeds: Sequence[int], *, trace: str, request: object = None
+    ) -> Job:
+        """What samples a picture a seed; it ends with ``NotWanted`` where somebody cancels the generation."""
         card = group.sampler.card
         job = Job(
             group,
@@ -156,16 +184,20 @@ class Dispatcher:
             max_batch=self._max_batch(group.sampler),
             deadline=generation.deadline,
             bulk=generation.priority == "bulk",
-            trace=tracing.traceparent(),
+            trace=trace,
+            request=request,
         )
         self.in_hand[generation.id] = job
-        self._device.submit(job)
         return job
+
+    def estimate(self, group: Group, images: int) -> float:
+        """Seconds that a batch takes, as far as that is known."""
+        return images * self.costs.seconds.get(group.name, 0.0)
 
     def sample_for_nobody(self, group: Group, count: int) -> None:
         """Sample a batch as for a request, and wait for it."""
         job = Job(replace(group, is_traffic=False), [(seed, 0) for seed in range(count)], max_batch=count)
-        self._device.submit(job)
+        self.device.submit(job)
         job.done.result()
 
     def _run(self, group: Group, inputs: Sequence[tuple[int, int]]) -> list[Pictures]:
@@ -184,8 +216,13 @@ class Dispatcher:
             self._end_if_lost()
             raise
         if group.is_traffic:
+            self.most_images = self._max_batch(group.sampler)
             self._count(group, len(inputs))
         return pictures
+
+    def _ended(self, jobs: list[Job]) -> None:
+        if of_requests := [job for job in jobs if job.request is not None]:
+            self.on_ended(of_requests)
 
     def _end_if_lost(self) -> None:
         """End this process where its GPU is lost: others take over what it has in hand, and a new one gets the GPU.
@@ -216,7 +253,7 @@ class Dispatcher:
             if not sampled:
                 continue
             try:
-                owners = records.owners(self.redis, list(sampled))
+                owners = work.owners(self.redis, list(sampled))
             except (RedisError, OSError) as error:
                 log.warning("cannot look what is still wanted", error=str(error))
                 continue

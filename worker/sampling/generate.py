@@ -1,6 +1,8 @@
-"""One generation from its record to its result; knows nothing of Celery."""
+"""Generations from their records to their results; knows nothing of Celery, nor who calls it in which thread."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -10,8 +12,10 @@ from core import tracing
 from core.catalog.artifacts import StorageAway
 from core.catalog.card import Family
 from core.errors import FewstepError
-from core.generation import records
+from core.generation import work
+from core.generation.records import Status
 from core.generation.request import Generation, Timings, fact_headers, served_steps
+from core.generation.work import End
 from core.log import get_logger
 from worker.sampling import metrics
 from worker.sampling.batcher import Job
@@ -22,118 +26,200 @@ from worker.sampling.render import render
 log = get_logger(__name__)
 
 
-def generate(record_id: str, dispatcher: Dispatcher) -> None:
-    """Do what the record says, and write its end into it: the result, or the problem.
+class Request:
+    """A generation that this worker has taken.
 
-    Does nothing if it is not to be done any more, or is in other hands.
+    Attributes:
+        taken: When, by the monotonic clock.
+        span: From then until its end.
     """
-    with dispatcher.holding(record_id) as is_new:
-        generation = records.start(dispatcher.redis, record_id, dispatcher.worker) if is_new else None
-        if generation is None:
-            metrics.GENERATIONS.labels("dropped").inc()
-            log.info("dropped before it began", id=record_id)
-            return
-        taken = time.monotonic()
-        metrics.QUEUE_SECONDS.labels(*_labels(generation)).observe(max(taken - generation.created, 0))
-        with tracing.span("queue", parent=generation.trace, began=time.time() - (taken - generation.created)):
+
+    def __init__(self, generation: Generation) -> None:
+        """It is taken now."""
+        self.generation = generation
+        self.taken = time.monotonic()
+        waited = max(self.taken - generation.created, 0)
+        metrics.QUEUE_SECONDS.labels(*self.labels).observe(waited)
+        with tracing.span("queue", parent=generation.trace, began=time.time() - waited):
             pass  # it is over
-        with (
-            structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=record_id),
-            tracing.span("generate", parent=generation.trace, kind="CONSUMER", model=generation.model, id=record_id),
-        ):
-            outcome = _end(generation, dispatcher, taken)
-            tracing.describe("generate", failed=outcome == "failed", outcome=outcome)
-            metrics.GENERATIONS.labels(outcome).inc()
+        facts = {"model": generation.model, "id": generation.id}
+        self.span = tracing.OpenSpan("generate", parent=generation.trace, kind="CONSUMER", **facts)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Model and steps in metrics."""
+        return self.generation.model, str(self.generation.steps)
 
 
-def _end(generation: Generation, dispatcher: Dispatcher, taken: float) -> str:
-    """Sample what was taken at that time, and record how it ended. Returns the outcome."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request: its end, or that it is not this worker's any more, and in a word what that is called.
+
+    ``timings`` where it succeeded.
+    """
+
+    request: Request
+    word: str
+    end: End | None = None
+    timings: Timings | None = None
+
+
+def job_of(request: Request, group: Group, dispatcher: Dispatcher) -> Job:
+    """What samples all images of a request at once."""
+    generation = request.generation
+    trace = request.span.traceparent
+    return dispatcher.job(generation, group, generation.seeds, trace=trace, request=request)
+
+
+def finish(jobs: Sequence[Job], dispatcher: Dispatcher) -> None:
+    """Encode what was sampled together, and write all ends in one step."""
+    write([_of_job(job) for job in jobs], dispatcher)
+
+
+def fail(request: Request, error: Exception, dispatcher: Dispatcher) -> None:
+    """End a request that could not be begun."""
+    write([_failed(request, error)], dispatcher)
+
+
+def write(outcomes: Sequence[Outcome], dispatcher: Dispatcher) -> None:
+    """Write the ends into the records, and say what became of the requests."""
+    ends = [outcome.end for outcome in outcomes if outcome.end is not None]
+    kept: dict[str, bool] = {}
     try:
-        return _sample(generation, dispatcher, taken)
-    except NotWanted:
-        log.info("cancelled while in hand")
-        return "cancelled"
+        if ends:
+            ttl_s = dispatcher.settings.result_ttl_s
+            told = work.finish(dispatcher.redis, dispatcher.worker, ends, ttl_s=ttl_s)
+            kept = {end.record_id: was_ours for end, was_ours in zip(ends, told, strict=True)}
     except RedisError as error:
-        # Only where this process is to end (`core.connections`); the record says whose it was, and another takes it up.
-        log.warning("left, since Redis is away", error=str(error))
-        return "dropped"
-    except StorageAway as error:
-        log.warning("the artifact store is away", detail=error.detail, waits=generation.deadline is None)
-        if generation.deadline is None:  # the sweep announces it again
-            records.put_back(dispatcher.redis, generation.id, dispatcher.worker, counts=False)
-            return "dropped"
-        problem = error.problem()
-    except FewstepError as error:
-        log.warning("failed", detail=error.detail)
-        problem = error.problem()
-    except Exception:
-        log.exception("failed unexpectedly")
-        problem = FewstepError("sampling failed unexpectedly; the worker's log has it under the request_id").problem()
-    ttl_s = dispatcher.settings.result_ttl_s
-    records.fail(dispatcher.redis, generation.id, dispatcher.worker, problem=problem, ttl_s=ttl_s)
-    return "failed"
+        # Only where this process is to end (`core.connections`): another takes up what the records say was its.
+        log.warning("left, since Redis is away", error=str(error), count=len(ends))
+        outcomes = [Outcome(outcome.request, "dropped") for outcome in outcomes]
+    for outcome in outcomes:
+        _say(outcome, kept=kept.get(outcome.request.generation.id, True))
+    dispatcher.release(outcome.request.generation.id for outcome in outcomes)
 
 
-def _sample(generation: Generation, dispatcher: Dispatcher, taken: float) -> str:
-    group = dispatcher.group(generation)
-    document, timings = (_in_chunks if generation.pieces else _at_once)(generation, dispatcher, group)
-    began = generation.created + timings.queue
-    metrics.BATCH_WAIT_SECONDS.labels(*_labels(generation)).observe(max(began - taken, 0))
-    metrics.SAMPLING_SECONDS.labels(*_labels(generation)).observe(timings.sample)
-    metrics.ENCODING_SECONDS.labels(*_labels(generation)).observe(timings.encode)
-    kept = records.succeed(
-        dispatcher.redis,
-        generation.id,
-        dispatcher.worker,
-        result=document,
-        headers=fact_headers(generation, timings, precision=group.sampler.precision),
-        ttl_s=dispatcher.settings.result_ttl_s,
-    )
-    if kept:
-        metrics.GENERATION_SECONDS.labels(*_labels(generation)).observe(max(time.monotonic() - generation.created, 0))
-    log.info("generated" if kept else "generated for nobody", n=generation.n, steps=generation.steps, **dict(timings))
-    return "succeeded" if kept else "cancelled"
+def in_pieces(request: Request, dispatcher: Dispatcher) -> None:
+    """Do a request whose result is kept in pieces, from its first image to its end."""
+    try:
+        with request.span.around():
+            group = dispatcher.group(request.generation)
+            timings = _in_chunks(request, dispatcher, group)
+        outcome = _succeeded(request, b"", timings, group)
+    except Exception as error:
+        outcome = _failed(request, error)
+    write([outcome], dispatcher)
 
 
-def _at_once(generation: Generation, dispatcher: Dispatcher, group: Group) -> tuple[bytes, Timings]:
-    job = dispatcher.submit(generation, group, generation.seeds)
-    images = np.stack(job.done.result())
-    with tracing.span("encode"):
-        precision = group.sampler.precision
-        return render(images, generation, precision=precision, queue_s=_queue_s(generation, job), sample_s=job.busy_s)
+def _of_job(job: Job) -> Outcome:
+    request: Request = job.request
+    generation = request.generation
+    try:
+        images = np.stack(job.done.result())
+        group: Group = job.group
+        with request.span.around(), tracing.span("encode"):
+            document, timings = render(
+                images,
+                generation,
+                precision=group.sampler.precision,
+                queue_s=_queue_s(generation, job),
+                sample_s=job.busy_s,
+            )
+        return _succeeded(request, document, timings, group)
+    except Exception as error:
+        return _failed(request, error)
 
 
-def _in_chunks(generation: Generation, dispatcher: Dispatcher, group: Group) -> tuple[bytes, Timings]:
+def _succeeded(request: Request, document: bytes, timings: Timings, group: Group) -> Outcome:
+    began = request.generation.created + timings.queue
+    metrics.BATCH_WAIT_SECONDS.labels(*request.labels).observe(max(began - request.taken, 0))
+    metrics.SAMPLING_SECONDS.labels(*request.labels).observe(timings.sample)
+    metrics.ENCODING_SECONDS.labels(*request.labels).observe(timings.encode)
+    headers = fact_headers(request.generation, timings, precision=group.sampler.precision)
+    end = End(request.generation.id, Status.SUCCEEDED, headers=headers, result=document)
+    return Outcome(request, "succeeded", end, timings)
+
+
+def _failed(request: Request, error: Exception) -> Outcome:
+    generation = request.generation
+    with structlog.contextvars.bound_contextvars(request_id=generation.request_id, id=generation.id):
+        match error:
+            case NotWanted():
+                log.info("cancelled while in hand")
+                return Outcome(request, "cancelled")
+            case RedisError():
+                log.warning("left, since Redis is away", error=str(error))
+                return Outcome(request, "dropped")
+            case StorageAway():
+                log.warning("the artifact store is away", detail=error.detail, waits=generation.deadline is None)
+                if generation.deadline is None:
+                    return Outcome(request, "dropped")  # let go of, it is queued again at the next heartbeat
+                problem = error.problem()
+            case FewstepError():
+                log.warning("failed", detail=error.detail)
+                problem = error.problem()
+            case _:
+                log.error("failed unexpectedly", exc_info=error)
+                words = "sampling failed unexpectedly; the worker's log has it under the request_id"
+                problem = FewstepError(words).problem()
+    return Outcome(request, "failed", End(generation.id, Status.FAILED, problem=problem))
+
+
+def _say(outcome: Outcome, *, kept: bool) -> None:
+    request, generation, timings = outcome.request, outcome.request.generation, outcome.timings
+    word = "cancelled" if timings is not None and not kept else outcome.word
+    if timings is not None:
+        if kept:
+            elapsed = max(time.monotonic() - generation.created, 0)
+            metrics.GENERATION_SECONDS.labels(*request.labels).observe(elapsed)
+        log.info(
+            "generated" if kept else "generated for nobody",
+            request_id=generation.request_id,
+            id=generation.id,
+            n=generation.n,
+            steps=generation.steps,
+            **dict(timings),
+        )
+    metrics.GENERATIONS.labels(word).inc()
+    with request.span.around():
+        tracing.describe("generate", failed=word == "failed", outcome=word)
+    request.span.end()
+
+
+def _in_chunks(request: Request, dispatcher: Dispatcher, group: Group) -> Timings:
     """Write the result chunk by chunk, each while the next is sampled, so that no more than two are held at a time."""
+    generation = request.generation
+
+    def submit(part: range) -> Job:
+        job = dispatcher.job(generation, group, part, trace=request.span.traceparent)
+        dispatcher.device.submit(job)
+        return job
+
     document = ChunkedDocument(generation, group.sampler.card.image_shape)
     parts = [generation.seeds[start : start + CHUNK_IMAGES] for start in range(0, generation.n, CHUNK_IMAGES)]
-    job = first = dispatcher.submit(generation, group, parts[0])
+    job = first = submit(parts[0])
     encode_s = busy_s = 0.0
     for number, part in enumerate(parts):
         images = np.stack(job.done.result())
         busy_s += job.busy_s
         if part is not parts[-1]:
-            job = dispatcher.submit(generation, group, parts[number + 1])
+            job = submit(parts[number + 1])
         started = time.perf_counter()
         with tracing.span("encode"):
             chunk = document.add(part, images) + (document.end() if part is parts[-1] else b"")
         encode_s += time.perf_counter() - started
         done, ttl_s = number * CHUNK_IMAGES + len(part), dispatcher.settings.result_ttl_s
-        if not records.append(dispatcher.redis, generation.id, dispatcher.worker, chunk, images=done, ttl_s=ttl_s):
+        if not work.append(dispatcher.redis, generation.id, dispatcher.worker, chunk, images=done, ttl_s=ttl_s):
             job.end(NotWanted())
             raise NotWanted
     total = max(time.monotonic() - generation.created, 0)
-    return b"", Timings(queue=_queue_s(generation, first), sample=busy_s, encode=encode_s, total=total)
+    return Timings(queue=_queue_s(generation, first), sample=busy_s, encode=encode_s, total=total)
 
 
 def _queue_s(generation: Generation, first: Job) -> float:
     """Seconds until its first image was taken to the device."""
     assert first.started is not None
     return max(first.started - generation.created, 0)
-
-
-def _labels(generation: Generation) -> tuple[str, str]:
-    return generation.model, str(generation.steps)
 
 
 def warm_up(dispatcher: Dispatcher) -> None:

@@ -62,6 +62,18 @@ class Samplers:
             Thread(target=self._load, args=(checkpoint, sampler), name="load", daemon=True).start()
         return sampler.result()
 
+    def get_at_once(self, checkpoint: Path) -> Sampler | None:
+        """The sampler of a checkpoint folder if it is loaded, and no other is on disk by now."""
+        with self._lock:
+            known, sampler = self._loaded.get(checkpoint, (None, None))
+            if sampler is None or not _is_there(sampler):
+                return None
+            self._loaded.move_to_end(checkpoint)
+        try:
+            return sampler.result() if _version(checkpoint) == known else None
+        except CheckpointError:
+            return None
+
     def loaded(self) -> dict[Path, Sampler]:
         """Those that are, the longest unused first."""
         with self._lock:

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from core import presence
 from core.broker import make_celery
 from core.connections import connect
-from core.generation import records, throughput
+from core.generation import throughput, work
 from core.queues import Queue, Task
 from core.settings import Settings
 from models.sampling.ceiling import ceiling
@@ -24,34 +24,31 @@ from worker.heartbeat import Heartbeat, Pulse
 from worker.intake import send_lost_again
 from worker.request import INTAKE, ForgivingRequest
 from worker.sampling import metrics as sampling_metrics
-from worker.sampling.bulk import BulkQueue
+from worker.sampling.crew import Crew
 from worker.sampling.dispatcher import Dispatcher
-from worker.sampling.generate import generate, warm_up
-from worker.sampling.sweep import LOST_AFTER_S, LOST_IN_TROUBLE_S, sweep
+from worker.sampling.feeder import Feeder
+from worker.sampling.generate import warm_up
+from worker.sampling.sweep import sweep
 
 
 @contextmanager
-def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tuple[Celery, Heartbeat]]:
-    """The Celery application with its tasks, warmed up, and the heartbeat to start once it consumes."""
+def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tuple[Celery, Heartbeat, Feeder]]:
+    """The Celery application with its task, warmed up, the heartbeat to start once it consumes, and what takes work.
+
+    On leaving, what is in hand is finished.
+    """
     keep_memory()
     celery = make_celery(settings, transport=INTAKE)
-    with (
-        Dispatcher(settings, connect(settings), name) as dispatcher,
-        ThreadPoolExecutor(settings.sampler_threads, thread_name_prefix="crew") as crew,
-        BulkQueue(lambda record_id: generate(record_id, dispatcher), threads=settings.bulk_threads) as bulk,
-    ):
+    with Dispatcher(settings, connect(settings), name) as dispatcher, Crew(dispatcher) as crew:
+
+        def wake_another() -> None:
+            celery.send_task(Task.GENERATE, args=[name])
+
+        feeder = Feeder(dispatcher, crew, connect(settings), send_message=wake_another)
 
         @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
-        def generate_task(*record_ids: str) -> None:
-            others = [crew.submit(generate, record_id, dispatcher) for record_id in record_ids[1:]]
-            generate(record_ids[0], dispatcher)
-            for other in others:
-                other.result()
-
-        @celery.task(name=Task.GENERATE_BULK, Request=ForgivingRequest)
-        def bulk_task(*record_ids: str) -> None:
-            for record_id in record_ids:
-                bulk.add(record_id)
+        def wake(*_: str) -> None:
+            feeder.ring()
 
         device = pick_device(settings.device)
         Execution(precision=settings.precision).precision_on(device)  # refuses what is not to be had
@@ -63,21 +60,13 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         ) as brief:  # as loading in `worker.sampling.samplers`: torch's threads are to end with it
             sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, dispatcher, device).result())
 
-        def chore(after_trouble: bool) -> None:
+        def chore(_: bool) -> None:
             dispatcher.forget_gone()
             throughput.report(dispatcher.redis, dispatcher.costs.seconds)
-            records.settle(dispatcher.redis)
+            work.settle(dispatcher.redis)
             send_lost_again(celery)
-            in_hand = set(dispatcher.in_hand)
-            sweep(
-                dispatcher.redis,
-                celery,
-                worker=name,
-                in_hand=in_hand,
-                waiting=bulk.waiting(),
-                result_ttl_s=settings.result_ttl_s,
-                lost_after_s=LOST_IN_TROUBLE_S if after_trouble else LOST_AFTER_S,
-            )
+            sweep(dispatcher.redis, *dispatcher.running(), worker=name, result_ttl_s=settings.result_ttl_s)
+            feeder.ring()  # whatever became of messages
 
         facts = {
             "host": presence.host(),
@@ -99,7 +88,8 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
             chore=chore,
             more=lambda: {"precisions": dispatcher.precisions(), "obstacles": dispatcher.obstacles()},
         )
-        yield celery, heartbeat
+        with feeder:
+            yield celery, heartbeat, feeder
 
 
 def _peak_flops(dispatcher: Dispatcher, device: torch.device) -> float:

@@ -1,0 +1,137 @@
+"""From a request to its record, and to its end if somebody waits for that."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+
+from app.generate.resolve import Asked, resolve
+from app.service import Service
+from core.errors import DeadlinePassed, FewstepError
+from core.generation import records
+from core.generation.records import PENDING, CatalogChanged, Overloaded, Record
+from core.generation.request import Generation
+from core.log import get_logger
+
+LATE_S = 1.0
+"""A catalogue that is older than it should be by so much is read anew before it is asked, else while it is."""
+
+log = get_logger(__name__)
+
+
+class ClientLeft(Exception):  # noqa: N818
+    """Whoever waited has closed the connection."""
+
+
+async def submit(asked: Asked, service: Service) -> Generation:
+    """Record what nobody waits for. Gives it with its times by Redis.
+
+    Raises:
+        FewstepError: It asks for what there is not.
+    """
+    generation = await _resolve(asked, service)
+    while True:
+        ttl_s, version = service.settings.pending_ttl_s, service.catalog.version
+        try:
+            accepted, message = await records.submit(service.redis, generation, ttl_s=ttl_s, version=version)
+        except CatalogChanged:
+            generation = await _resolve(asked, service, anew=True)
+            continue
+        if message:
+            service.bell.ring(generation.id)
+        return accepted
+
+
+async def submit_and_wait(asked: Asked, request: Request, service: Service) -> Record:
+    """Have it sampled, and return how it ended; nothing of it is kept then.
+
+    Raises:
+        FewstepError: It asks for what there is not, there is nobody to sample it, or it took too long.
+        ClientLeft: Nobody waits for it any more.
+    """
+    settings, loop = service.settings, asyncio.get_running_loop()
+    generation = await _resolve(asked, service)
+    await service.capacity.look()
+    until = loop.time() + settings.deadline_s
+    left = asyncio.create_task(_disconnected(request))
+    try:
+        while True:
+            with service.results.expect(generation.id) as done:
+                try:
+                    await _submit(generation, service)
+                except CatalogChanged:
+                    generation = await _resolve(asked, service, anew=True)
+                    continue
+                await _first([done, left], timeout_s=until - loop.time())
+            if not done.done():
+                break
+            if ended := done.result():
+                return Record(ended.status, generation, ended.result, ended.headers, ended.problem)
+            if record := await _fetch(generation, service):
+                return record
+            # Its end was told to nobody: sampled again, it is the same.
+            log.warning("lost with a connection, submitted again", id=generation.id)
+    finally:
+        left.cancel()
+    await records.cancel(service.redis, generation.id, ttl_s=settings.deadline_s)
+    if left.done() and not left.cancelled():
+        raise ClientLeft
+    raise DeadlinePassed(
+        f"there was no result within {settings.deadline_s:g} seconds; `Prefer: respond-async` has no deadline"
+    )
+
+
+async def _submit(generation: Generation, service: Service) -> None:
+    """Record it, and see to it that a worker knows, unless that was done before."""
+    capacity = service.capacity
+    try:
+        _, message = await records.submit(
+            service.redis,
+            generation,
+            ttl_s=2 * service.settings.deadline_s,
+            channel=service.results.channel,
+            work_s=capacity.work_s(f"{generation.model}/{generation.checkpoint}", generation.n),
+            most_load_s=capacity.most_load_s,
+            version=service.catalog.version,
+        )
+    except Overloaded as error:
+        raise capacity.busy(error.load_s) from None
+    if message:
+        service.bell.ring(generation.id)
+
+
+async def _fetch(generation: Generation, service: Service) -> Record | None:
+    """The end that its record has; None: it has none, or there is no such record."""
+    record = await records.read(service.redis, generation.id)
+    if record is None or record.status in PENDING:
+        return None
+    await records.forget(service.redis, generation.id)
+    return record
+
+
+async def _resolve(asked: Asked, service: Service, *, anew: bool = False) -> Generation:
+    """What is asked, by a catalogue that is not too old; by the newest if ``anew``, and before anything is refused.
+
+    Reading the disk and asking Redis have a thread of their own meanwhile.
+    """
+    catalog, settings = service.catalog, service.settings
+    if anew or catalog.age_s > LATE_S:
+        await asyncio.to_thread(catalog.families)
+        return resolve(asked, catalog, settings)
+    if catalog.age_s > 0:
+        asyncio.get_running_loop().run_in_executor(None, catalog.families)
+    try:
+        return resolve(asked, catalog, settings)
+    except FewstepError:
+        return await _resolve(asked, service, anew=True)
+
+
+async def _first(futures: Sequence[asyncio.Future[Any]], *, timeout_s: float) -> None:
+    """Return when one of them is done, or after so long."""
+    await asyncio.wait(futures, timeout=timeout_s, return_when="FIRST_COMPLETED")
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
