@@ -7,7 +7,7 @@ from typing import Any
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from core.generation import records
+from core.generation import records, work
 from core.generation.records import Status
 from core.generation.request import Generation, MediaType
 
@@ -34,7 +34,7 @@ def make_generation(**changes: Any) -> Generation:  # noqa: ANN401
 async def create(api: AsyncRedis, **changes: object) -> str:
     """Record such a generation as queued; gives its id."""
     generation = make_generation(**changes)
-    await records.create(api, generation, ttl_s=100)
+    await records.submit(api, generation, ttl_s=100)
     return generation.id
 
 
@@ -50,4 +50,13 @@ def age(worker: Redis, record_id: str, seconds: float) -> None:
     key = records.record_key(record_id)
     created = float(worker.hget(key, "created") or 0) - seconds
     worker.hset(key, "created", f"{created:.6f}")
-    worker.zadd(records.QUEUED, {record_id: created}, xx=True)
+    for queue in (records.QUEUED, records.QUEUED_BULK):
+        worker.zadd(queue, {record_id: created}, xx=True)
+
+
+def start(worker: Redis, name: str) -> list[str]:
+    """Let a worker of that name take all that waits; gives the ids."""
+    found: list[str] = []
+    while taken := work.take(worker, name, work.Room(1000, bulk_images=1000, places=1000))[0]:
+        found += [generation.id for generation in taken]
+    return found

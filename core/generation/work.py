@@ -30,6 +30,7 @@ LEASE_S = 5.0
 """How long a worker is believed to look again by itself, after it looked."""
 
 _TAKE = Script("generation/shared", "generation/take")
+_SLEEP = Script("generation/shared", "generation/sleep")
 _FINISH = Script("generation/shared", "generation/finish")
 _PUT_BACK = Script("generation/shared", "generation/put_back")
 _APPEND = Script("generation/shared", "generation/append")
@@ -64,9 +65,7 @@ class End:
     result: bytes = b""
 
 
-def take(
-    redis: Redis, worker: str, room: Room, *, otherwise: Literal["work", "wait", "sleep"] = "work"
-) -> tuple[list[Generation], bool]:
+def take(redis: Redis, worker: str, room: Room, *, waits: bool = False) -> tuple[list[Generation], bool]:
     """What to do next, oldest first; and whether another worker must be sent a message, since there is more.
 
     Their times are by this process's monotonic clock, so that a worker computes durations and never compares clocks.
@@ -75,10 +74,11 @@ def take(
         redis: Where the records are.
         worker: Who takes them.
         room: For how much.
-        otherwise: What it does if there is nothing: go on with what it has, wait for the bell, or sleep.
+        waits: Whether it then waits for the bell if there is nothing.
     """
+    lease_ms = int(1000 * LEASE_S)
     message, *found = _TAKE.run(
-        redis, worker, room.images, room.bulk_images, room.places, room.group, int(1000 * LEASE_S), otherwise
+        redis, worker, room.images, room.bulk_images, room.places, room.group, lease_ms, int(waits)
     )
     now = time.monotonic()
     taken = [
@@ -88,14 +88,14 @@ def take(
     return taken, bool(message)
 
 
+def fall_asleep(redis: Redis, worker: str) -> bool:
+    """Whether a worker that has nothing to do may look for nothing any more, until a message wakes it."""
+    return bool(_SLEEP.run(redis, worker))
+
+
 def wait_for_bell(redis: Redis, seconds: float) -> None:
     """Return when it rings, or after so long."""
     redis.blpop([BELL], timeout=seconds)
-
-
-def ring(redis: Redis) -> None:
-    """Wake whoever waits for the bell."""
-    redis.lpush(BELL, 1)
 
 
 def finish(

@@ -8,9 +8,10 @@ from redis import Redis
 
 from core.backlog import Backlog, read_backlogs
 from core.broker import make_celery
-from core.connections import connect
+from core.connections import connect, connect_async
 from core.queues import Queue, Task
 from core.settings import Settings
+from tests.generations import age, create, start
 
 EMPTY = Backlog(0, 0, 0.0)
 
@@ -35,49 +36,59 @@ def take(connection: Connection, celery: Celery, queue: Queue, count: int) -> li
     return taken
 
 
-def queued(redis: Redis, record_id: str, *, ago_s: float, field: str = "created", room: str = "generate") -> None:
-    """Record when something was accepted, by Redis's clock."""
-    redis.hset(f"fewstep:{room}:record:{record_id}", field, redis.time()[0] - ago_s)
+def queued(redis: Redis, job_id: str, *, ago_s: float) -> None:
+    """Record when a job was queued, by Redis's clock."""
+    redis.hset(f"fewstep:jobs:record:{job_id}", "hinted", redis.time()[0] - ago_s)
 
 
 def test_messages_of_all_priorities_count_and_the_oldest_gives_the_age(celery: Celery, redis: Redis) -> None:
     assert read_backlogs(redis) == {Queue.SAMPLING: EMPTY, Queue.DISTILLATION: EMPTY}
     queued(redis, "oldest", ago_s=70)
     queued(redis, "x", ago_s=20)
-    queued(redis, "y", ago_s=40, field="hinted", room="jobs")
-    celery.send_task(Task.GENERATE, args=["oldest"], priority=9)
+    celery.send_task(Task.DISTILL, args=["oldest", 0], priority=9)
     for priority in (0, 3, 4, 6, None):
-        celery.send_task(Task.GENERATE, args=["x"], priority=priority)
-    celery.send_task(Task.DISTILL, args=["y", 0])
+        celery.send_task(Task.DISTILL, args=["x", 0], priority=priority)
     found = read_backlogs(redis)
-    assert found[Queue.SAMPLING].waiting == 6
-    assert 70 <= found[Queue.SAMPLING].oldest_age_s < 80
-    assert found[Queue.DISTILLATION].waiting == 1
-    assert 40 <= found[Queue.DISTILLATION].oldest_age_s < 50
+    assert found[Queue.SAMPLING] == EMPTY
+    assert found[Queue.DISTILLATION].waiting == 6
+    assert 70 <= found[Queue.DISTILLATION].oldest_age_s < 80
+
+
+@pytest.mark.anyio
+async def test_of_generations_records_count_and_no_messages(
+    celery: Celery, redis: Redis, redis_settings: Settings
+) -> None:
+    celery.send_task(Task.GENERATE, args=["x"])
+    async with connect_async(redis_settings) as api:
+        taken = await create(api)
+        assert start(redis, "w1") == [taken]
+        ids = [await create(api, priority=priority) for priority in ("interactive", "bulk")]
+    for record_id, seconds in zip(ids, (20, 70), strict=True):
+        age(redis, record_id, seconds)
+    backlog = read_backlogs(redis)[Queue.SAMPLING]
+    assert (backlog.waiting, backlog.in_hand) == (2, 1)
+    assert 70 <= backlog.oldest_age_s < 80
 
 
 def test_what_others_left_in_the_keys_is_counted_and_has_no_age(redis: Redis) -> None:
     for garbage in ("garbage", "[]", "{}", "7", b"\xff"):
-        redis.lpush("fewstep:sampling", garbage)
+        redis.lpush("fewstep:distillation", garbage)
         redis.hset("fewstep:unacked", garbage, garbage)
-        backlog = read_backlogs(redis)[Queue.SAMPLING]
-        assert (backlog.unacknowledged, backlog.oldest_age_s) == (0, 0)
+        backlog = read_backlogs(redis)[Queue.DISTILLATION]
+        assert (backlog.in_hand, backlog.oldest_age_s) == (0, 0)
     assert backlog.waiting == 5
 
 
 def test_what_a_worker_holds_unacknowledged_does_not_wait(celery: Celery, redis: Redis) -> None:
-    for _ in range(3):
-        celery.send_task(Task.GENERATE, args=["x"])
-    celery.send_task(Task.DISTILL, args=["y", 0])
-    queued(redis, "y", ago_s=5, field="hinted", room="jobs")
+    for name in ("x", "y"):
+        celery.send_task(Task.DISTILL, args=[name, 0])
+        queued(redis, name, ago_s=5)
     with celery.connection_for_read() as connection:
-        held = take(connection, celery, Queue.SAMPLING, 3)
+        (held,) = take(connection, celery, Queue.DISTILLATION, 1)
+        held.ack()
         take(connection, celery, Queue.DISTILLATION, 1)
-        assert read_backlogs(redis) == {Queue.SAMPLING: Backlog(0, 3, 0.0), Queue.DISTILLATION: Backlog(0, 1, 0.0)}
-        for message in held:
-            message.ack()
-        assert read_backlogs(redis) == {Queue.SAMPLING: EMPTY, Queue.DISTILLATION: Backlog(0, 1, 0.0)}
+        assert read_backlogs(redis)[Queue.DISTILLATION] == Backlog(0, 1, 0.0)
     # A consumer that leaves gives back what it has not acknowledged, and it is as old as it was.
     back = read_backlogs(redis)[Queue.DISTILLATION]
-    assert (back.waiting, back.unacknowledged) == (1, 0)
+    assert (back.waiting, back.in_hand) == (1, 0)
     assert 5 <= back.oldest_age_s < 15

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import core
+from core.scripts import Script
 
 ROOT = Path(core.__file__).parents[1]
 PYTHON = ("app", "benchmarks", "core", "docker", "models", "tests", "worker")
@@ -19,7 +20,8 @@ def loaded() -> list[str]:
     modules = {path for file in FILES for path in file.parents[1].glob("*.py") if path.stem != "__init__"}
     names = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules)
     constants = [value for name in names for value in vars(importlib.import_module(name)).values()]
-    return [value for value in constants if isinstance(value, str) and "redis.call" in value]
+    texts = (value.text if isinstance(value, Script) else value for value in constants)
+    return [text for text in texts if isinstance(text, str) and "redis.call" in text]
 
 
 def test_each_file_is_part_of_a_script_that_a_store_runs() -> None:

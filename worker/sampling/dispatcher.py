@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from redis import Redis
@@ -147,15 +147,13 @@ class Dispatcher:
         said = [why for each in facts if isinstance(why := each.get("compiled"), str)]
         return sorted({*said, *(why for each in facts for why in each.get("not_recorded", {}).values())})
 
-    def take(
-        self, redis: Redis, room: Room, *, otherwise: Literal["work", "wait", "sleep"], more: Callable[[], None]
-    ) -> list[Generation]:
+    def take(self, redis: Redis, room: Room, *, waits: bool, more: Callable[[], None]) -> list[Generation]:
         """What to do next, in hand from now on; as of ``core.generation.work.take``.
 
         ``more`` is called where another worker must be sent a message.
         """
         with self._taking:
-            taken, message = work.take(redis, self.worker, room, otherwise=otherwise)
+            taken, message = work.take(redis, self.worker, room, waits=waits)
             self.in_hand.update(dict.fromkeys((one.id for one in taken), None))
         metrics.IN_HAND.set(len(self.in_hand))
         if message:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from threading import Event, Thread
-from typing import Literal
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -25,8 +24,6 @@ FULL_S = 0.02
 GATHER_SHARE = 0.2
 """Of the time that a batch takes: how long an idle device may wait for more, where more is to be expected."""
 GATHER_EVERY_S = 0.001
-
-Otherwise = Literal["work", "wait", "sleep"]
 
 log = get_logger(__name__)
 
@@ -98,21 +95,22 @@ class Feeder:
             if len(self._dispatcher.in_hand) >= self._dispatcher.settings.sampler_threads:
                 time.sleep(FULL_S)
                 continue
-            otherwise: Otherwise = "work"
-            if self._device.is_idle:
-                otherwise = "wait" if time.monotonic() - worked_at < AWAKE_S else "sleep"
-            if taken := self._take(self._room(), otherwise):
+            is_idle = self._device.is_idle
+            self._rung.clear()
+            if taken := self._take(self._room(), waits=is_idle):
                 self._crew.begin(self._gather(taken))
                 worked_at = time.monotonic()
-            elif otherwise == "wait":
-                work.wait_for_bell(self._redis, BELL_S)
-            elif otherwise == "sleep":
+            elif is_idle and self._falls_asleep(time.monotonic() - worked_at):
                 self._rung.wait()
-                self._rung.clear()
                 worked_at = time.monotonic()
+            elif is_idle:
+                work.wait_for_bell(self._redis, BELL_S)
 
-    def _take(self, room: Room, otherwise: Otherwise = "work") -> list[Generation]:
-        return self._dispatcher.take(self._redis, room, otherwise=otherwise, more=self._send_message)
+    def _falls_asleep(self, idle_s: float) -> bool:
+        return idle_s > AWAKE_S and work.fall_asleep(self._redis, self._dispatcher.worker)
+
+    def _take(self, room: Room, *, waits: bool = False) -> list[Generation]:
+        return self._dispatcher.take(self._redis, room, waits=waits, more=self._send_message)
 
     def _room(self) -> Room:
         most = self._dispatcher.most_images

@@ -8,9 +8,9 @@
 -- ARGV[4]  how many of those with a result in pieces there is room for
 -- ARGV[5]  what all must be sampled together with; empty: whatever the oldest is
 -- ARGV[6]  how long the worker may be believed to look again, in milliseconds
--- ARGV[7]  what it does where there is nothing: work (it has a batch under way), wait (for the bell) or sleep
+-- ARGV[7]  1 if it waits for the bell where there is nothing
 
-local worker, room, bulk_room, places, group, lease_ms, otherwise = unpack(ARGV)
+local worker, room, bulk_room, places, group, lease_ms, waits = unpack(ARGV)
 room, bulk_room, places = tonumber(room), tonumber(bulk_room), tonumber(places)
 local MOST_SEEN = 512
 local answer = {0}
@@ -48,15 +48,11 @@ room = math.min(room, bulk_room)
 look('bulk')
 local waiting = redis.call('ZCARD', QUEUED.interactive) + redis.call('ZCARD', QUEUED.bulk)
 redis.call('ZREM', IDLE, worker)
-if #answer == 1 and otherwise == 'sleep' and waiting == 0 then
-  redis.call('ZREM', AWAKE, worker)
-  return answer
-end
 local until_then = now + tonumber(lease_ms) / 1000
 redis.call('ZADD', AWAKE, until_then, worker)
 if #answer > 1 and waiting > 0 then
   answer[1] = wake()
-elseif #answer == 1 and otherwise ~= 'work' then
+elseif #answer == 1 and waits == '1' then
   redis.call('ZADD', IDLE, until_then, worker)
 end
 return answer

@@ -17,11 +17,11 @@ from core.queues import Queue
 from models.sampling.engine import Sampler
 from tests.generations import make_generation
 from tests.processes import wait_until
-from tests.worker.sampling.test_generate import read, run
+from tests.worker.sampling.test_generate import read, run, take
 from worker.sampling import dispatcher as module
 from worker.sampling import metrics
+from worker.sampling.crew import Crew
 from worker.sampling.dispatcher import Dispatcher, Group
-from worker.sampling.generate import generate
 
 pytestmark = pytest.mark.anyio
 
@@ -96,8 +96,9 @@ async def test_a_worker_whose_device_is_lost_ends_and_fails_nothing(
     monkeypatch.setattr(Sampler, "sample_noise" if where == "sample_noise" else "__init__", fail)
     presence.announce(dispatcher.redis, Queue.SAMPLING, "w1", {}, heartbeat_s=100)
     generation = make_generation()
-    await records.create(api, generation, ttl_s=100)
-    threading.Thread(target=generate, args=(generation.id, dispatcher), daemon=True).start()
+    await records.submit(api, generation, ttl_s=100)
+    crew = Crew(dispatcher)
+    crew.begin(take(dispatcher))
     assert ended.wait(60)
     wait_until(lambda: presence.dead(dispatcher.redis, {"w1"}) == {"w1"}, what="others to know")
     assert (await read(api, generation)).status is Status.RUNNING, "others take it over from the dead"

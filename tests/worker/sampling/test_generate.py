@@ -12,24 +12,39 @@ from prometheus_client.metrics import MetricWrapperBase
 from redis.asyncio import Redis as AsyncRedis
 
 from core.catalog.artifacts import StorageAway
-from core.generation import records, throughput
+from core.generation import records, throughput, work
 from core.generation.records import Record, Status
 from core.generation.request import Generation, MediaType
+from core.generation.work import Room
 from models.sampling.engine import Sampler
 from tests.generations import make_generation
+from tests.processes import wait_until
 from worker.sampling import metrics
 from worker.sampling.batcher import Job
+from worker.sampling.crew import Crew
 from worker.sampling.dispatcher import Dispatcher, Group
-from worker.sampling.generate import generate, warm_up
+from worker.sampling.generate import warm_up
+from worker.sampling.sweep import sweep
 
 pytestmark = pytest.mark.anyio
 
 
 async def run(api: AsyncRedis, dispatcher: Dispatcher, **changes: object) -> Record:
     generation = make_generation(**changes)
-    await records.create(api, generation, ttl_s=100)
-    generate(generation.id, dispatcher)
+    await records.submit(api, generation, ttl_s=100)
+    work_off(dispatcher)
     return await read(api, generation)
+
+
+def work_off(dispatcher: Dispatcher) -> None:
+    """Do all that waits, to its end."""
+    with Crew(dispatcher) as crew:
+        crew.begin(take(dispatcher))
+
+
+def take(dispatcher: Dispatcher) -> list[Generation]:
+    """All that waits, in hand from now on."""
+    return dispatcher.take(dispatcher.redis, Room(1000, 1000, 1000), waits=False, more=lambda: None)
 
 
 async def read(api: AsyncRedis, generation: Generation) -> Record:
@@ -53,11 +68,11 @@ async def test_the_result_is_stored_with_its_facts(api: AsyncRedis, dispatcher: 
     assert not dispatcher.in_hand
 
 
-async def test_a_message_that_comes_again_does_nothing(api: AsyncRedis, dispatcher: Dispatcher) -> None:
+async def test_what_was_submitted_twice_is_done_once(api: AsyncRedis, dispatcher: Dispatcher) -> None:
     record = await run(api, dispatcher)
     images = metrics.IMAGES.labels("tiny", "4")._value.get()
-    generate(record.generation.id, dispatcher)
-    generate("0" * 32, dispatcher)
+    await records.submit(api, record.generation, ttl_s=100)
+    work_off(dispatcher)
     assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
     assert await read(api, record.generation) == record
 
@@ -84,7 +99,7 @@ def busy(dispatcher: Dispatcher) -> Iterator[None]:
 
     sampler = Sampler(dispatcher.settings.checkpoints / "tiny" / "1-step", device="cpu")
     sampler.sample_noise = Sticky().sample_noise  # type: ignore[method-assign,assignment]
-    dispatcher._device.submit(Job(Group("other", sampler), [(0, 0)], max_batch=1))
+    dispatcher.device.submit(Job(Group("other", sampler), [(0, 0)], max_batch=1))
     begun.wait(30)
     try:
         yield
@@ -94,25 +109,26 @@ def busy(dispatcher: Dispatcher) -> Iterator[None]:
 
 async def test_cancelled_while_it_waits_for_the_device(api: AsyncRedis, dispatcher: Dispatcher) -> None:
     generation = make_generation()
-    await records.create(api, generation, ttl_s=100)
+    await records.submit(api, generation, ttl_s=100)
     cancelled, images = outcomes("cancelled"), metrics.IMAGES.labels("tiny", "4")._value.get()
     with busy(dispatcher):
-        thread = threading.Thread(target=generate, args=(generation.id, dispatcher))
+        thread = threading.Thread(target=work_off, args=(dispatcher,))
         thread.start()
         while (await read(api, generation)).status is not Status.RUNNING:
             time.sleep(0.01)
         await records.cancel(api, generation.id, ttl_s=100)
-        thread.join(30)
-        assert outcomes("cancelled") == cancelled + 1
+        wait_until(lambda: (job := dispatcher.in_hand[generation.id]) is not None and job.done.done())
+    thread.join(30)
+    assert outcomes("cancelled") == cancelled + 1
     assert metrics.IMAGES.labels("tiny", "4")._value.get() == images
     assert (await read(api, generation)).status is Status.CANCELLED
 
 
 async def test_its_deadline_passes_while_it_waits_for_the_device(api: AsyncRedis, dispatcher: Dispatcher) -> None:
     generation = make_generation(deadline=time.time() + 0.3)
-    await records.create(api, generation, ttl_s=100)
+    await records.submit(api, generation, ttl_s=100)
     with busy(dispatcher):
-        thread = threading.Thread(target=generate, args=(generation.id, dispatcher))
+        thread = threading.Thread(target=work_off, args=(dispatcher,))
         thread.start()
         time.sleep(0.4)
     thread.join(30)
@@ -145,15 +161,13 @@ async def test_an_unforeseen_error_ends_the_record_and_tells_nothing_of_itself(
     assert not dispatcher.in_hand
 
 
-async def test_many_threads_do_not_mix_up_images(api: AsyncRedis, dispatcher: Dispatcher, tiny_family: Path) -> None:
+async def test_requests_together_do_not_mix_up_images(
+    api: AsyncRedis, dispatcher: Dispatcher, tiny_family: Path
+) -> None:
     generations = [make_generation(n=1, seed=seed, media_type=MediaType.NPY) for seed in range(12)]
     for generation in generations:
-        await records.create(api, generation, ttl_s=100)
-    threads = [threading.Thread(target=generate, args=(generation.id, dispatcher)) for generation in generations]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        await records.submit(api, generation, ttl_s=100)
+    work_off(dispatcher)
     images = Sampler(tiny_family / "4-step", device="cpu").sample(seeds=range(12))
     for generation, image in zip(generations, images, strict=True):
         result = (await read(api, generation)).result
@@ -251,16 +265,7 @@ async def test_while_the_artifact_store_is_away_who_waits_is_told_and_the_rest_s
     assert record.problem is not None
     assert (record.problem["status"], record.problem["detail"]) == (503, "object storage does not answer in time")
     record = await run(api, dispatcher, artifact="jobs/a/1-step")
-    assert record.status is Status.QUEUED
-    assert records.attempts(dispatcher.redis, record.generation.id) == 0
-
-
-async def test_a_second_message_for_what_is_in_hand_does_not_let_go_of_it(
-    api: AsyncRedis, dispatcher: Dispatcher
-) -> None:
-    generation = await records.create(api, make_generation(), ttl_s=100)
-    with dispatcher.holding(generation.id) as is_new:
-        assert is_new
-        generate(generation.id, dispatcher)
-        assert set(dispatcher.in_hand) == {generation.id}
-        assert (await read(api, generation)).status is Status.QUEUED
+    assert record.status is Status.RUNNING
+    sweep(dispatcher.redis, *dispatcher.running(), worker=dispatcher.worker, result_ttl_s=100)
+    assert (await read(api, record.generation)).status is Status.QUEUED
+    assert work.attempts(dispatcher.redis, record.generation.id) == 0
