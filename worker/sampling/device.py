@@ -99,9 +99,10 @@ class Device:
         with self._changed:
             while not self._closing and (self._now is not None or len(self._schedule)):
                 left = None
-                is_looked_after = self._now is None or self._now.number == after
-                if self._now is not None and not is_looked_after and not self._schedule.images_not_begun(bulk=False):
-                    left = self._now.until - LEAD_S - time.monotonic()
+                ahead = 0 if self._now is None else self._now.number - after
+                if self._now is not None and ahead and not self._schedule.images_not_begun(bulk=False):
+                    # One that ended before it was expected to was missed, and is made up for.
+                    left = 0.0 if ahead > 1 else self._now.until - LEAD_S - time.monotonic()
                     if left <= 0:
                         break
                 self._changed.wait(left)

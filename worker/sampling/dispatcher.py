@@ -129,7 +129,7 @@ class Dispatcher:
         gone = {folder: self._met.pop(folder) for folder in list(self._met) if not folder.exists()}
         self._folders = {key: folder for key, folder in list(self._folders.items()) if folder not in gone}
         for name, labels in gone.values():
-            self.costs.seconds.pop(name, None)
+            self.costs.forget(name)
             throughput.forget(self.redis, name)
             if labels not in {labels for _, labels in list(self._met.values())}:
                 metrics.forget(*labels)
@@ -189,8 +189,8 @@ class Dispatcher:
         return job
 
     def estimate(self, group: Group, images: int) -> float:
-        """Seconds that a batch takes, as far as that is known."""
-        return images * self.costs.seconds.get(group.name, 0.0)
+        """Seconds that a batch takes if it is as fast as the latest one; 0 where there was none."""
+        return images * self.costs.latest.get(group.name, 0.0)
 
     def sample_for_nobody(self, group: Group, count: int) -> None:
         """Sample a batch as for a request, and wait for it."""
