@@ -106,9 +106,8 @@ class Settings(BaseSettings):
     sampler_threads: int = Field(
         48,
         ge=1,
-        description="Messages that one sampling worker has in hand at once; under load one announces several requests."
-        " Three full batches: one is sampled, one waits for that, one is encoded and written; more on a GPU, whose"
-        " batches are larger",
+        description="Requests that one sampling worker has in hand before it takes no more. Three full batches: one is"
+        " sampled, one waits for that, one is encoded and written; more on a GPU, whose batches are larger",
     )
     bulk_threads: int = Field(2, ge=1, description="Bulk requests that one sampling worker works on at once")
     max_batch: int = Field(0, ge=0, description="Most images sampled together; 0 for as many as suit the device")

@@ -3,11 +3,11 @@
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from asgi_correlation_id import correlation_id
 
-from app.catalog.catalog import Catalog
 from app.generate.negotiation import choose_media_type
 from core import tracing
 from core.catalog.card import Family, no_checkpoint, refuse_class
@@ -25,8 +25,8 @@ class Asked:
     asynchronous: bool
 
 
-def resolve(asked: Asked, catalog: Catalog, settings: Settings) -> Generation:
-    """The request with everything decided, by the catalogue as it is known.
+def resolve(asked: Asked, find: Callable[[str], Family], settings: Settings) -> Generation:
+    """The request with everything decided; ``find`` gives the family of a name.
 
     Raises:
         FewstepError: It asks for what there is not, or not together.
@@ -53,7 +53,7 @@ def resolve(asked: Asked, catalog: Catalog, settings: Settings) -> Generation:
             field="layout",
             allowed=["grid"],
         )
-    family = catalog.find_known(body.model or settings.default_model)
+    family = find(body.model or settings.default_model)
     checkpoint = _checkpoint(family, body.steps)
     if body.class_label is not None:
         refuse_class(family.cards[checkpoint], body.class_label)

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from app.generate.resolve import Asked, resolve
 from app.service import Service
+from core import tracing
 from core.errors import DeadlinePassed, FewstepError
 from core.generation import records
 from core.generation.records import PENDING, CatalogChanged, Overloaded, Record
@@ -34,7 +35,8 @@ async def submit(asked: Asked, service: Service) -> Generation:
     while True:
         ttl_s, version = service.settings.pending_ttl_s, service.catalog.version
         try:
-            accepted, message = await records.submit(service.redis, generation, ttl_s=ttl_s, version=version)
+            with tracing.span("publish", kind="PRODUCER"):
+                accepted, message = await records.submit(service.redis, generation, ttl_s=ttl_s, version=version)
         except CatalogChanged:
             generation = await _resolve(asked, service, anew=True)
             continue
@@ -86,15 +88,16 @@ async def _submit(generation: Generation, service: Service) -> None:
     """Record it, and see to it that a worker knows, unless that was done before."""
     capacity = service.capacity
     try:
-        _, message = await records.submit(
-            service.redis,
-            generation,
-            ttl_s=2 * service.settings.deadline_s,
-            channel=service.results.channel,
-            work_s=capacity.work_s(f"{generation.model}/{generation.checkpoint}", generation.n),
-            most_load_s=capacity.most_load_s,
-            version=service.catalog.version,
-        )
+        with tracing.span("publish", kind="PRODUCER"):
+            _, message = await records.submit(
+                service.redis,
+                generation,
+                ttl_s=2 * service.settings.deadline_s,
+                channel=service.results.channel,
+                work_s=capacity.work_s(f"{generation.model}/{generation.checkpoint}", generation.n),
+                most_load_s=capacity.most_load_s,
+                version=service.catalog.version,
+            )
     except Overloaded as error:
         raise capacity.busy(error.load_s) from None
     if message:
@@ -118,11 +121,11 @@ async def _resolve(asked: Asked, service: Service, *, anew: bool = False) -> Gen
     catalog, settings = service.catalog, service.settings
     if anew or catalog.age_s > LATE_S:
         await asyncio.to_thread(catalog.families)
-        return resolve(asked, catalog, settings)
+        return resolve(asked, catalog.find_known, settings)
     if catalog.age_s > 0:
         asyncio.get_running_loop().run_in_executor(None, catalog.families)
     try:
-        return resolve(asked, catalog, settings)
+        return resolve(asked, catalog.find_known, settings)
     except FewstepError:
         return await _resolve(asked, service, anew=True)
 
