@@ -1,6 +1,7 @@
 """The network: diffusers' ``UNet2DModel`` in the shape of the CFD authors' U-Net (that of DDPM)."""
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -113,6 +114,11 @@ def image_shape_of(config: Config) -> tuple[int, int, int]:
     size = config["sample_size"]
     height, width = (size, size) if isinstance(size, int) else size
     return config["in_channels"], height, width
+
+
+def text_of(config: Config) -> str:
+    """All fields as JSON, but for what diffusers notes of files and versions."""
+    return json.dumps({name: value for name, value in sorted(config.items()) if not name.startswith("_")})
 
 
 def is_ours(config: Config) -> bool:

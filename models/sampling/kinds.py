@@ -1,6 +1,5 @@
 """How a network of diffusers samples: lean where that is known to be the same, else as diffusers runs it."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.catalog.card import CheckpointError
-from models.diffusion.unet import PLAIN_BLOCKS, Config, fields, image_shape_of, is_ours
+from models.diffusion.unet import PLAIN_BLOCKS, Config, fields, image_shape_of, is_ours, text_of
 from models.sampling.layers import Shifts
 from models.sampling.lean import LeanUNet
 
@@ -141,7 +140,7 @@ def refuse_unlike(config: Config, folder: Path, *, rows: Sequence[int], device: 
     Raises:
         CheckpointError: It cannot be called, or the two differ.
     """
-    kind = json.dumps(config, sort_keys=True)
+    kind = text_of(config)
     if kind in _tried:
         return
     image_shape, row = image_shape_of(config), rows[-1]

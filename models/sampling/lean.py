@@ -5,7 +5,6 @@ Here what depends on row and class alone is computed once, and layers are those 
 made of a checkpoint's files alone: to import diffusers takes longer than to sample with a small network.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.diffusion.unet import text_of
 from models.sampling.layers import (
     Downsample,
     PackedConv,
@@ -48,7 +48,7 @@ class LeanUNet(nn.Module):
             RuntimeError, TypeError, ValueError: There is no such network, or the weights are those of another.
         """
         super().__init__()
-        self.architecture = json.dumps({name: config[name] for name in sorted(config) if not name.startswith("_")})
+        self.architecture = text_of(config)
         self.dtype = dtype
         with torch.device("meta"):  # weights come from outside
             self._build(config)

@@ -94,11 +94,11 @@ def test_of_two_workers_with_the_same_slice_one_publishes(yard: Yard, plain: dic
     assert yard.weights(job_id) == plain
     artifacts = {made.artifact for made in yard.serving().made.values() if made.job == job_id}
     frozen.thaw()
-    wait_until(lambda: "hung" in yard.log() or "in other hands" in yard.log(), timeout_s=120, what="the late one giving up")
+    wait_until(lambda: "hung" in yard.log() or "in other hands" in yard.log(), what="the late one giving up")
     assert {made.artifact for made in yard.serving().made.values() if made.job == job_id} == artifacts
     for _ in range(3):  # a message that comes again finds nothing to do
         send_slice(make_celery(yard.settings), job_id, first.fence)
-    wait_until(lambda: yard.log("another").count("no slice to do") >= 1, timeout_s=120, what="dropped messages")
+    wait_until(lambda: yard.log("another").count("no slice to do") >= 1, what="dropped messages")
     assert yard.record(job_id) == record
 
 
