@@ -22,6 +22,7 @@ from core.jobs.store import JobStore
 from core.methods.declaration import find_method
 from core.queues import Queue
 from core.settings import Settings
+from tests.jobs import create
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
 from worker.distillation.worker import send_slice
@@ -114,15 +115,6 @@ class Yard:
             request_id="test",
         )
 
-    def keep_child(self) -> None:
-        """Let the worker seem to have a job in hand besides, without which it ends its child after each other job."""
-        members = f"fewstep:workers:{Queue.DISTILLATION}"
-        wait_until(lambda: self.store.redis.scard(members) == 1, what="the worker")
-        (name,) = self.store.redis.smembers(members)
-        job = self.job()
-        self.store.create(job, max_active=100)
-        assert self.store.acquire(job.id, 0, text(name), lease_s=1000, ttl_s=1000)
-
     def record(self, job_id: str) -> JobRecord:
         """What is known of a job, which must be there."""
         record = self.store.read(job_id)
@@ -183,6 +175,20 @@ class Yard:
         for name in list(self.workers):
             self.stop(name, signal.SIGKILL)
         self.redis.stop()
+
+
+def keep_child(store: JobStore) -> tuple[DistillJob, int]:
+    """Let the only worker seem to have a job in hand besides, without which it ends its child after each other job.
+
+    Returns the job and its fence.
+    """
+    members = f"fewstep:workers:{Queue.DISTILLATION}"
+    wait_until(lambda: store.redis.scard(members) == 1, what="the worker")
+    (name,) = store.redis.smembers(members)
+    job = create(store)
+    fence = store.acquire(job.id, 0, text(name), lease_s=1000, ttl_s=1000)
+    assert fence is not None
+    return job, fence
 
 
 def draw_pictures(folder: Path) -> None:
