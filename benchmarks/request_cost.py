@@ -14,7 +14,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from benchmarks.shared.common import lay_out_checkpoints, machine, quiet, service, table
+from benchmarks.shared.common import lay_out_checkpoints, machine, service, table
 from benchmarks.shared.load import Plan, bodies, run
 from models.data.images import encode
 from models.sampling.engine import Sampler
@@ -70,7 +70,6 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--steps", type=int, default=4)
     options = parser.parse_args()
-    quiet()
     print(machine(), "\n")
     seeds = range(64)
     with tempfile.TemporaryDirectory() as name:
