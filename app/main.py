@@ -13,6 +13,7 @@ from app import health, metrics, problems
 from app.body import BodyGuard
 from app.catalog import classifiers, datasets
 from app.catalog import routes as families
+from app.console import routes as console
 from app.ending import noticing_signals
 from app.generate import routes as generate
 from app.generate.examples import OF_ANY_ENDPOINT
@@ -48,7 +49,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # to an address in full, which a proxy may call otherwise; `problems` does
     )
-    for module in (generate, families, distill_jobs, classifiers, datasets, health, metrics):
+    for module in (generate, families, distill_jobs, classifiers, datasets, health, metrics, console):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.
