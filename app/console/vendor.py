@@ -31,7 +31,9 @@ def read_manifest() -> dict[str, Any]:
 
 def flaws() -> Iterator[str]:
     """Each file that is not what the manifest says, or that it does not know."""
-    expected = {name: facts["sha256"] for package in read_manifest().values() for name, facts in package["files"].items()}
+    expected = {
+        name: facts["sha256"] for package in read_manifest().values() for name, facts in package["files"].items()
+    }
     for name, sha256 in expected.items():
         path = FOLDER / name
         if not path.is_file():
@@ -69,7 +71,9 @@ def main(arguments: list[str]) -> int:
     """Returns the exit code: 1, with a line for each flaw, where a file is not as the manifest says."""
     if arguments == ["fetch"]:
         if shutil.which("npm") is None:
-            print("npm is needed to fetch the console's libraries; on Debian and Ubuntu: apt install npm", file=sys.stderr)
+            print(
+                "npm is needed to fetch the console's libraries; on Debian and Ubuntu: apt install npm", file=sys.stderr
+            )
             return 2
         with tempfile.TemporaryDirectory() as folder:
             for name, package in read_manifest().items():

@@ -1,13 +1,13 @@
 """The record of each generation in Redis: the truth that API and workers share.
 
 ``fewstep:generate:record:{id}`` is a hash: ``request`` (a `Generation` as JSON), ``created`` (when it was accepted, by
-Redis's clock; of the times in ``request`` only the difference counts), ``status``, ``attempts``, ``worker``,
-``work`` (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result
-grows in pieces), and at the end ``result`` and ``headers``, or ``problem``. The list ``fewstep:generate:pieces:{id}``
-is a result in pieces. The sorted set ``fewstep:generate:queued`` orders what waits by age, the hash
-``fewstep:generate:running`` says which worker has what, ``fewstep:generate:load`` is the sum of the work of what has
-not ended. Every change of status is one atomic script, so a cancelled generation can neither start nor succeed. The end
-of each is published on ``fewstep:generate:done:{id}``.
+Redis's clock; of the times in ``request`` only the difference counts), ``status``, ``attempts``, ``worker``, ``work``
+(microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result grows in
+pieces), ``progress`` (share of the sampling that is done), and at the end ``result`` and ``headers``, or ``problem``.
+The list ``fewstep:generate:pieces:{id}`` is a result in pieces. The sorted set ``fewstep:generate:queued`` orders what
+waits by age, the hash ``fewstep:generate:running`` says which worker has what, ``fewstep:generate:load`` is the sum of
+the work of what has not ended. Every change of status is one atomic script, so a cancelled generation can neither start
+nor succeed. The end of each is published on ``fewstep:generate:done:{id}``.
 """
 
 import json
@@ -33,6 +33,7 @@ _CREATE = load("generation/create")
 _MOVE = load("generation/move")
 _APPEND = load("generation/append")
 _SETTLE = load("generation/settle")
+_TELL = load("generation/tell")
 
 
 class Status(StrEnum):
@@ -52,7 +53,8 @@ PENDING = (Status.QUEUED, Status.RUNNING)
 class Record:
     """What is known of a generation; ``result`` and ``headers`` if it succeeded, ``problem`` if it failed.
 
-    ``images`` counts those that are sampled already, where the result grows in pieces.
+    ``images`` counts those that are sampled already, where the result grows in pieces; ``progress`` is the share of the
+    sampling that is done, where that is told.
     """
 
     status: Status
@@ -61,6 +63,7 @@ class Record:
     headers: Mapping[str, str] | None = None
     problem: Mapping[str, Any] | None = None
     images: int = 0
+    progress: float = 0
 
 
 def record_key(record_id: str) -> str:
@@ -122,6 +125,7 @@ async def read(redis: AsyncRedis, record_id: str) -> Record | None:
         status=Status(text(fields[b"status"])),
         generation=_accepted_at(Generation.model_validate_json(fields[b"request"]), float(fields[b"created"])),
         images=int(fields.get(b"images", 0)),
+        progress=float(fields.get(b"progress", 0)),
         result=fields.get(b"result", b""),
         headers=json.loads(fields.get(b"headers", b"null")),
         problem=json.loads(fields.get(b"problem", b"null")),
@@ -192,6 +196,15 @@ def append(redis: Redis, record_id: str, worker: str, piece: bytes, *, images: i
     """Add to a result in pieces, and say how many images it has; returns whether it is still this worker's."""
     arguments: list[str | bytes] = [worker, piece, str(images), str(int(1000 * ttl_s))]
     return bool(redis.register_script(_APPEND)([record_key(record_id), _pieces(record_id)], arguments))
+
+
+def tell(redis: Redis, shares: Mapping[str, float]) -> None:
+    """Say of generations in hand, by id, which share of their sampling is done."""
+    with redis.pipeline(transaction=False) as pipe:
+        for record_id, share in shares.items():
+            # Never of a record that is gone, which would come back without an end.
+            pipe.eval(_TELL, 1, record_key(record_id), f"{share:.4f}")
+        pipe.execute()
 
 
 def settle(redis: Redis) -> None:

@@ -49,4 +49,14 @@ class Device:
             if batch:
                 requests = (job.trace for job, _ in batch)
                 with tracing.span("batch", parent=batch[0][0].trace, links=requests, images=len(batch)):
-                    run_batch(batch, self._run)
+                    run_batch(batch, self._run, self._let_pass)
+
+    def _let_pass(self) -> None:
+        """Between two steps of bulk images: sample first whatever interactive ones have come."""
+        while True:
+            with self._changed:
+                batch = self._schedule.next_batch(bulk=False)
+                metrics.WAITING.set(len(self._schedule))
+            if not batch:
+                return
+            run_batch(batch, self._run)
