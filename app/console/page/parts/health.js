@@ -28,8 +28,10 @@ export function Health() {
 
 async function ask() {
   try {
-    const { checks } = await read("readyz");
-    return { kind: "good", words: "Ready", title: plural(Object.keys(checks.sampling.workers).length, "sampling worker") };
+    const { queues } = await read("system");
+    const workers = queues.sampling.workers.length;
+    if (!workers) return { kind: "bad", words: "No sampling worker", title: "Requests wait until one comes." };
+    return { kind: "good", words: "Ready", title: plural(workers, "sampling worker") };
   } catch (error) {
     const lost = error instanceof Problem && error.status === 0;
     return { kind: "bad", words: lost ? "Service lost, looking for it…" : "Not ready", title: error.message };
