@@ -19,7 +19,7 @@ export function Table({ groups, seed, n }) {
   const [states, setStates] = useState({});
   const note = (key, state) => setStates((before) => ({ ...before, [key]: state }));
   const cards = useCards(columns.map(({ column }) => column));
-  const tile = innerWidth < 640 ? 48 : columns.length > 7 ? 64 : 80;
+  const tile = innerWidth < 640 ? 48 : columns.length > 7 ? 64 : columns.length > 5 ? 80 : 112;
   const start = (first) => (first ? "first" : null);
   return html`
     ${columns.map(({ column }) => html`<${Sampling} key=${column.key} column=${column} seed=${seed} n=${n} note=${note} />`)}
@@ -42,6 +42,7 @@ export function Table({ groups, seed, n }) {
         </tbody>
         <tfoot>
           <tr><th scope="row">Time</th>${columns.map(({ column, first }) => html`<td key=${column.key} class=${start(first)}>${duration(states[column.key]?.result?.timings.sample ?? null)}</td>`)}</tr>
+          <tr><th scope="row">Method</th>${columns.map(({ column, first }) => html`<td key=${column.key} class=${start(first)}>${cards[column.card]?.method}</td>`)}</tr>
           ${FIGURES.map(([key, label]) => html`
             <tr key=${key}>
               <th scope="row">${label}</th>

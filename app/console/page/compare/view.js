@@ -28,7 +28,7 @@ export default function Compare() {
 function Loaded({ models, most }) {
   const { query, change } = useQuery();
   const one = models.find(({ name }) => name === query.family) ?? models.find((model) => model.default) ?? models[0];
-  const other = models.find(({ name }) => name === query.with);
+  const other = models.find(({ name }) => name === query.with && name !== one.name);
   const seed = number(query.seed, FIRST.seed, 0, 2 ** 32 - 1);
   const n = number(query.n, FIRST.n, 1, MOST_ROWS);
   const choices = [...new Set([one, ...(other ? [other] : [])].flatMap((family) => teacherSteps(family, most)))].sort((a, b) => a - b);
@@ -43,7 +43,7 @@ function Loaded({ models, most }) {
       <aside class="panel">
         <div class="stack controls">
           <${SelectField} label="Family" value=${one.name} options=${names} onValue=${(name) => change({ family: name })} />
-          <${SelectField} label="Beside it" value=${other?.name ?? ""} options=${[["", "Nothing"], ...names]} onValue=${(name) => change({ with: name })} />
+          <${SelectField} label="Beside it" value=${other?.name ?? ""} options=${[["", "Nothing"], ...names.filter(([name]) => name !== one.name)]} onValue=${(name) => change({ with: name })} />
           <${SelectField}
             label="Teacher"
             hint="Sampled on the bulk lane, after all that is interactive"
