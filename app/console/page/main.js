@@ -1,9 +1,11 @@
 /** The page: its head, and the view that the address names. */
 import { usePlace } from "./base/address.js";
+import { read } from "./base/api.js";
 import { html, render, useEffect, useState } from "./base/html.js";
 import { Health } from "./parts/health.js";
 import { Notice } from "./parts/notice.js";
 
+const AGAIN_MS = 1500;
 const VIEWS = {
   generate: ["Generate", () => import("./generate/view.js")],
   compare: ["Compare", () => import("./compare/view.js")],
@@ -40,7 +42,11 @@ function View({ load }) {
     let here = true;
     load().then(
       (module) => here && setFound({ Content: module.default }),
-      () => here && setFound({ error: new Error("A part of this page could not be loaded. Reload it once the service answers.") }),
+      () => {
+        if (!here) return;
+        setFound({ error: new Error("The service does not answer, and a part of this page is missing. It comes with the service.") });
+        reloadOnceThere();
+      },
     );
     return () => {
       here = false;
@@ -48,6 +54,19 @@ function View({ load }) {
   }, []);
   if (found.error) return html`<${Notice} error=${found.error} />`;
   return found.Content ? html`<${found.Content} />` : html`<p class="quiet">Loading…</p>`;
+}
+
+/** The address holds all that is shown, so nothing is lost. */
+async function reloadOnceThere() {
+  for (;;) {
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+    try {
+      await read("system");
+      return location.reload();
+    } catch {
+      // Still away.
+    }
+  }
 }
 
 function toContent(event) {

@@ -21,6 +21,6 @@ export function SeedField({ value, room, onValue }) {
         </div>
       `}
     <//>
-    <button type="button" onClick=${() => go(crypto.getRandomValues(new Uint32Array(1))[0])}>Draw a new seed</button>
+    <button type="button" onClick=${() => go(crypto.getRandomValues(new Uint32Array(1))[0])}>New seed</button>
   `;
 }

@@ -1,0 +1,66 @@
+"""The pictures of the console in ``docs/``: ``make screenshots`` draws them with the families that ship."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from core.catalog.card import SHIPPED_CHECKPOINTS
+from tests.e2e.console.browser import MISSING, find_chromium, open_browser, visiting
+from tests.e2e.stack import Stack
+from tests.processes import ROOT, wait_until
+
+DOCS = ROOT / "docs"
+JOB = {
+    "teacher": "digits/8-step",
+    "name": "digits-mine",
+    "iterations": 100,
+    "batch_size": 16,
+    "learning_rate": 2e-4,
+    "evaluate": {"samples": 200},
+}
+LONG_S = 900
+
+
+def main() -> int:
+    """Returns the exit code: 2, with one line, where there is no browser."""
+    path = find_chromium()
+    if path is None:
+        print(MISSING, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Stack(Path(folder), SHIPPED_CHECKPOINTS)
+        stack.start("distiller")
+        try:
+            stack.ensure_ready()
+            job = stack.api.post("/distill-jobs", json=JOB).json()["links"]["self"]
+            wait_until(lambda: stack.api.get(job).json()["round"] > 1, timeout_s=LONG_S, what="the second round")
+            with (
+                open_browser(path) as browser,
+                visiting(browser, f"http://127.0.0.1:{stack.ports['api']}") as light,
+                visiting(browser, light.base, dark=True) as dark,
+            ):
+                page = light.open(f"#{job.replace('distill-jobs', 'jobs')}")
+                wait_until(lambda: stack.api.get(job).json()["iteration"] > 50, timeout_s=LONG_S, what="its middle")
+                expect(page.get_by_role("img", name="Samples of the student of 4 steps")).to_be_visible()
+                save(page, "console-job")
+                page.goto(f"{light.base}/#/generate?steps=1&n=24&seed=7")
+                expect(page.get_by_text("On the way")).to_be_visible()
+                save(page, "console-generate")
+                page = dark.open("#/compare?teacher=64&n=5&seed=20")
+                expect(page.get_by_role("img", name="Seed 24, digits, 64 steps")).to_be_visible(timeout=1000 * LONG_S)
+                save(page, "console-compare")
+        finally:
+            stack.close()
+    return 0
+
+
+def save(page: Page, name: str) -> None:
+    """What is to be seen of a page, without waiting for anything."""
+    page.wait_for_timeout(500)  # for fonts and plots
+    page.screenshot(path=DOCS / f"{name}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
