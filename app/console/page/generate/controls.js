@@ -1,5 +1,7 @@
 /** What may be asked for: family, steps, number, seed, class. */
+import { read } from "../base/api.js";
 import { html } from "../base/html.js";
+import { useLoaded } from "../base/loading.js";
 import { Choices, Field, SelectField } from "../parts/field.js";
 import { SeedField } from "../parts/seed.js";
 
@@ -8,7 +10,7 @@ const COMFORTABLE = 64;
 /** @param {{models: any[], asked: any, most: number, change: (values: object) => void}} props */
 export function Controls({ models, asked, most, change }) {
   const { family, classes, steps, body } = asked;
-  const names = Object.values(family.checkpoints).find((card) => card.class_names)?.class_names;
+  const names = useClassNames(classes > 0 ? family.checkpoints[family.steps[body.steps]].card : null);
   const classOptions = [["", "Each seed its own"], ...Array.from({ length: classes }, (_, label) => [String(label), names?.[label] ?? String(label)])];
   return html`
     <div class="stack controls">
@@ -39,4 +41,10 @@ export function Controls({ models, asked, most, change }) {
       }
     </div>
   `;
+}
+
+/** The names of a checkpoint's classes, once its card is read; `card` is null where there are none. */
+function useClassNames(card) {
+  const { value } = useLoaded(async (signal) => card && (await read(card, { signal })).class_names, [card]);
+  return value;
 }
