@@ -27,7 +27,8 @@ function Page() {
       <a class="brand" href="#/generate"><span class="mark" aria-hidden="true"></span>Fewstep</a>
       <nav aria-label="Views">
         ${Object.entries(VIEWS).map(
-          ([key, [label]]) => html`<a key=${key} href=${`#/${key}`} aria-current=${key === name ? "page" : null}>${label}</a>`,
+          ([key, [label]]) =>
+            html`<a key=${key} href=${`#/${key}`} aria-current=${key === name ? "page" : null}>${label}</a>`,
         )}
       </nav>
       <${Health} />
@@ -44,7 +45,11 @@ function View({ load }) {
       (module) => here && setFound({ Content: module.default }),
       () => {
         if (!here) return;
-        setFound({ error: new Error("The service does not answer, and a part of this page is missing. It comes with the service.") });
+        setFound({
+          error: new Error(
+            "The service does not answer, and a part of this page is missing. It comes with the service.",
+          ),
+        });
         reloadOnceThere();
       },
     );

@@ -57,7 +57,10 @@ async function problem(response) {
   try {
     told = await response.json();
   } catch {
-    return new Problem(`The service answers with the status ${response.status}.`, { status: response.status, retryAfter });
+    return new Problem(`The service answers with the status ${response.status}.`, {
+      status: response.status,
+      retryAfter,
+    });
   }
   const several = told.errors ?? (told.field ? [told] : []);
   const fields = Object.fromEntries(several.map((one) => [one.field, sentence(one.detail)]));

@@ -46,7 +46,8 @@ async function* parsed(body) {
 
 function event(block) {
   const lines = block.split(/\r?\n/).filter((line) => !line.startsWith(":"));
-  const of = (name) => lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).replace(/^ /, ""));
+  const of = (name) =>
+    lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).replace(/^ /, ""));
   const data = of("data").join("\n");
   return data ? { id: of("id")[0] ?? "", kind: of("event")[0] ?? "message", data: JSON.parse(data) } : null;
 }

@@ -4,7 +4,9 @@
 
 /** @param {any} family As `GET /models` has it. @param {number} teacherSteps 0: no teacher. @returns {Column[]} */
 export function columnsOf(family, teacherSteps) {
-  const steps = Object.keys(family.steps).map(Number).sort((a, b) => a - b);
+  const steps = Object.keys(family.steps)
+    .map(Number)
+    .sort((a, b) => a - b);
   const students = steps.map((one) => column(family, family.steps[one], one, false));
   const teacher = teacherOf(family);
   return teacher && teacherSteps ? [...students, column(family, teacher, teacherSteps, true)] : students;
@@ -33,5 +35,13 @@ export function figuresOf(card, steps) {
 
 function column(family, checkpoint, steps, isTeacher) {
   const { card } = family.checkpoints[checkpoint];
-  return { key: `${family.name}/${checkpoint}/${steps}`, family: family.name, checkpoint, steps, isTeacher, shape: family.image_shape, card };
+  return {
+    key: `${family.name}/${checkpoint}/${steps}`,
+    family: family.name,
+    checkpoint,
+    steps,
+    isTeacher,
+    shape: family.image_shape,
+    card,
+  };
 }

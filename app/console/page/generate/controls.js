@@ -11,7 +11,10 @@ const COMFORTABLE = 64;
 export function Controls({ models, asked, most, change }) {
   const { family, classes, steps, body } = asked;
   const names = useClassNames(classes > 0 ? family.checkpoints[family.steps[body.steps]].card : null);
-  const classOptions = [["", "Each seed its own"], ...Array.from({ length: classes }, (_, label) => [String(label), names?.[label] ?? String(label)])];
+  const classOptions = [
+    ["", "Each seed its own"],
+    ...Array.from({ length: classes }, (_, label) => [String(label), names?.[label] ?? String(label)]),
+  ];
   return html`
     <div class="stack controls">
       <${SelectField}
@@ -29,7 +32,14 @@ export function Controls({ models, asked, most, change }) {
       <${Field} label="Pictures">
         ${(more) => html`
           <div class="slider">
-            <input type="range" min="1" max=${Math.min(COMFORTABLE, most)} value=${body.n} ...${more} onInput=${(event) => change({ n: event.target.value })} />
+            <input
+              type="range"
+              min="1"
+              max=${Math.min(COMFORTABLE, most)}
+              value=${body.n}
+              ...${more}
+              onInput=${(event) => change({ n: event.target.value })}
+            />
             <output class="number">${body.n}</output>
           </div>
         `}
@@ -37,7 +47,12 @@ export function Controls({ models, asked, most, change }) {
       <${SeedField} value=${body.seed} room=${body.n} onValue=${(seed) => change({ seed })} />
       ${
         classes > 0 &&
-        html`<${SelectField} label="Class" value=${String(body.class_label ?? "")} options=${classOptions} onValue=${(label) => change({ class: label })} />`
+        html`<${SelectField}
+          label="Class"
+          value=${String(body.class_label ?? "")}
+          options=${classOptions}
+          onValue=${(label) => change({ class: label })}
+        />`
       }
     </div>
   `;

@@ -17,19 +17,42 @@ export function Large({ result, shape, index, onIndex }) {
   };
   const size = Math.min(512, innerWidth - 80);
   return html`
-    <dialog ref=${dialog} aria-label="Picture of seed ${image.seed}" onClose=${() => onIndex(null)} onKeyDown=${pressed} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
+    <dialog
+      ref=${dialog}
+      aria-label="Picture of seed ${image.seed}"
+      onClose=${() => onIndex(null)}
+      onKeyDown=${pressed}
+      onClick=${(event) => event.target === dialog.current && dialog.current.close()}
+    >
       <div class="large">
-        <div class="picture"><${Picture} data=${image.data} format=${result.format} shape=${shape} target=${size} alt="Sample of seed ${image.seed}, large" /></div>
+        <div class="picture">
+          <${Picture}
+            data=${image.data}
+            format=${result.format}
+            shape=${shape}
+            target=${size}
+            alt="Sample of seed ${image.seed}, large"
+          />
+        </div>
         <div class="about">
           <div class="stack">
             <h2>Seed ${image.seed}</h2>
             <dl class="facts">
-              <dt>Family</dt><dd>${result.model}</dd>
-              <dt>Checkpoint</dt><dd>${result.checkpoint}</dd>
-              <dt>Steps</dt><dd>${result.steps}</dd>
-              <dt>Precision</dt><dd>${result.precision}</dd>
-              ${result.class_label !== null && html`<dt>Class</dt><dd>${result.class_label}</dd>`}
-              <dt>Sampled with</dt><dd>${result.n === 1 ? "none beside it" : `${result.n - 1} beside it`}</dd>
+              <dt>Family</dt>
+              <dd>${result.model}</dd>
+              <dt>Checkpoint</dt>
+              <dd>${result.checkpoint}</dd>
+              <dt>Steps</dt>
+              <dd>${result.steps}</dd>
+              <dt>Precision</dt>
+              <dd>${result.precision}</dd>
+              ${
+                result.class_label !== null &&
+                html`<dt>Class</dt>
+                  <dd>${result.class_label}</dd>`
+              }
+              <dt>Sampled with</dt>
+              <dd>${result.n === 1 ? "none beside it" : `${result.n - 1} beside it`}</dd>
             </dl>
             <${Timings} timings=${result.timings} elapsed=${result.elapsed} />
           </div>
@@ -37,7 +60,12 @@ export function Large({ result, shape, index, onIndex }) {
             <div class="row">
               <button type="button" onClick=${() => go(-1)}>Previous</button>
               <button type="button" onClick=${() => go(1)}>Next</button>
-              <a class="button" download="${result.model}-${result.checkpoint}-${image.seed}.${result.format}" href=${`data:image/${result.format};base64,${image.data}`}>Save</a>
+              <a
+                class="button"
+                download="${result.model}-${result.checkpoint}-${image.seed}.${result.format}"
+                href=${`data:image/${result.format};base64,${image.data}`}
+                >Save</a
+              >
             </div>
             <button type="button" onClick=${() => dialog.current.close()}>Close</button>
           </div>

@@ -11,7 +11,9 @@ export const FIRST = { steps: 4, n: 16, seed: 7 };
  */
 export function bodyOf(query, models, most) {
   const family = models.find((one) => one.name === query.family) ?? models.find((one) => one.default) ?? models[0];
-  const steps = Object.keys(family.steps).map(Number).sort((a, b) => a - b);
+  const steps = Object.keys(family.steps)
+    .map(Number)
+    .sort((a, b) => a - b);
   const asked = whole(query.steps, FIRST.steps);
   const classes = Math.max(...Object.values(family.checkpoints).map((card) => card.num_classes ?? 0));
   const n = Math.min(Math.max(whole(query.n, FIRST.n), 1), most);

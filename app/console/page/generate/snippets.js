@@ -36,5 +36,7 @@ function quoted(text) {
 }
 
 function python(body) {
-  return `{${Object.entries(body).map(([name, value]) => `"${name}": ${JSON.stringify(value)}`).join(", ")}}`;
+  return `{${Object.entries(body)
+    .map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
+    .join(", ")}}`;
 }

@@ -20,8 +20,12 @@ export default function Generate() {
     const [{ models }, { limits }] = await Promise.all([read("models", { signal }), read("system", { signal })]);
     return { models, most: limits.images };
   }, []);
-  if (!value) return html`<h1 class="unseen">Generate</h1><${Notice} error=${error} />${!error && html`<p class="quiet">Loading…</p>`}`;
-  if (!value.models.length) return html`<h1>Generate</h1><p class="empty">There is no model yet. Put a family into the folder of checkpoints.</p>`;
+  if (!value)
+    return html`<h1 class="unseen">Generate</h1>
+      <${Notice} error=${error} />${!error && html`<p class="quiet">Loading…</p>`}`;
+  if (!value.models.length)
+    return html`<h1>Generate</h1>
+      <p class="empty">There is no model yet. Put a family into the folder of checkpoints.</p>`;
   return html`<${Loaded} ...${value} />`;
 }
 
@@ -42,12 +46,19 @@ function Loaded({ models, most }) {
         <div class="panel stack">
           <div class="row between">
             <h2>${result ? `${plural(result.n, "picture")} in ${plural(result.steps, "step")}` : "Sampling…"}</h2>
-            <p class="quiet small" aria-live="polite">${result && `${result.model}/${result.checkpoint}, ${result.precision}`}</p>
+            <p class="quiet small" aria-live="polite">
+              ${result && `${result.model}/${result.checkpoint}, ${result.precision}`}
+            </p>
           </div>
           <div class="gallery ${error ? "old" : ""}" aria-busy=${waiting ? "true" : "false"}>
             ${result?.images.map(
               (image, index) => html`
-                <button key=${index} type="button" aria-label="Seed ${image.seed}: open large" onClick=${() => setOpen(index)}>
+                <button
+                  key=${index}
+                  type="button"
+                  aria-label="Seed ${image.seed}: open large"
+                  onClick=${() => setOpen(index)}
+                >
                   <${Picture} data=${image.data} format=${result.format} shape=${shape} target=${target} alt="" />
                 </button>
               `,

@@ -14,7 +14,10 @@ export function List() {
   const [pages, setPages] = useState(1);
   const { value, error } = useLoaded((signal) => readPages(pages, signal), [pages], LOOK_MS);
   return html`
-    <div class="title"><h1>Jobs</h1><a class="button main" href="#/jobs/new">New job</a></div>
+    <div class="title">
+      <h1>Jobs</h1>
+      <a class="button main" href="#/jobs/new">New job</a>
+    </div>
     <${Notice} error=${error} />
     ${!value && !error && html`<p class="quiet">Loading…</p>`}
     ${value?.jobs.length === 0 && html`<p class="empty">No job yet. A job distils a teacher into students of fewer steps, and serves them.</p>`}
@@ -23,8 +26,22 @@ export function List() {
       html`
         <div class="panel scroll" tabindex="0" role="region" aria-label="Jobs">
           <table>
-            <thead><tr><th>Name</th><th>Teacher</th><th>Students</th><th>State</th><th>Progress</th><th class="number">Loss</th><th class="number">Iterations/s</th><th>Left</th><th>Queued</th></tr></thead>
-            <tbody>${value.jobs.map((job) => html`<${Row} key=${job.id} job=${job} />`)}</tbody>
+            <thead>
+              <tr>
+                <th>Name</th>
+                <th>Teacher</th>
+                <th>Students</th>
+                <th>State</th>
+                <th>Progress</th>
+                <th class="number">Loss</th>
+                <th class="number">Iterations/s</th>
+                <th>Left</th>
+                <th>Queued</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${value.jobs.map((job) => html`<${Row} key=${job.id} job=${job} />`)}
+            </tbody>
           </table>
         </div>
         ${value.more && html`<p class="row"><button type="button" onClick=${() => setPages(pages + 1)}>Older ones</button></p>`}

@@ -8,7 +8,7 @@ const MOST_TOLD = 300;
 
 export const hasEnded = (job) => ENDED.includes(job.state);
 
-/** @returns {{job: any, error: Error|null, told: any[], points: Map<number, number>, reload: () => void, set: (job: any) => void}} */
+/** @returns {{job: any, error: Error|null, told: any[], points: Map<number, number>, reload: () => void}} */
 export function useJob(id) {
   const [job, setJob] = useState(null);
   const [error, setError] = useState(null);
@@ -31,11 +31,18 @@ export function useJob(id) {
     const { signal } = leaving;
     const look = () => load(signal).catch((failed) => !signal.aborted && setError(failed));
     const onEvents = (events) => {
-      setPoints((before) => merged(before, events.filter(({ kind }) => kind === "progress").map(({ data }) => [overall(latest.current, data), data.loss])));
+      setPoints((before) =>
+        merged(
+          before,
+          events
+            .filter(({ kind }) => kind === "progress")
+            .map(({ data }) => [overall(latest.current, data), data.loss]),
+        ),
+      );
       const progress = events.filter(({ kind }) => kind === "progress").at(-1);
       if (progress) setJob((before) => before && { ...before, ...progressed(before, progress.data) });
       const others = events.filter(({ kind }) => kind !== "progress");
-      setTold((before) => (turn && before.length && others[0]?.id === before[0].id ? others : [...before, ...others]).slice(-MOST_TOLD));
+      setTold((before) => [...before, ...others].slice(-MOST_TOLD));
       if (others.length) look();
     };
     const begin = async () => {
@@ -50,7 +57,12 @@ export function useJob(id) {
           await new Promise((done) => setTimeout(done, 1500));
         }
       }
-      await follow(`${path}/events`, { onEvents, onError: setError, isOver: async () => hasEnded(await load(signal)), signal });
+      await follow(`${path}/events`, {
+        onEvents,
+        onError: setError,
+        isOver: async () => hasEnded(await load(signal)),
+        signal,
+      });
     };
     setTold([]);
     begin();
@@ -64,7 +76,13 @@ export function useJob(id) {
 function progressed(job, { round, iteration, iterations, loss, iterations_per_second: rate }) {
   if (hasEnded(job) || round < job.round || (round === job.round && iteration < job.iteration)) return {};
   const left = job.steps.slice(round - 1).reduce((sum, steps) => sum + perRound(job, steps), 0) - iteration;
-  return { round, iteration, iterations, loss, ...(rate && { iterations_per_second: rate, eta_s: Math.max(left, 0) / rate }) };
+  return {
+    round,
+    iteration,
+    iterations,
+    loss,
+    ...(rate && { iterations_per_second: rate, eta_s: Math.max(left, 0) / rate }),
+  };
 }
 
 /** An iteration of a round, counted over all rounds. */

@@ -13,7 +13,12 @@ export function Rounds({ job }) {
   const { value: models, again } = useLoaded(async (signal) => (await read("models", { signal })).models, [job.state]);
   const inForce = (models ?? []).flatMap((family) =>
     Object.entries(family.promotions)
-      .map(([steps, list]) => ({ family: family.name, steps: Number(steps), ...list.at(-1), from: list.at(-1)?.family }))
+      .map(([steps, list]) => ({
+        family: family.name,
+        steps: Number(steps),
+        ...list.at(-1),
+        from: list.at(-1)?.family,
+      }))
       .filter((one) => one.job === job.id),
   );
   const rollBack = async ({ family, steps }) => {
@@ -30,7 +35,18 @@ export function Rounds({ job }) {
     <section class="stack" aria-label="Students">
       <h2>Students</h2>
       <${Notice} error=${error} />
-      <div class="rounds">${job.finished.map((round) => html`<${Round} key=${round.k} job=${job} round=${round} promotion=${inForce.find(({ steps }) => steps === round.steps)} onRollBack=${rollBack} />`)}</div>
+      <div class="rounds">
+        ${job.finished.map(
+          (round) =>
+            html`<${Round}
+              key=${round.k}
+              job=${job}
+              round=${round}
+              promotion=${inForce.find(({ steps }) => steps === round.steps)}
+              onRollBack=${rollBack}
+            />`,
+        )}
+      </div>
     </section>
   `;
 }
@@ -42,14 +58,31 @@ function Round({ job, round, promotion, onRollBack }) {
       <h3>${round.steps === 1 ? "1 step" : `${round.steps} steps`}</h3>
       <${Samples} path=${round.samples} steps=${round.steps} />
       <dl class="facts small">
-        <dt>Fréchet distance</dt><dd>${metrics ? number(metrics.frechet_distance) : "not judged"}</dd>
-        ${round.rival && html`<dt>${round.rival} has</dt><dd>${number(round.rival_frechet_distance)}</dd>`}
-        ${metrics && html`<dt>Precision</dt><dd>${number(metrics.precision)}</dd><dt>Recall</dt><dd>${number(metrics.recall)}</dd>`}
+        <dt>Fréchet distance</dt>
+        <dd>${metrics ? number(metrics.frechet_distance) : "not judged"}</dd>
+        ${
+          round.rival &&
+          html`<dt>${round.rival} has</dt>
+            <dd>${number(round.rival_frechet_distance)}</dd>`
+        }
+        ${
+          metrics &&
+          html`<dt>Precision</dt>
+            <dd>${number(metrics.precision)}</dd>
+            <dt>Recall</dt>
+            <dd>${number(metrics.recall)}</dd>`
+        }
       </dl>
-      ${promotion && html`
-        <p class="small">Serves ${promotion.steps === 1 ? "1 step" : `${promotion.steps} steps`} of ${promotion.family} since ${time(promotion.at)}${promotion.replaced ? `, in place of ${promotion.replaced}` : ""}.</p>
-        <p><button type="button" onClick=${() => onRollBack(promotion)}>Roll back</button></p>
-      `}
+      ${
+        promotion &&
+        html`
+          <p class="small">
+            Serves ${promotion.steps === 1 ? "1 step" : `${promotion.steps} steps`} of ${promotion.family} since
+            ${time(promotion.at)}${promotion.replaced ? `, in place of ${promotion.replaced}` : ""}.
+          </p>
+          <p><button type="button" onClick=${() => onRollBack(promotion)}>Roll back</button></p>
+        `
+      }
       ${job.state === "succeeded" && html`<p class="small"><a href=${link(["generate"], { family: job.name, steps: round.steps })}>Sample it</a></p>`}
     </article>
   `;
@@ -62,5 +95,11 @@ function Samples({ path, steps }) {
     const times = Math.max(1, Math.floor(WIDEST / target.naturalWidth));
     setSize({ width: times * target.naturalWidth, height: times * target.naturalHeight });
   };
-  return html`<img class="pixels" ...${size} src=${address(path)} alt="Samples of the student of ${steps} steps" onLoad=${fit} />`;
+  return html`<img
+    class="pixels"
+    ...${size}
+    src=${address(path)}
+    alt="Samples of the student of ${steps} steps"
+    onLoad=${fit}
+  />`;
 }

@@ -19,19 +19,38 @@ export function Figures({ family, cards }) {
   const label = FIGURES.find(([key]) => key === figure)[1];
   return html`
     <section class="panel stack">
-      <div class="row between"><h2>${label} over steps</h2><div><${SelectField} label="Figure" value=${figure} options=${FIGURES} onValue=${setFigure} /></div></div>
-      <${Plot} label="${label} of ${family.name} over steps" x="Steps" series=${series} data=${data} logX=${true} logY=${figure === "frechet_distance"} dots=${true} />
+      <div class="row between">
+        <h2>${label} over steps</h2>
+        <div><${SelectField} label="Figure" value=${figure} options=${FIGURES} onValue=${setFigure} /></div>
+      </div>
+      <${Plot}
+        label="${label} of ${family.name} over steps"
+        x="Steps"
+        series=${series}
+        data=${data}
+        logX=${true}
+        logY=${figure === "frechet_distance"}
+        dots=${true}
+      />
     </section>
   `;
 }
 
 function dataOf(family, cards, figure) {
   const measured = Object.entries(cards).flatMap(([name, card]) =>
-    latest(card.metrics.evaluations ?? []).map((one) => ({ own: one.num_steps === card.num_steps, serves: family.steps[one.num_steps] === name, steps: one.num_steps, value: one[figure] ?? null })),
+    latest(card.metrics.evaluations ?? []).map((one) => ({
+      own: one.num_steps === card.num_steps,
+      serves: family.steps[one.num_steps] === name,
+      steps: one.num_steps,
+      value: one[figure] ?? null,
+    })),
   );
   const x = [...new Set(measured.map(({ steps }) => steps))].sort((a, b) => a - b);
   const pick = (which) => x.map((steps) => measured.filter((one) => one.steps === steps).find(which)?.value ?? null);
-  const lines = { Students: pick(({ own, serves }) => own && serves), "The teacher in fewer steps": pick(({ own }) => !own) };
+  const lines = {
+    Students: pick(({ own, serves }) => own && serves),
+    "The teacher in fewer steps": pick(({ own }) => !own),
+  };
   const there = Object.entries(lines).filter(([, values]) => values.some((value) => value !== null));
   return { series: there.map(([name]) => name), data: [there.length ? x : [], ...there.map(([, values]) => values)] };
 }

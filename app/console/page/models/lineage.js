@@ -1,5 +1,6 @@
 /** Which checkpoint was made from which: families in rows, steps in columns, promotions dashed. */
 import { link } from "../base/address.js";
+import { plural } from "../base/format.js";
 import { html } from "../base/html.js";
 
 const BOX = { width: 112, height: 34, gapX: 40, gapY: 18 };
@@ -10,7 +11,9 @@ const LONGEST = 15;
 
 /** @param {{models: any[], selected: string}} props */
 export function Lineage({ models, selected }) {
-  const columns = [...new Set(models.flatMap((family) => Object.values(family.checkpoints).map((card) => card.num_steps)))].sort((a, b) => b - a);
+  const columns = [
+    ...new Set(models.flatMap((family) => Object.values(family.checkpoints).map((card) => card.num_steps))),
+  ].sort((a, b) => b - a);
   const rows = layOut(models, columns);
   const nodes = rows.flatMap(({ nodes: some }) => some);
   const at = new Map(nodes.map((node) => [node.key, node]));
@@ -21,7 +24,12 @@ export function Lineage({ models, selected }) {
   return html`
     <div class="lineage" tabindex="0" role="region" aria-label="Lineage">
       <svg width=${width} height=${last.y + last.height + 6} role="group" aria-label="Families with their checkpoints">
-        ${columns.map((steps, index) => html`<text key=${steps} class="steps" x=${LEFT + index * (BOX.width + BOX.gapX) + BOX.width / 2} y="16" text-anchor="middle">${steps} ${steps === 1 ? "step" : "steps"}</text>`)}
+        ${columns.map((steps, index) => {
+          const x = LEFT + index * (BOX.width + BOX.gapX) + BOX.width / 2;
+          return html`<text key=${steps} class="steps" x=${x} y="16" text-anchor="middle"
+            >${plural(steps, "step")}</text
+          >`;
+        })}
         ${edges.map(([from, to]) => html`<path key=${`${from.key} ${to.key}`} d=${curve(from, to)} />`)}
         ${promotions.map(([from, to]) => html`<path key=${`${from.key} ${to.key} promoted`} class="promotion" d=${curve(from, to)} />`)}
         ${rows.map(({ name, y }) => html`<text key=${name} class="family" x=${LEFT} y=${y - 8}>${name}</text>`)}
@@ -34,7 +42,12 @@ export function Lineage({ models, selected }) {
 function Node({ node, isSelected }) {
   const name = node.from ? `${node.from.split("/")[0]}: promoted` : node.name;
   return html`
-    <a href=${link(["models", node.family, node.name])} class=${node.from ? "promoted" : null} aria-current=${isSelected ? "true" : null} aria-label="${node.family}/${node.name}">
+    <a
+      href=${link(["models", node.family, node.name])}
+      class=${node.from ? "promoted" : null}
+      aria-current=${isSelected ? "true" : null}
+      aria-label="${node.family}/${node.name}"
+    >
       <rect x=${node.x} y=${node.y} width=${BOX.width} height=${BOX.height} rx="6" />
       <text x=${node.x + BOX.width / 2} y=${node.y + BOX.height / 2 + 5} text-anchor="middle">${short(name)}</text>
       <title>${node.family}/${node.name}</title>
@@ -48,13 +61,26 @@ function layOut(models, columns) {
   return models.map((family) => {
     y += LABEL;
     const teacher = Object.keys(family.checkpoints)[0];
-    const inForce = Object.fromEntries(Object.entries(family.promotions).map(([, list]) => [`${list.at(-1).checkpoint}.${list.at(-1).family}`, `${list.at(-1).family}/${list.at(-1).checkpoint}`]));
+    const inForce = Object.fromEntries(
+      Object.entries(family.promotions).map(([, list]) => [
+        `${list.at(-1).checkpoint}.${list.at(-1).family}`,
+        `${list.at(-1).family}/${list.at(-1).checkpoint}`,
+      ]),
+    );
     const taken = new Map();
     const nodes = Object.entries(family.checkpoints).map(([name, card]) => {
       const line = taken.get(card.num_steps) ?? 0;
       taken.set(card.num_steps, line + 1);
       const x = LEFT + columns.indexOf(card.num_steps) * (BOX.width + BOX.gapX);
-      return { key: `${family.name}/${name}`, family: family.name, name, parent: name in inForce ? null : parentOf(card, `${family.name}/${teacher}`, models), from: inForce[name], x, y: y + line * (BOX.height + 8) };
+      return {
+        key: `${family.name}/${name}`,
+        family: family.name,
+        name,
+        parent: name in inForce ? null : parentOf(card, `${family.name}/${teacher}`, models),
+        from: inForce[name],
+        x,
+        y: y + line * (BOX.height + 8),
+      };
     });
     const lines = Math.max(...taken.values());
     const row = { name: family.name, y, nodes, height: lines * (BOX.height + 8) - 8 };
@@ -65,7 +91,9 @@ function layOut(models, columns) {
 
 /** The checkpoint that it was made from or, where that is not kept, the one of most steps in its family. */
 function parentOf(card, teacher, models) {
-  const isHere = models.some((family) => Object.keys(family.checkpoints).some((name) => `${family.name}/${name}` === card.parent));
+  const isHere = models.some((family) =>
+    Object.keys(family.checkpoints).some((name) => `${family.name}/${name}` === card.parent),
+  );
   return card.parent === null || isHere ? card.parent : teacher;
 }
 

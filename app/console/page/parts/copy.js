@@ -31,11 +31,24 @@ export function CopyTabs({ label, texts }) {
         <div class="tabs" role="tablist" aria-label=${label} onKeyDown=${pressed}>
           ${kinds.map(
             (one) => html`
-              <button key=${one} type="button" role="tab" id="${id}-${one}" aria-selected=${one === kind ? "true" : "false"} aria-controls="${id}-panel" tabindex=${one === kind ? 0 : -1} onClick=${() => setKind(one)}>${one}</button>
+              <button
+                key=${one}
+                type="button"
+                role="tab"
+                id="${id}-${one}"
+                aria-selected=${one === kind ? "true" : "false"}
+                aria-controls="${id}-panel"
+                tabindex=${one === kind ? 0 : -1}
+                onClick=${() => setKind(one)}
+              >
+                ${one}
+              </button>
             `,
           )}
         </div>
-        <div class="row"><span role="status" class="quiet small">${said}</span><button type="button" onClick=${copy}>Copy</button></div>
+        <div class="row">
+          <span role="status" class="quiet small">${said}</span><button type="button" onClick=${copy}>Copy</button>
+        </div>
       </div>
       <pre id="${id}-panel" role="tabpanel" aria-labelledby="${id}-${kind}" tabindex="0">${texts[kind]}</pre>
     </section>

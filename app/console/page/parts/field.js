@@ -23,10 +23,13 @@ export function NumberField({ label, hint, fault, value, min, max, step = 1, onV
     setText(event.target.value);
     const number = Number(event.target.value);
     if (event.target.value === "") onValue(null);
-    else if (Number.isFinite(number) && (min === undefined || number >= min) && (max === undefined || number <= max)) onValue(number);
+    else if (Number.isFinite(number) && (min === undefined || number >= min) && (max === undefined || number <= max))
+      onValue(number);
   };
   const attributes = { type: "number", min, max, step, value: text, placeholder, onInput: changed };
-  return html`<${Field} label=${label} hint=${hint} fault=${fault}>${(more) => html`<input ...${attributes} ...${more} />`}<//>`;
+  return html`<${Field} label=${label} hint=${hint} fault=${fault}
+    >${(more) => html`<input ...${attributes} ...${more} />`}<//
+  >`;
 }
 
 /** One of several; options are `[value, words]`. */

@@ -23,7 +23,9 @@ export function Health() {
       clearTimeout(timer);
     };
   }, []);
-  return html`<a class="health ${health.kind}" href="#/system" role="status" title=${health.title}>${health.words}</a>`;
+  return html`<a class="health ${health.kind}" href="#/system" title=${health.title}
+    ><span role="status">${health.words}</span></a
+  >`;
 }
 
 async function ask() {

@@ -26,18 +26,39 @@ export function Plot({ label, x, series, data, logX = false, logY = true, dots =
     if (!uPlot) return undefined;
     const colours = getComputedStyle(document.documentElement);
     const colour = (name) => colours.getPropertyValue(name).trim();
-    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
-    const powers = (_, splits) => (splits.some(isPower) ? splits.map((value) => (isPower(value) ? value : null)) : splits);
+    const axis = {
+      stroke: colour("--muted"),
+      grid: { stroke: colour("--line"), width: 1 },
+      ticks: { stroke: colour("--line"), width: 1 },
+      font: "12px system-ui, sans-serif",
+    };
+    const powers = (_, splits) =>
+      splits.some(isPower) ? splits.map((value) => (isPower(value) ? value : null)) : splits;
     const shown = (_, values) => values.map((value) => (value === null ? "" : number(value)));
     const made = new uPlot(
       {
         width: place.current.clientWidth,
         height: HEIGHT,
         scales: { x: { time: false, ...(logX && { distr: 3, log: 2 }) }, y: logY ? { distr: 3, log: 10 } : {} },
-        axes: [{ ...axis, values: shown }, { ...axis, values: shown, size: 58, ...(logY && { grid: { ...axis.grid, filter: powers }, ticks: { ...axis.ticks, filter: powers } }) }],
+        axes: [
+          { ...axis, values: shown },
+          {
+            ...axis,
+            values: shown,
+            size: 58,
+            ...(logY && { grid: { ...axis.grid, filter: powers }, ticks: { ...axis.ticks, filter: powers } }),
+          },
+        ],
         series: [
           { label: x },
-          ...series.map((name, index) => ({ label: name, stroke: colour(COLOURS[index % COLOURS.length]), width: 1.5, spanGaps: true, points: { show: dots, size: 7 }, value: (_, value) => number(value) })),
+          ...series.map((name, index) => ({
+            label: name,
+            stroke: colour(COLOURS[index % COLOURS.length]),
+            width: 1.5,
+            spanGaps: true,
+            points: { show: dots, size: 7 },
+            value: (_, value) => number(value),
+          })),
         ],
       },
       data,
@@ -62,7 +83,10 @@ function isPower(value) {
 
 function load() {
   library ??= (async () => {
-    const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("../vendor/uplot.css", import.meta.url).href });
+    const sheet = Object.assign(document.createElement("link"), {
+      rel: "stylesheet",
+      href: new URL("../vendor/uplot.css", import.meta.url).href,
+    });
     const there = new Promise((done) => Object.assign(sheet, { onload: done, onerror: done }));
     document.head.append(sheet);
     const [module] = await Promise.all([import("../vendor/uplot.js"), there]);

@@ -17,7 +17,14 @@ export function shareOf(job) {
 export function Progress({ job }) {
   const percent = Math.round(100 * shareOf(job));
   return html`
-    <span class="meter" role="progressbar" aria-label="Progress of ${job.name}" aria-valuemin="0" aria-valuemax="100" aria-valuenow=${percent}>
+    <span
+      class="meter"
+      role="progressbar"
+      aria-label="Progress of ${job.name}"
+      aria-valuemin="0"
+      aria-valuemax="100"
+      aria-valuenow=${percent}
+    >
       <span style=${{ width: `${percent}%` }}></span>
     </span>
   `;
