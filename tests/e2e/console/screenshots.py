@@ -8,14 +8,15 @@ from playwright.sync_api import Page, expect
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
 from tests.e2e.console.browser import MISSING, find_chromium, open_browser, visiting
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, is_ready
 from tests.processes import ROOT, wait_until
 
 DOCS = ROOT / "docs"
 JOB = {
     "teacher": "digits/8-step",
+    "method": "pd",
     "name": "digits-mine",
-    "iterations": 100,
+    "iterations": 60,
     "batch_size": 16,
     "learning_rate": 2e-4,
     "evaluate": {"samples": 200},
@@ -33,7 +34,7 @@ def main() -> int:
         stack = Stack(Path(folder), SHIPPED_CHECKPOINTS)
         stack.start("distiller")
         try:
-            stack.ensure_ready()
+            wait_until(lambda: is_ready(stack.api), timeout_s=LONG_S, what="ready")
             job = stack.api.post("/distill-jobs", json=JOB).json()["links"]["self"]
             wait_until(lambda: stack.api.get(job).json()["round"] > 1, timeout_s=LONG_S, what="the second round")
             with (
@@ -41,8 +42,8 @@ def main() -> int:
                 visiting(browser, f"http://127.0.0.1:{stack.ports['api']}") as light,
                 visiting(browser, light.base, dark=True) as dark,
             ):
+                wait_until(lambda: stack.api.get(job).json()["iteration"] > 40, timeout_s=LONG_S, what="its middle")
                 page = light.open(f"#{job.replace('distill-jobs', 'jobs')}")
-                wait_until(lambda: stack.api.get(job).json()["iteration"] > 50, timeout_s=LONG_S, what="its middle")
                 expect(page.get_by_role("img", name="Samples of the student of 4 steps")).to_be_visible()
                 save(page, "console-job")
                 page.goto(f"{light.base}/#/generate?steps=1&n=24&seed=7")

@@ -3,14 +3,12 @@
 import json
 import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from app.console.assets import PAGE, assets, version
-from tests.e2e.console.browser import visiting
+from tests.e2e.console.browser import serious, visiting
 from tests.e2e.stack import Stack
 from tests.processes import wait_until
 
@@ -46,12 +44,6 @@ def strange_family(stack: Stack) -> Iterator[str]:
         card.write_text(json.dumps(facts | {"class_names": [STRANGE, "b", "c"], "data": STRANGE, "command": STRANGE}))
     yield STRANGE
     shutil.rmtree(folder)
-
-
-def serious(page: Page) -> list[tuple[str, Any]]:
-    """What axe finds that keeps people out."""
-    found = Axe().run(page).response["violations"]
-    return [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.console.browser import Visitor, visiting
+from tests.e2e.console.browser import Visitor, serious, visiting
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.slow
@@ -72,6 +72,8 @@ def test_a_student_is_made_served_promoted_and_rolled_back(visitor: Visitor) -> 
     page.wait_for_function("document.querySelector('img[alt^=Samples]').clientWidth > 100")
     assert samples.evaluate("image => image.clientWidth % image.naturalWidth") == 0
 
+    assert serious(page) == []
+
     page.get_by_role("link", name="Sample it").first.click()
     expect(page.get_by_text("seen/4-step, fp32")).to_be_visible()
     page.get_by_role("link", name="Models").click()
@@ -90,7 +92,7 @@ def test_a_job_goes_on_after_a_killed_worker_and_its_events_after_a_killed_api(
     visitor: Visitor, distilling: Stack
 ) -> None:
     visitor.expects_trouble = True
-    page = visitor.open("#/jobs/new?teacher=tiny/8-step&method=pd&iterations=100000&batch_size=4&data=synthetic")
+    page = visitor.open("#/jobs/new?teacher=tiny/8-step&method=pd&iterations=50000&batch_size=4&data=synthetic")
     fill(page, Name="endless")
     page.get_by_role("button", name="Start the job").click()
     expect(page.get_by_role("img", name=re.compile("Loss over"))).to_be_visible(timeout=LONG_MS)

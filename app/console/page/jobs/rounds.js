@@ -13,12 +13,7 @@ export function Rounds({ job }) {
   const { value: models, again } = useLoaded(async (signal) => (await read("models", { signal })).models, [job.state]);
   const inForce = (models ?? []).flatMap((family) =>
     Object.entries(family.promotions)
-      .map(([steps, list]) => ({
-        family: family.name,
-        steps: Number(steps),
-        ...list.at(-1),
-        from: list.at(-1)?.family,
-      }))
+      .map(([steps, list]) => ({ ...list.at(-1), family: family.name, steps: Number(steps) }))
       .filter((one) => one.job === job.id),
   );
   const rollBack = async ({ family, steps }) => {
