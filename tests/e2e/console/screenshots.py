@@ -16,10 +16,10 @@ JOB = {
     "teacher": "digits/8-step",
     "method": "pd",
     "name": "digits-mine",
-    "iterations": 60,
-    "batch_size": 16,
+    "iterations": 24,
+    "batch_size": 8,
     "learning_rate": 2e-4,
-    "evaluate": {"samples": 200},
+    "evaluate": {"samples": 100},
 }
 LONG_S = 900
 
@@ -31,7 +31,7 @@ def main() -> int:
         print(MISSING, file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), SHIPPED_CHECKPOINTS)
+        stack = Stack(Path(folder), SHIPPED_CHECKPOINTS, FEWSTEP_SLICE_S="60")
         stack.start("distiller")
         try:
             wait_until(lambda: is_ready(stack.api), timeout_s=LONG_S, what="ready")
@@ -42,7 +42,7 @@ def main() -> int:
                 visiting(browser, f"http://127.0.0.1:{stack.ports['api']}") as light,
                 visiting(browser, light.base, dark=True) as dark,
             ):
-                wait_until(lambda: stack.api.get(job).json()["iteration"] > 40, timeout_s=LONG_S, what="its middle")
+                wait_until(lambda: stack.api.get(job).json()["iteration"] > 15, timeout_s=LONG_S, what="its middle")
                 page = light.open(f"#{job.replace('distill-jobs', 'jobs')}")
                 expect(page.get_by_role("img", name="Samples of the student of 4 steps")).to_be_visible()
                 save(page, "console-job")

@@ -15,15 +15,17 @@ const WORDS = {
 export function Events({ told }) {
   if (!told.length) return html`<p class="quiet">Nothing yet.</p>`;
   return html`
-    <ol class="events" reversed tabindex="0" role="log" aria-label="Events">
-      ${[...told]
-        .reverse()
-        .map(
-          ({ id, kind, data }) => html`
-            <li key=${id}><time>${clock(id)}</time><span>${(WORDS[kind] ?? other)(data, kind)}</span></li>
-          `,
-        )}
-    </ol>
+    <div class="events" tabindex="0" role="log" aria-label="Events">
+      <ol reversed>
+        ${[...told]
+          .reverse()
+          .map(
+            ({ id, kind, data }) => html`
+              <li key=${id}><time>${clock(id)}</time><span>${(WORDS[kind] ?? other)(data, kind)}</span></li>
+            `,
+          )}
+      </ol>
+    </div>
   `;
 }
 
