@@ -72,8 +72,10 @@ class Visitor:
 
     def check(self) -> None:
         """Nothing was asked of another host, and nothing complained."""
-        assert self.hosts <= {urlsplit(self.base).netloc}
-        assert [each for each in self.complaints if not (self.expects_trouble and PROVOKED in each)] == []
+        strangers = self.hosts - {urlsplit(self.base).netloc}
+        assert not strangers, strangers
+        left = [each for each in self.complaints if not (self.expects_trouble and PROVOKED in each)]
+        assert not left, left
 
     def _note_request(self, request: Request) -> None:
         parts = urlsplit(request.url)
@@ -82,7 +84,7 @@ class Visitor:
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} {message.location['url']}")
 
 
 def serious(page: Page) -> list[tuple[str, Any]]:

@@ -78,6 +78,7 @@ def test_a_student_is_made_served_promoted_and_rolled_back(visitor: Visitor) -> 
     expect(page.get_by_text("seen/2-step, fp32")).to_be_visible()
     page.get_by_role("link", name="Models").click()
     expect(page.get_by_role("link", name="seen/4-step", exact=True)).to_be_visible()
+    visitor.expects_trouble = True  # a card that is asked for at the moment when its promotion is undone
     for steps in (4, 2):
         row = page.get_by_role("row", name=f"seen/{steps}-step")
         row.get_by_role("button", name="Roll back").click()
@@ -103,7 +104,7 @@ def test_a_job_goes_on_after_a_killed_worker_and_its_events_after_a_killed_api(
     expect(page.get_by_text("Service lost")).to_be_visible()
     distilling.start("api")
     expect(page.get_by_role("log").get_by_text("Its worker is gone")).to_be_visible(timeout=LONG_MS)
-    expect(page.get_by_role("log").get_by_text("The job is running.")).to_have_count(2, timeout=LONG_MS)
+    expect(page.get_by_role("log").get_by_role("listitem").first).to_contain_text("is saved", timeout=LONG_MS)
     expect(page.get_by_text("Ready", exact=True)).to_be_visible()
 
     page.get_by_role("button", name="Cancel").click()
