@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
-from tests.e2e.console.browser import MISSING, find_chromium, open_browser, visiting
+from tests.e2e.console.browser import MISSING, WIDE, find_chromium, open_browser, visiting
 from tests.e2e.stack import Stack, is_ready
 from tests.processes import ROOT, wait_until
 
@@ -45,22 +45,22 @@ def main() -> int:
                 wait_until(lambda: stack.api.get(job).json()["iteration"] > 15, timeout_s=LONG_S, what="its middle")
                 page = light.open(f"#{job.replace('distill-jobs', 'jobs')}")
                 expect(page.get_by_role("img", name="Samples of the student of 4 steps")).to_be_visible()
-                save(page, "console-job")
+                save(page, "console-job", height=900)
                 page.goto(f"{light.base}/#/generate?steps=1&n=24&seed=7")
                 expect(page.get_by_text("On the way")).to_be_visible()
-                save(page, "console-generate")
-                page = dark.open("#/compare?teacher=64&n=5&seed=20")
-                expect(page.get_by_role("img", name="Seed 24, digits, 64 steps")).to_be_visible(timeout=1000 * LONG_S)
-                save(page, "console-compare")
+                save(page, "console-generate", height=760)
+                page = dark.open("#/compare?teacher=64&n=4&seed=20")
+                expect(page.get_by_role("img", name="Seed 23, digits, 64 steps")).to_be_visible(timeout=1000 * LONG_S)
+                save(page, "console-compare", height=900)
         finally:
             stack.close()
     return 0
 
 
-def save(page: Page, name: str) -> None:
-    """What is to be seen of a page, without waiting for anything."""
+def save(page: Page, name: str, *, height: int) -> None:
+    """So many pixels of a page, from its top."""
     page.wait_for_timeout(500)  # for fonts and plots
-    page.screenshot(path=DOCS / f"{name}.png")
+    page.screenshot(path=DOCS / f"{name}.png", clip={"x": 0, "y": 0, "width": WIDE["width"], "height": height})
 
 
 if __name__ == "__main__":
