@@ -65,7 +65,12 @@ export function Plot({ label, x, series, data, logX = false, logY = true, dots =
       place.current,
     );
     plot.current = made;
-    const watch = new ResizeObserver(() => made.setSize({ width: place.current.clientWidth, height: HEIGHT }));
+    const fit = () => {
+      const width = place.current?.clientWidth;
+      if (plot.current === made && width && width !== made.width) made.setSize({ width, height: HEIGHT });
+    };
+    // In the next frame, since what is resized while sizes are told of would be told of again.
+    const watch = new ResizeObserver(() => requestAnimationFrame(fit));
     watch.observe(place.current);
     return () => {
       watch.disconnect();
