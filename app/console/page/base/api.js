@@ -11,6 +11,7 @@ export class Problem extends Error {
   }
 }
 
+const MOST_LISTED = 12;
 const LOST = "The service does not answer. It is asked again until it does.";
 
 /** Where to ask: a path of an answer as it is, any other below the prefix of the page. */
@@ -63,8 +64,15 @@ async function problem(response) {
     });
   }
   const several = told.errors ?? (told.field ? [told] : []);
-  const fields = Object.fromEntries(several.map((one) => [one.field, sentence(one.detail)]));
+  const fields = Object.fromEntries(several.map((one) => [one.field, explained(one)]));
   return new Problem(sentence(told.detail ?? told.title), { status: response.status, fields, retryAfter });
+}
+
+/** What is wrong with a field and, where the words do not say so, the few values that it may have. */
+function explained({ detail, allowed }) {
+  const few = Array.isArray(allowed) && allowed.length > 0 && allowed.length <= MOST_LISTED;
+  const told = few && detail.includes(String(allowed[0]));
+  return few && !told ? `${sentence(detail)} It may be ${allowed.join(", ")}.` : sentence(detail);
 }
 
 function sentence(words) {

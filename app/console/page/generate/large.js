@@ -58,8 +58,8 @@ export function Large({ result, shape, index, onIndex }) {
           </div>
           <div class="row between">
             <div class="row">
-              <button type="button" onClick=${() => go(-1)}>Previous</button>
-              <button type="button" onClick=${() => go(1)}>Next</button>
+              <button type="button" class="square" aria-label="Previous picture" onClick=${() => go(-1)}>←</button>
+              <button type="button" class="square" aria-label="Next picture" onClick=${() => go(1)}>→</button>
               <a
                 class="button"
                 download="${result.model}-${result.checkpoint}-${image.seed}.${result.format}"
