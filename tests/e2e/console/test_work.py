@@ -94,7 +94,7 @@ def test_a_job_goes_on_after_a_killed_worker_and_its_events_after_a_killed_api(
     visitor: Visitor, distilling: Stack
 ) -> None:
     visitor.expects_trouble = True
-    page = visitor.open("#/jobs/new?teacher=tiny/8-step&method=pd&iterations=50000&batch_size=4&data=synthetic")
+    page = visitor.open("#/jobs/new?teacher=digits/8-step&method=pd&iterations=50000&batch_size=4")
     fill(page, Name="endless")
     page.get_by_role("button", name="Start the job").click()
     expect(page.get_by_role("img", name=re.compile("Loss over"))).to_be_visible(timeout=LONG_MS)
