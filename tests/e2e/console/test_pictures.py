@@ -18,7 +18,10 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.console.browser import Visitor, visiting
 from tests.e2e.stack import Stack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+START_MS = 180_000
+"""Of a process, on a machine that has much else to do."""
 
 
 @pytest.fixture
@@ -147,7 +150,7 @@ def test_a_lost_service_and_a_lost_worker_are_said_and_found_again(visitor: Visi
     page.get_by_role("button", name="Next seed").click()
     expect(page.get_by_role("alert").get_by_text("The service does not answer.")).to_be_visible()
     stack.start("api")
-    expect(page.get_by_role("button", name="Seed 4: open large")).to_be_visible()
+    expect(page.get_by_role("button", name="Seed 4: open large")).to_be_visible(timeout=START_MS)
     expect(page.get_by_role("alert")).to_be_hidden()
 
     stack.stop("sampler", signal.SIGKILL)
@@ -155,5 +158,5 @@ def test_a_lost_service_and_a_lost_worker_are_said_and_found_again(visitor: Visi
     page.get_by_role("button", name="Next seed").click()
     expect(page.get_by_role("alert").get_by_text("No sampling worker is there.")).to_be_visible()
     stack.start("sampler")
-    expect(page.get_by_role("button", name="Seed 6: open large")).to_be_visible()
+    expect(page.get_by_role("button", name="Seed 6: open large")).to_be_visible(timeout=START_MS)
     expect(page.get_by_text("Ready", exact=True)).to_be_visible()

@@ -43,7 +43,9 @@ def test_what_is_wrong_is_said_at_its_field(visitor: Visitor) -> None:
 
     fill(page, Iterations="", Learning_rate="", To_steps="3", Name="digits")
     page.get_by_role("button", name="Start the job").click()
-    expect(page.get_by_label("To steps", exact=True)).to_have_accessible_description(re.compile("does not lead.*It may be 4, 2, 1"))
+    expect(page.get_by_label("To steps", exact=True)).to_have_accessible_description(
+        re.compile("does not lead.*It may be 4, 2, 1")
+    )
     fill(page, To_steps="")
     page.get_by_role("button", name="Start the job").click()
     expect(page.get_by_label("Name", exact=True)).to_have_accessible_description(re.compile("There is a family"))
