@@ -71,7 +71,7 @@ def test_a_student_is_made_served_promoted_and_rolled_back(visitor: Visitor) -> 
         expect(tab.get_by_text("Serves 4 steps of digits since")).to_be_visible()
         expect(tab.get_by_text("16 of 16")).to_be_visible()
     samples = page.get_by_role("img", name="Samples of the student of 4 steps")
-    page.wait_for_function("document.querySelector('img[alt^=Samples]').clientWidth > 100")
+    expect(samples).to_have_attribute("width", re.compile(r"\d{2,}"))
     assert samples.evaluate("image => image.clientWidth % image.naturalWidth") == 0
 
     assert serious(page) == []
