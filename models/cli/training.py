@@ -184,7 +184,6 @@ def distill(
     **options: Any,  # noqa: ANN401 (those of methods have types of their own)
 ) -> None:
     """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there."""
-    from models.cli.runs import distill_chain
     from models.data.parquet_files import Columns
     from models.distillation.method import load_method
     from models.distillation.synthetic import synthetic_config
@@ -200,6 +199,8 @@ def distill(
         device=device,
         execution=execution,
     )
+    from models.cli.runs import distill_chain  # imports diffusers, for which no mistake is to wait
+
     distill_chain(
         teacher=folder,
         from_steps=from_steps,
