@@ -16,7 +16,7 @@ FIND = $(BIN)/uv python find --system
 .DEFAULT_GOAL := help
 # Where it is set, each process would compile PyTorch and diffusers anew: nine seconds.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help run monitor test check fuzz test-fast test-pythons test-containers bench lock clean
+.PHONY: help run monitor test check fuzz test-fast test-pythons test-containers bench lock vendor screenshots clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,10 +30,11 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
 	@$(PYTEST)
 
-check: $(TOOLS) ## Lint, formatting, types
+check: $(TOOLS) ## Lint, formatting, types, and that the console's libraries are as pinned
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/python -m app.console.vendor
 
 fuzz: $(TOOLS) ## Requests that the schema makes up, and such that are none, for FUZZ_SECONDS=180; make test has a few seconds of it
 	@FUZZ_SECONDS='$(or $(FUZZ_SECONDS),180)' FUZZ_SEED='$(or $(FUZZ_SEED),random)' \
@@ -62,6 +63,12 @@ bench: $(TOOLS) ## Run every benchmark; each prints a table
 lock: $(INSTALLED) ## Write requirements.lock anew from pyproject.toml, keeping pins that still fit
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --quiet --output-file requirements.lock
+
+vendor: $(INSTALLED) ## Fetch the console's libraries by npm at the versions of their manifest, and verify them
+	@$(BIN)/python -m app.console.vendor fetch
+
+screenshots: $(TOOLS) ## Draw the console's pictures in docs/ anew, by Chromium from a service of their own
+	@$(BIN)/python -m tests.e2e.console.screenshots
 
 clean: ## Remove .venv and caches; var/, with Redis's data and the logs, stays
 	@rm -rf .venv .pythons .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

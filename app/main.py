@@ -13,14 +13,17 @@ from app import health, metrics, problems
 from app.body import BodyGuard
 from app.catalog import classifiers, datasets
 from app.catalog import routes as families
+from app.console import routes as console
 from app.ending import noticing_signals
 from app.generate import routes as generate
 from app.generate.examples import OF_ANY_ENDPOINT
+from app.jobs import methods
 from app.jobs import routes as distill_jobs
 from app.observe import Observe
 from app.paths import Rooted
 from app.query import refuse_unknown_parameters
 from app.service import run_service
+from app.system import routes as system
 from core.settings import get_settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -48,7 +51,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # to an address in full, which a proxy may call otherwise; `problems` does
     )
-    for module in (generate, families, distill_jobs, classifiers, datasets, health, metrics):
+    for module in (generate, families, distill_jobs, methods, classifiers, datasets, system, health, metrics, console):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.

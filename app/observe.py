@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS, RESPONSE_BYTES
 from app.paths import METHODS, inner_path
 from app.problems import CLIENT_CLOSED_REQUEST, internal_problem
+from app.system.recent import recent
 from core import tracing
 from core.log import get_logger
 
@@ -30,12 +31,13 @@ class Observe:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started = time.perf_counter()
-        status = 0
+        status = images = 0
 
         async def send_and_note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, images
             if message["type"] == "http.response.start":
                 status = message["status"]
+                images = int(Headers(raw=message["headers"]).get("fewstep-images", 0))
             elif message["type"] == "http.response.body":
                 RESPONSE_BYTES.labels(_route(scope)).inc(len(message.get("body", b"")))
             await send(message)
@@ -53,7 +55,10 @@ class Observe:
             finally:
                 if counts:
                     IN_FLIGHT.dec()
-                _note(scope, status, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                if images:
+                    recent.note(images=images, seconds=seconds if scope["method"] == "POST" else None)
+                _note(scope, status, seconds)
 
 
 def _span(scope: Scope) -> AbstractContextManager[None]:

@@ -81,9 +81,14 @@ def host() -> str:
 
 def facts(redis: Redis, queue: Queue) -> list[dict[str, Any]]:
     """The facts of each living worker that takes work from ``queue``."""
+    return list(facts_by_name(redis, queue).values())
+
+
+def facts_by_name(redis: Redis, queue: Queue) -> dict[str, dict[str, Any]]:
+    """The same by the worker's name."""
     names = sorted(text(name) for name in redis.smembers(_members(queue)))
     lives = redis.mget([_life(name) for name in names]) if names else []
-    return [json.loads(life) for life in lives if life is not None]
+    return {name: json.loads(life) for name, life in zip(names, lives, strict=True) if life is not None}
 
 
 async def workers(redis: AsyncRedis, queue: Queue) -> dict[str, dict[str, Any]]:

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
 
     max_images: int = Field(256, ge=1, description="Most images in one request, asynchronous zip and npy apart")
     max_bulk_images: int = Field(10_000, ge=1, description="Most images in an asynchronous request for a zip or npy")
+    max_checkpoint_steps: int = Field(
+        1024, ge=1, description="Most steps of an asynchronous request that names a checkpoint, such as a teacher"
+    )
     max_wait_s: float = Field(
         30, gt=0, description="Estimated wait of an interactive request from which on it is refused with 503"
     )
@@ -148,6 +151,11 @@ class Settings(BaseSettings):
     )
     idempotency_ttl_s: float = Field(86400, gt=0, description="How long an Idempotency-Key is remembered")
 
+    grafana_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Where people find Grafana, such as https://grafana.example; the console links it. Empty: nowhere",
+    )
     otlp_endpoint: SecretStr = Field(
         SecretStr(""),
         description="Where traces go: the address of a receiver of OpenTelemetry's protocol over HTTP, such as"

@@ -18,7 +18,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("jobs", "catalog", "generate"),
+    "app": ("console", "system", "jobs", "catalog", "generate"),
     "models": (
         "cli",
         "evaluation",

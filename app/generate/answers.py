@@ -27,6 +27,9 @@ class PendingResponse(BaseModel):
     queue_position: Annotated[int | None, Field(description="How many wait before it; null once it runs")]
     n: Annotated[int, Field(description="Images that are asked for")]
     images_done: Annotated[int, Field(description="Of them those in the result so far; grows by hundreds")]
+    progress: Annotated[
+        float, Field(description="Share of the sampling that is done, 0 to 1; grows with each step of a batch")
+    ]
     created: Annotated[datetime, Field(description="RFC 3339 in UTC")]
 
 
@@ -80,6 +83,7 @@ async def pending(record: Record, service: Service) -> JSONResponse:
         queue_position=await records.queue_position(service.redis, generation) if waits else None,
         n=generation.n,
         images_done=record.images,
+        progress=max(record.progress, record.images / generation.n),
         created=utc(generation.created),
     )
     headers = {"Retry-After": str(POLL_AFTER_S), **_NOT_FOR_CACHES}

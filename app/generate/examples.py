@@ -47,6 +47,10 @@ REQUESTS: dict[str, Any] = {
         "value": {"model": "digits", "steps": 1, "n": 16, "seed": 7, "format": "png", "layout": "grid"},
     },
     "default": {"summary": "One image with every default", "value": {}},
+    "teacher": {
+        "summary": "Four images of the teacher in 64 steps, with `Prefer: respond-async`",
+        "value": {"checkpoint": "teacher", "steps": 64, "n": 4, "seed": 7},
+    },
     "several": {"summary": "Four images by themselves in eight steps", "value": {"steps": 8, "n": 4, "seed": 0}},
 }
 
@@ -77,6 +81,7 @@ _PENDING = {
     "queue_position": 2,
     "n": 1,
     "images_done": 0,
+    "progress": 0.0,
     "created": "2026-01-01T00:00:00Z",
 }
 _RESULT_HEADERS = {

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from asgi_correlation_id import correlation_id
 
+from app.generate.choice import choose_checkpoint
 from app.generate.negotiation import choose_media_type
 from core import tracing
-from core.catalog.card import Family, no_checkpoint, refuse_class
+from core.catalog.card import Family, refuse_class
 from core.errors import InvalidRequest
-from core.generation.request import MAX_SEED, GenerateRequest, Generation, MediaType, served_steps
+from core.generation.request import MAX_SEED, MAX_STEPS, GenerateRequest, Generation, MediaType
 from core.settings import Settings
 
 
@@ -34,7 +35,8 @@ def resolve(asked: Asked, find: Callable[[str], Family], settings: Settings) -> 
     body, asynchronous = asked.body, asked.asynchronous
     media_type = choose_media_type(asked.accept, body.format)
     layout = body.layout or ("grid" if media_type.is_picture else "images")
-    in_pieces = asynchronous and layout == "images" and media_type in (MediaType.ZIP, MediaType.NPY)
+    is_long = body.steps > MAX_STEPS
+    in_pieces = asynchronous and layout == "images" and media_type in (MediaType.ZIP, MediaType.NPY) and not is_long
     most = max(settings.max_bulk_images, settings.max_images) if in_pieces else settings.max_images
     if body.n > most:
         bulk = f"; up to {settings.max_bulk_images} with `Prefer: respond-async` as zip or npy" if not in_pieces else ""
@@ -54,7 +56,7 @@ def resolve(asked: Asked, find: Callable[[str], Family], settings: Settings) -> 
             allowed=["grid"],
         )
     family = find(body.model or settings.default_model)
-    checkpoint = _checkpoint(family, body.steps)
+    checkpoint = choose_checkpoint(family, body, asynchronous=asynchronous, most=settings.max_checkpoint_steps)
     if body.class_label is not None:
         refuse_class(family.cards[checkpoint], body.class_label)
     created = time.time()  # Redis has the last word (`records.submit`)
@@ -70,18 +72,10 @@ def resolve(asked: Asked, find: Callable[[str], Family], settings: Settings) -> 
         format=media_type.removeprefix("image/") if media_type.is_picture else body.format,
         layout=layout,
         media_type=media_type,
-        priority=body.priority or ("bulk" if asynchronous else "interactive"),
+        priority="bulk" if is_long else body.priority or ("bulk" if asynchronous else "interactive"),
         pieces=body.n > settings.max_images,
         created=created,
         deadline=None if asynchronous else created + settings.deadline_s,
         request_id=correlation_id.get() or "",
         trace=tracing.traceparent(),
     )
-
-
-def _checkpoint(family: Family, steps: int) -> str:
-    """The family's student for ``steps``."""
-    served = served_steps(family)
-    if steps not in served:
-        raise no_checkpoint(family, steps, list(served))
-    return served[steps]

@@ -4,10 +4,11 @@
 Redis's clock; of the times in ``request`` only the difference counts), ``status``, ``queue``, ``group`` (what it can be
 sampled together with), ``n``, ``in_pieces``, ``channel`` (of who waits for it), ``attempts``, ``worker``, ``work``
 (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result grows in
-pieces), and at the end ``result`` and ``facts``. The list ``fewstep:generate:pieces:{id}`` is a result in pieces. The
-sorted sets ``fewstep:generate:queued`` and ``fewstep:generate:queued:bulk`` order what waits by age, the hash
-``fewstep:generate:running`` says which worker has what, ``fewstep:generate:load`` is the sum of the work of what has
-not ended. Every change of status is one atomic script, so a cancelled generation can neither start nor succeed.
+pieces), ``progress`` (share of the sampling that is done), and at the end ``result`` and ``facts``. The list
+``fewstep:generate:pieces:{id}`` is a result in pieces. The sorted sets ``fewstep:generate:queued`` and
+``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker has
+what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
+script, so a cancelled generation can neither start nor succeed.
 
 What a worker does with them is in ``core.generation.work``.
 """
@@ -78,7 +79,8 @@ class Overloaded(Exception):  # noqa: N818
 class Record:
     """What is known of a generation; ``result`` and ``headers`` if it succeeded, ``problem`` if it failed.
 
-    ``images`` counts those that are sampled already, where the result grows in pieces.
+    ``images`` counts those that are sampled already, where the result grows in pieces; ``progress`` is the share of the
+    sampling that is done, where that is told.
     """
 
     status: Status
@@ -87,6 +89,7 @@ class Record:
     headers: Mapping[str, str] | None = None
     problem: Mapping[str, Any] | None = None
     images: int = 0
+    progress: float = 0
 
 
 def record_key(record_id: str) -> str:
@@ -171,6 +174,7 @@ async def read(redis: AsyncRedis, record_id: str) -> Record | None:
         status=Status(text(fields[b"status"])),
         generation=accepted_at(generation, float(fields[b"created"])),
         images=int(fields.get(b"images", 0)),
+        progress=float(fields.get(b"progress", 0)),
         result=fields.get(b"result", b""),
         **json.loads(fields.get(b"facts", b"{}")),
     )

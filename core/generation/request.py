@@ -10,6 +10,7 @@ from core.catalog.card import Family
 MAX_SEED = 2**32 - 1
 """Largest seed: torch's CPU generator knows no more bits, so beyond it different seeds would be the same image."""
 MAX_STEPS = 8
+"""Of a request that waits for its answer; one that does not and names a checkpoint may have more."""
 DEFAULT_STEPS = 4
 
 ImageFormat = Literal["png", "webp", "jpeg"]
@@ -43,8 +44,20 @@ class GenerateRequest(BaseModel):
         str | None,
         Field(max_length=200, description="Model family, one of `GET /models`; without it the default model"),
     ] = None
+    checkpoint: Annotated[
+        str | None,
+        Field(
+            max_length=200,
+            description="A checkpoint of the family by name, such as `teacher`; without it the one that serves `steps`",
+        ),
+    ] = None
     steps: Annotated[
-        int, Field(ge=1, le=MAX_STEPS, description="Sampling steps; the family must have a student for them")
+        int,
+        Field(
+            ge=1,
+            description="Sampling steps, 1 to 8; the family must have a student for them. Where a `checkpoint` is "
+            "named, a divisor of its own steps, with `Prefer: respond-async` up to the limit of the service (1024)",
+        ),
     ] = DEFAULT_STEPS
     n: Annotated[
         int,
@@ -127,8 +140,8 @@ class Generation(BaseModel):
 
     @property
     def group(self) -> str:
-        """What it can be sampled together with: those of the same files."""
-        return self.artifact or f"{self.model}/{self.checkpoint}"
+        """What it can be sampled together with: those of the same files in as many steps."""
+        return f"{self.artifact or f'{self.model}/{self.checkpoint}'} {self.steps}"
 
 
 class Timings(BaseModel):

@@ -34,6 +34,7 @@ _SLEEP = Script("generation/shared", "generation/sleep")
 _FINISH = Script("generation/shared", "generation/finish")
 _PUT_BACK = Script("generation/shared", "generation/put_back")
 _APPEND = Script("generation/shared", "generation/append")
+_TELL = Script("generation/shared", "generation/tell")
 _SETTLE = Script("generation/shared", "generation/settle")
 
 
@@ -117,6 +118,12 @@ def put_back(redis: Redis, record_id: str, worker: str, *, counts: bool = True) 
 def append(redis: Redis, record_id: str, worker: str, piece: bytes, *, images: int, ttl_s: float) -> bool:
     """Add to a result in pieces, and say how many images it has; returns whether it is still this worker's."""
     return bool(_APPEND.run(redis, record_id, worker, piece, images, int(1000 * ttl_s)))
+
+
+def tell(redis: Redis, shares: Mapping[str, float]) -> None:
+    """Say of generations in hand, by id, which share of their sampling is done."""
+    for record_id, share in shares.items():
+        _TELL.run(redis, record_id, f"{share:.4f}")
 
 
 def settle(redis: Redis) -> None:

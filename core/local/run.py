@@ -104,8 +104,8 @@ def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     return f"""
-Fewstep is ready at {url}
-Its documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}
+Fewstep is ready at {url}/ for your browser
+The API's documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}
 Sixteen digits in one step:
 
   curl -sS {url}/generate {headers} -d '{body}' -o digits.png

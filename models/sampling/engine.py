@@ -185,10 +185,12 @@ class Sampler:
         labels: Sequence[int] | None = None,
         num_steps: int | None = None,
         between_batches: Callable[[], None] = lambda: None,
+        between_steps: Callable[[], None] | None = None,
     ) -> Pictures:
         """As ``sample``, from initial noise of (N, C, H, W) float32 and a class for each.
 
-        Without ``labels`` image i has the class that seed i would have.
+        Without ``labels`` image i has the class that seed i would have. ``between_steps`` is called before each step of
+        a batch; it may raise to give up, and may itself sample with this.
 
         Raises:
             InvalidRequest: ``num_steps`` does not divide the checkpoint's steps, or the noise has another shape.
@@ -205,7 +207,11 @@ class Sampler:
                 padded = torch.zeros(size, *noise.shape[1:])
                 padded[:count] = noise[start : start + count]
                 padded_labels = [*labels[start : start + count], *[0] * (size - count)]
-                pictures = self._run(padded, padded_labels, num_steps or self.card.num_steps)
+                steps = num_steps or self.card.num_steps
+                if between_steps is None:
+                    pictures = self._run(padded, padded_labels, steps)
+                else:  # not what is recorded, whose buffers others may use in between
+                    pictures = self._walker.pictures(padded, padded_labels, steps, between_steps)
                 batches.append(pictures[:count])
                 start += count
         return np.concatenate(batches)

@@ -1,6 +1,6 @@
 """A network walking one grid of rows: everything that is the same for every batch, made once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -88,17 +88,30 @@ class Walker:
         kind = self._card.prediction_type
         return x_from_prediction(prediction, z_t=z_t, alpha_t=alpha_t, sigma_t=sigma_t, prediction_type=kind)
 
-    def walk(self, noise: Tensor, shifts: Sequence[Shifts], num_steps: int) -> Tensor:
-        """Images (B, C, H, W) float32 in [-1, 1] of noise (B, C, H, W) float32."""
+    def walk(
+        self,
+        noise: Tensor,
+        shifts: Sequence[Shifts],
+        num_steps: int,
+        between_steps: Callable[[], None] = lambda: None,
+    ) -> Tensor:
+        """Images (B, C, H, W) float32 in [-1, 1] of noise (B, C, H, W) float32; calls ``between_steps`` before each."""
         added = iter(shifts)
 
         def predict_x(z_t: Tensor, step: Step) -> Tensor:
+            between_steps()
             return self.predict_x(z_t, next(added), alpha_t=step.alpha_t, sigma_t=step.sigma_t)
 
         steps = self.steps(num_steps)
         noise = noise.contiguous(memory_format=torch.channels_last)
         return ddim_walk(predict_x, steps=steps, noise=noise, last_step=self._card.last_step)
 
-    def pictures(self, noise: Tensor, labels: Sequence[int], num_steps: int) -> Pictures:
-        """Images (B, H, W, C) uint8 of noise on any device and a class for each image."""
-        return to_uint8(self.walk(noise.to(self.device), self.shifts(labels, num_steps), num_steps))
+    def pictures(
+        self,
+        noise: Tensor,
+        labels: Sequence[int],
+        num_steps: int,
+        between_steps: Callable[[], None] = lambda: None,
+    ) -> Pictures:
+        """Images (B, H, W, C) uint8 of noise on any device and a class for each image; the rest as of ``walk``."""
+        return to_uint8(self.walk(noise.to(self.device), self.shifts(labels, num_steps), num_steps, between_steps))

@@ -11,8 +11,12 @@ from core.errors import DeadlinePassed
 
 Group = Any
 """What images must have in common to be sampled together."""
-Run = Callable[[Any, Sequence[Any]], Sequence[Any]]
-"""Maps a group and some of its inputs to an outcome for each input; may raise."""
+Run = Callable[[Any, Sequence[Any], Callable[[], None]], Sequence[Any]]
+"""Maps a group and some of its inputs to an outcome for each input; may raise. Calls the last before each step."""
+
+
+class Unwanted(Exception):  # noqa: N818
+    """Nobody waits any more for what is being sampled."""
 
 
 @dataclass(eq=False)
@@ -34,6 +38,7 @@ class Job:
         taken: How many of its images were.
         told: Whether it is known that it has ended.
         outcomes: By index.
+        steps_begun: Steps of its images that were begun, over all of them.
     """
 
     group: Group
@@ -46,6 +51,7 @@ class Job:
     done: Future[list[Any]] = field(default_factory=Future)
     started: float | None = None
     busy_s: float = 0.0
+    steps_begun: int = 0
     taken: int = 0
     told: bool = False
     outcomes: dict[int, Any] = field(default_factory=dict)
@@ -89,8 +95,11 @@ class Schedule:
         given_up, self._given_up = self._given_up, []
         return given_up
 
-    def next_batch(self) -> list[Piece]:
-        """Take the images to sample next, all of one group; empty if there are none."""
+    def next_batch(self, *, bulk: bool = True) -> list[Piece]:
+        """Take the images to sample next, all of one group; empty if there are none.
+
+        Without ``bulk`` also where only bulk ones wait.
+        """
         now = self._clock()
         for job in self._line:
             if job.deadline is not None and now > job.deadline:
@@ -98,7 +107,7 @@ class Schedule:
         self._given_up += [job for job in self._line if job.done.done()]
         # Stable, so that turns hold among equals.
         self._line = sorted((job for job in self._line if not job.done.done()), key=lambda job: job.bulk)
-        if not self._line:
+        if not self._line or (self._line[0].bulk and not bulk):
             return []
         group, room = self._line[0].group, self._line[0].max_batch
         batch: list[Piece] = []
@@ -119,8 +128,10 @@ class Schedule:
         return batch
 
 
-def run_batch(batch: Sequence[Piece], run: Run) -> None:
+def run_batch(batch: Sequence[Piece], run: Run, between_steps: Callable[[], None] = lambda: None) -> None:
     """Sample a batch and hand each job what is its own.
+
+    ``between_steps`` is called before each step, unless nobody waits for the batch any more, which then is given up.
 
     A batch that fails is halved and tried again, down to single images: what is too large then fits, and an image that
     fails by itself ends its own job and no other.
@@ -129,16 +140,26 @@ def run_batch(batch: Sequence[Piece], run: Run) -> None:
     if not batch:
         return
     jobs = {job: None for job, _ in batch}
+
+    def note_step() -> None:
+        if all(job.done.done() for job in jobs):
+            raise Unwanted
+        for job, _ in batch:
+            job.steps_begun += 1
+        between_steps()
+
     started = time.perf_counter()
     try:
-        outcomes = run(batch[0][0].group, [job.inputs[index] for job, index in batch])
+        outcomes = run(batch[0][0].group, [job.inputs[index] for job, index in batch], note_step)
+    except Unwanted:
+        return
     except Exception as error:
         if len(batch) == 1:
             batch[0][0].end(error)
             return
         half = len(batch) // 2
-        run_batch(batch[:half], run)
-        run_batch(batch[half:], run)
+        run_batch(batch[:half], run, between_steps)
+        run_batch(batch[half:], run, between_steps)
         return
     seconds = time.perf_counter() - started
     for job in jobs:

@@ -1,14 +1,14 @@
 """The thread that owns the device: it samples at once what has come, and what comes meanwhile goes together next."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition, Thread
 
 from core import tracing
 from core.errors import FewstepError
 from worker.sampling import metrics
-from worker.sampling.batcher import Group, Job, Run, Schedule, run_batch
+from worker.sampling.batcher import Group, Job, Piece, Run, Schedule, run_batch
 
 LEAD_S = 0.002
 """So long before a batch is expected to end, what comes next should be fetched."""
@@ -24,6 +24,7 @@ class Batch:
         requests: Number of jobs that it has images of.
         images: Number of its images.
         until: By the monotonic clock, when it is expected to end, or ended.
+        lets_pass: Whether interactive images go first between two of its steps.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Batch:
     requests: int
     images: int
     until: float
+    lets_pass: bool = False
 
 
 class Device:
@@ -42,6 +44,7 @@ class Device:
         *,
         ended: Callable[[list[Job]], None] = lambda _: None,
         estimate: Callable[[Group, int], float] = lambda *_: 0.0,
+        lets_pass: Callable[[Group], bool] = lambda _: False,
     ) -> None:
         """Nothing runs yet.
 
@@ -49,10 +52,12 @@ class Device:
             run: Samples images.
             ended: Told of jobs that ended, those of a batch together, each once; in the thread of the device.
             estimate: Seconds that so many images of a group take, or 0.
+            lets_pass: Whether interactive images go first between two steps of a group.
         """
         self._run = run
         self._ended = ended
         self._estimate = estimate
+        self._lets_pass = lets_pass
         self._schedule = Schedule()
         self._changed = Condition()
         self._closing = False
@@ -86,6 +91,11 @@ class Device:
         """Whether there is nothing to do."""
         return self._now is None and not len(self._schedule)
 
+    @property
+    def lets_pass(self) -> bool:
+        """Whether interactive images would be sampled at once, amid a long batch."""
+        return self._now is not None and self._now.lets_pass
+
     def images_not_begun(self, *, bulk: bool) -> int:
         """Of the interactive or the bulk jobs that wait for their first turn."""
         with self._changed:
@@ -99,7 +109,7 @@ class Device:
         with self._changed:
             while not self._closing and (self._now is not None or len(self._schedule)):
                 left = None
-                ahead = 0 if self._now is None else self._now.number - after
+                ahead = 0 if self._now is None else self._now.number - after or int(self._now.lets_pass)
                 if self._now is not None and ahead and not self._schedule.images_not_begun(bulk=False):
                     # One that ended before it was expected to was missed, and is made up for.
                     left = 0.0 if ahead > 1 else self._now.until - LEAD_S - time.monotonic()
@@ -124,25 +134,40 @@ class Device:
                 batch = self._schedule.next_batch()
                 given_up = self._schedule.given_up()
                 if batch:
-                    self._begin(batch[0][0].group, {id(job) for job, _ in batch}, len(batch))
+                    self._begin(batch[0][0].group, len(_jobs_of(batch)), len(batch))
                 metrics.WAITING.set(len(self._schedule))
             self._tell(given_up)
             if batch:
                 requests = (job.trace for job, _ in batch)
                 with tracing.span("batch", parent=batch[0][0].trace, links=requests, images=len(batch)):
-                    run_batch(batch, self._run)
-                self._tell({job: None for job, _ in batch})
+                    run_batch(batch, self._run, self._let_pass)
+                self._tell(_jobs_of(batch))
             with self._changed:
                 if self._now is not None:
                     self.last = replace(self._now, until=time.monotonic())
                     self._now = None
                 self._changed.notify_all()
 
-    def _begin(self, group: Group, jobs: set[int], images: int) -> None:
-        until = time.monotonic() + self._estimate(group, images)
-        self._now = Batch(self._batches, group, len(jobs), images, until)
+    def _begin(self, group: Group, jobs: int, images: int) -> None:
+        lets_pass = self._lets_pass(group)
+        until = time.monotonic() + (0.0 if lets_pass else self._estimate(group, images))
+        self._now = Batch(self._batches, group, jobs, images, until, lets_pass)
         self._batches += 1
         self._changed.notify_all()
+
+    def _let_pass(self) -> None:
+        """Between two steps of bulk images: sample first whatever interactive ones have come."""
+        while True:
+            with self._changed:
+                batch = self._schedule.next_batch(bulk=False)
+                self._changed.notify_all()
+                given_up = self._schedule.given_up()
+                metrics.WAITING.set(len(self._schedule))
+            self._tell(given_up)
+            if not batch:
+                return
+            run_batch(batch, self._run)
+            self._tell(_jobs_of(batch))
 
     def _tell(self, jobs: Iterable[Job]) -> None:
         ended = [job for job in jobs if job.done.done() and not job.told]
@@ -150,3 +175,8 @@ class Device:
             job.told = True
         if ended:
             self._ended(ended)
+
+
+def _jobs_of(batch: Sequence[Piece]) -> list[Job]:
+    """Each once."""
+    return list(dict.fromkeys(job for job, _ in batch))

@@ -1,8 +1,8 @@
 """What a sampling worker works with, and how images get from a request to its device and back."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from core import presence
 from core.catalog.artifacts import open_artifacts
 from core.generation import throughput, work
-from core.generation.request import Generation
+from core.generation.request import MAX_STEPS, Generation
 from core.generation.work import Room
 from core.log import get_logger
 from core.queues import Queue
@@ -25,7 +25,7 @@ from models.sampling.engine import Sampler, class_labels, noise_for, pick_device
 from models.sampling.host import is_lost
 from worker.locations import checkpoint_folder
 from worker.sampling import metrics
-from worker.sampling.batcher import Job
+from worker.sampling.batcher import Job, Unwanted
 from worker.sampling.costs import Costs
 from worker.sampling.device import Device
 from worker.sampling.samplers import Samplers
@@ -45,22 +45,34 @@ class NotWanted(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Group:
-    """Images of one checkpoint, and so of one number of steps, are sampled together.
+    """Images of one checkpoint in one number of steps are sampled together.
 
     Attributes:
         name: ``family/checkpoint``.
         sampler: The checkpoint, loaded; another one after its folder was replaced.
+        steps: A divisor of the checkpoint's own, or None for those.
         is_traffic: Whether anybody asked for them.
     """
 
     name: str
     sampler: Sampler
+    steps: int | None = None
     is_traffic: bool = True
 
     @property
     def labels(self) -> tuple[str, str]:
         """Model and steps in metrics."""
-        return self.name.rpartition("/")[0], str(self.sampler.card.num_steps)
+        return self.name.rpartition("/")[0], str(self.num_steps)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that it is sampled in."""
+        return self.steps or self.sampler.card.num_steps
+
+    @property
+    def is_long(self) -> bool:
+        """Whether others go first between two steps, and its progress is told."""
+        return self.num_steps > MAX_STEPS
 
 
 class Dispatcher:
@@ -83,13 +95,15 @@ class Dispatcher:
         )
         self.costs = Costs()
         self._artifacts = open_artifacts(settings)
-        self._met: dict[Path, tuple[str, tuple[str, str]]] = {}  # name and labels of the group of each folder
+        self._met: dict[Path, tuple[str, set[tuple[str, str]]]] = {}  # of each folder: name and labels of its groups
         self._folders: dict[tuple[str, str, str | None], Path] = {}
         self.in_hand: dict[str, Job | None] = {}
         self._taking = Lock()
         self.on_ended: Callable[[list[Job]], None] = lambda _: None
         self.most_images = settings.max_batch or UNKNOWN_BATCH
-        self.device = Device(self._run, ended=self._ended, estimate=self.estimate)
+        self.device = Device(
+            self._run, ended=self._ended, estimate=self.estimate, lets_pass=lambda group: bool(group.is_long)
+        )
         self._left = Event()
         self._watch = Thread(target=self._look, name="watch", daemon=True)
 
@@ -112,26 +126,32 @@ class Dispatcher:
             checkpoint=generation.checkpoint,
             artifact=generation.artifact,
         )
-        group = Group(f"{generation.model}/{generation.checkpoint}", self.samplers.get(folder))
-        self._met[folder] = group.name, group.labels
         self._folders[generation.model, generation.checkpoint, generation.artifact] = folder
-        return group
+        return self._group(generation, folder, self.samplers.get(folder))
 
     def group_at_once(self, generation: Generation) -> Group | None:
         """The same if it is loaded and nothing on disk has changed, else None."""
         folder = self._folders.get((generation.model, generation.checkpoint, generation.artifact))
         sampler = None if folder is None else self.samplers.get_at_once(folder)
-        return None if sampler is None else Group(f"{generation.model}/{generation.checkpoint}", sampler)
+        return None if folder is None or sampler is None else self._group(generation, folder, sampler)
+
+    def _group(self, generation: Generation, folder: Path, sampler: Sampler) -> Group:
+        group = Group(f"{generation.model}/{generation.checkpoint}", sampler, generation.steps)
+        known = self._met[folder][1] if folder in self._met else set()
+        if group.labels not in known:
+            self._met[folder] = group.name, known | {group.labels}
+        return group
 
     def forget_gone(self) -> None:
         """Keep nothing of checkpoints whose folders are gone: neither weights nor metrics nor costs."""
         self.samplers.forget_gone()
         gone = {folder: self._met.pop(folder) for folder in list(self._met) if not folder.exists()}
         self._folders = {key: folder for key, folder in list(self._folders.items()) if folder not in gone}
-        for name, labels in gone.values():
+        kept = {labels for _, several in list(self._met.values()) for labels in several}
+        for name, several in gone.values():
             self.costs.forget(name)
             throughput.forget(self.redis, name)
-            if labels not in {labels for _, labels in list(self._met.values())}:
+            for labels in several - kept:
                 metrics.forget(*labels)
 
     def precisions(self) -> dict[str, str]:
@@ -198,15 +218,25 @@ class Dispatcher:
         self.device.submit(job)
         job.done.result()
 
-    def _run(self, group: Group, inputs: Sequence[tuple[int, int]]) -> list[Pictures]:
-        if group.sampler.device.type == "cpu":
-            # Elsewhere it would do nothing but make torch compile networks anew, which it does for each number.
-            torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
+    def _run(
+        self, group: Group, inputs: Sequence[tuple[int, int]], between_steps: Callable[[], None]
+    ) -> list[Pictures]:
+        self._set_threads(group)
+
+        def pause() -> None:
+            between_steps()
+            self._set_threads(group)
+
         seeds, labels = zip(*inputs, strict=True)
         try:
-            with self.costs.measure(group.name, len(inputs), group.sampler.max_batch):
+            with self._measured(group, len(inputs)):
                 noise = noise_for(seeds, group.sampler.card.image_shape)
-                pictures = list(group.sampler.sample_noise(noise, labels=labels))
+                between = pause if group.is_long else None
+                pictures = list(
+                    group.sampler.sample_noise(noise, labels=labels, num_steps=group.num_steps, between_steps=between)
+                )
+        except Unwanted:
+            raise
         except Exception as error:  # it is tried again in parts, which may hide it
             log.warning("batch failed", images=len(inputs), error=f"{type(error).__name__}: {error}")
             if group.is_traffic:
@@ -221,6 +251,17 @@ class Dispatcher:
     def _ended(self, jobs: list[Job]) -> None:
         if of_requests := [job for job in jobs if job.request is not None]:
             self.on_ended(of_requests)
+
+    def _set_threads(self, group: Group) -> None:
+        if group.sampler.device.type == "cpu":
+            # Elsewhere it would do nothing but make torch compile networks anew, which it does for each number.
+            torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
+
+    def _measured(self, group: Group, images: int) -> AbstractContextManager[None]:
+        """Costs are known by checkpoint, in its own steps."""
+        if group.is_long or group.num_steps != group.sampler.card.num_steps:
+            return nullcontext()
+        return self.costs.measure(group.name, images, group.sampler.max_batch)
 
     def _end_if_lost(self) -> None:
         """End this process where its GPU is lost: others take over what it has in hand, and a new one gets the GPU.
@@ -240,7 +281,7 @@ class Dispatcher:
         metrics.BATCH_FILL.observe(images / self._max_batch(sampler))
         metrics.IMAGES.labels(*group.labels).inc(images)
         metrics.PRECISIONS.labels(sampler.precision).inc(images)
-        metrics.FLOP.labels(*group.labels).inc(images * sampler.card.num_steps * sampler.flops)
+        metrics.FLOP.labels(*group.labels).inc(images * group.num_steps * sampler.flops)
 
     def _max_batch(self, sampler: Sampler) -> int:
         return min(self.settings.max_batch or sampler.max_batch, sampler.max_batch)
@@ -258,3 +299,15 @@ class Dispatcher:
             for job, owner in zip(sampled.values(), owners, strict=True):
                 if owner != self.worker:
                     job.end(NotWanted())
+            self._tell(sampled)
+
+    def _tell(self, sampled: Mapping[str, Job]) -> None:
+        """Say how far the long ones are."""
+        shares = {
+            record_id: min(job.steps_begun / (len(job.inputs) * job.group.num_steps), 1.0)
+            for record_id, job in sampled.items()
+            if isinstance(job.group, Group) and job.group.is_long and not job.done.done()
+        }
+        if shares:
+            with suppress(RedisError, OSError):  # the next look tells it as well
+                work.tell(self.redis, shares)

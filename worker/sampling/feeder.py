@@ -95,7 +95,7 @@ class Feeder:
             if len(self._dispatcher.in_hand) >= self._dispatcher.settings.sampler_threads:
                 time.sleep(FULL_S)
                 continue
-            is_idle = self._device.is_idle
+            is_idle = self._device.is_idle or self._device.lets_pass
             self._rung.clear()
             if taken := self._take(self._room(), waits=is_idle):
                 self._crew.begin(self._gather(taken))
@@ -114,13 +114,23 @@ class Feeder:
 
     def _room(self) -> Room:
         most = self._dispatcher.most_images
+        if self._device.lets_pass:
+            return Room(most)
         waiting = sum(self._device.images_not_begun(bulk=bulk) for bulk in (False, True))
         return Room(most, bulk_images=max(most - waiting, 0), places=self._crew.free_places)
 
     def _gather(self, taken: list[Generation]) -> list[Generation]:
         """What was taken, with what comes in the next moment if more is to be expected."""
         last, first = self._device.last, taken[0]
-        if last is None or last.requests < 2 or last.group.name != f"{first.model}/{first.checkpoint}":
+        if (
+            last is None
+            or last.requests < 2
+            or (last.group.name, last.group.num_steps)
+            != (
+                f"{first.model}/{first.checkpoint}",
+                first.steps,
+            )
+        ):
             return taken
         wanted = last.images - sum(one.n for one in taken)
         if wanted > 0:

@@ -30,7 +30,6 @@ def test_steps_without_a_student_list_those_there_are(api: httpx.Client) -> None
     ("body", "field"),
     [
         ({"steps": 0}, "steps"),
-        ({"steps": 16}, "steps"),
         ({"steps": "4"}, "steps"),
         ({"steps": 4.0}, "steps"),
         ({"steps": None}, "steps"),
@@ -64,14 +63,24 @@ def test_a_class_that_the_model_does_not_have(api: httpx.Client) -> None:
 
 
 def test_several_wrong_values_are_all_named(api: httpx.Client) -> None:
-    document = problem(api.post("/generate", json={"steps": 9, "n": "many"}), 422)
+    document = problem(api.post("/generate", json={"steps": 0, "n": "many"}), 422)
     assert {error["field"] for error in document["errors"]} == {"steps", "n"}
 
 
 def test_an_unknown_field_lists_the_known(api: httpx.Client) -> None:
     document = problem(api.post("/generate", json={"step": 4}), 422)
     assert document["field"] == "step"
-    assert document["allowed"] == ["model", "steps", "n", "seed", "class_label", "format", "layout", "priority"]
+    assert document["allowed"] == [
+        "model",
+        "checkpoint",
+        "steps",
+        "n",
+        "seed",
+        "class_label",
+        "format",
+        "layout",
+        "priority",
+    ]
 
 
 def test_too_many_images(api: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -61,6 +62,8 @@ def test_the_printed_line_gives_a_picture_and_ctrl_c_leaves_nothing(tmp_path: Pa
         subprocess.run([Path(sys.executable).with_name("fewstep"), *command], cwd=tmp_path, check=True, timeout=120)
         with Image.open(tmp_path / "cli.png") as picture:
             np.testing.assert_array_equal(over_http, np.asarray(picture))
+        (page,) = re.findall(r"^Fewstep is ready at (\S+)", output.read_text(), re.MULTILINE)
+        assert "<title>Fewstep</title>" in httpx.get(page).text
         assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
         (line,) = [line for line in output.read_text().splitlines() if "Metrics: " in line]
         shown = [httpx.get(url).text for url in line.partition("Metrics: ")[2].split(", ")]

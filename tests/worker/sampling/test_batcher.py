@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -84,7 +84,7 @@ def test_each_job_gets_its_own_in_order() -> None:
     one, two = job("a", [1, 2, 3]), job("a", [4, 5])
     waiting = schedule(one, two)
     while batch := waiting.next_batch():
-        run_batch(batch, lambda group, inputs: [f"{group}{value}" for value in inputs])
+        run_batch(batch, lambda group, inputs, _: [f"{group}{value}" for value in inputs])
     assert one.done.result(0) == ["a1", "a2", "a3"]
     assert two.done.result(0) == ["a4", "a5"]
 
@@ -94,7 +94,7 @@ def test_a_bad_image_fails_its_own_request_and_no_other() -> None:
     jobs.append(job("a", ["bad"], max_batch=16))
     calls: list[int] = []
 
-    def run(_: object, inputs: Sequence[Any]) -> Sequence[Any]:
+    def run(_: object, inputs: Sequence[Any], __: object) -> Sequence[Any]:
         calls.append(len(inputs))
         if "bad" in inputs:
             raise ValueError("a bad image")
@@ -110,7 +110,7 @@ def test_a_bad_image_fails_its_own_request_and_no_other() -> None:
 def test_a_batch_that_is_too_large_is_done_in_parts() -> None:
     large = job("a", range(16), max_batch=16)
 
-    def run(_: object, inputs: Sequence[Any]) -> Sequence[Any]:
+    def run(_: object, inputs: Sequence[Any], __: object) -> Sequence[Any]:
         if len(inputs) > 4:
             raise MemoryError
         return inputs
@@ -122,7 +122,7 @@ def test_a_batch_that_is_too_large_is_done_in_parts() -> None:
 def test_a_request_that_fails_is_not_tried_for_each_of_its_images() -> None:
     calls = 0
 
-    def run(_: object, inputs: Sequence[Any]) -> Sequence[Any]:  # noqa: ARG001
+    def run(_: object, inputs: Sequence[Any], __: object) -> Sequence[Any]:  # noqa: ARG001
         nonlocal calls
         calls += 1
         raise ValueError
@@ -131,6 +131,28 @@ def test_a_request_that_fails_is_not_tried_for_each_of_its_images() -> None:
     run_batch(schedule(large).next_batch(), run)
     assert large.done.exception(0) is not None
     assert calls == 5
+
+
+def test_between_two_steps_others_are_let_pass_and_what_nobody_wants_is_given_up() -> None:
+    long, gone = job("a", [1, 2], bulk=True), job("b", [3], bulk=True)
+    seen: list[str] = []
+
+    def run(group: object, inputs: Sequence[Any], before_step: Callable[[], None]) -> Sequence[Any]:
+        for step in range(3):
+            before_step()
+            seen.append(f"{group}{step}")
+            if group == "b":
+                gone.end(RuntimeError("cancelled"))
+        return inputs
+
+    waiting = schedule(long, gone)
+    run_batch(waiting.next_batch(), run, lambda: seen.append("others"))
+    assert seen == ["others", "a0", "others", "a1", "others", "a2"]
+    assert (long.done.result(0), long.steps_begun) == ([1, 2], 6)
+    seen.clear()
+    assert waiting.next_batch(bulk=False) == []
+    run_batch(waiting.next_batch(), run)
+    assert seen == ["b0"]
 
 
 def test_it_needs_no_torch() -> None:

@@ -102,6 +102,9 @@ async def test_a_worker_whose_device_is_lost_ends_and_fails_nothing(
     assert ended.wait(60)
     wait_until(lambda: presence.dead(dispatcher.redis, {"w1"}) == {"w1"}, what="others to know")
     assert (await read(api, generation)).status is Status.RUNNING, "others take it over from the dead"
-    job = dispatcher.in_hand[generation.id]
-    if job is not None:
-        job.end(TimeoutError())  # or its thread would wait for ever
+    # Or threads would wait for ever.
+    if (job := dispatcher.in_hand[generation.id]) is not None:
+        job.end(TimeoutError())
+    for _, sampler in dispatcher.samplers._loaded.values():
+        if not sampler.done():
+            sampler.set_exception(TimeoutError())

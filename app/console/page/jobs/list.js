@@ -1,0 +1,78 @@
+/** All jobs with their progress, newest first. */
+import { link } from "../base/address.js";
+import { read } from "../base/api.js";
+import { ago, duration, number } from "../base/format.js";
+import { html, useState } from "../base/html.js";
+import { useLoaded } from "../base/loading.js";
+import { Notice } from "../parts/notice.js";
+import { Progress, State } from "../parts/state.js";
+
+const LOOK_MS = 2500;
+const PAGE = 20;
+
+export function List() {
+  const [pages, setPages] = useState(1);
+  const { value, error } = useLoaded((signal) => readPages(pages, signal), [pages], LOOK_MS);
+  return html`
+    <div class="title">
+      <h1>Jobs</h1>
+      <a class="button main" href="#/jobs/new">New job</a>
+    </div>
+    <${Notice} error=${error} />
+    ${!value && !error && html`<p class="quiet">Loading…</p>`}
+    ${value?.jobs.length === 0 && html`<p class="empty">No job yet. A job distils a teacher into students of fewer steps, and serves them.</p>`}
+    ${
+      value?.jobs.length > 0 &&
+      html`
+        <div class="panel scroll" tabindex="0" role="region" aria-label="Jobs">
+          <table>
+            <thead>
+              <tr>
+                <th>Name</th>
+                <th>Teacher</th>
+                <th>Students</th>
+                <th>State</th>
+                <th>Progress</th>
+                <th class="number">Loss</th>
+                <th class="number">Iterations/s</th>
+                <th>Left</th>
+                <th>Queued</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${value.jobs.map((job) => html`<${Row} key=${job.id} job=${job} />`)}
+            </tbody>
+          </table>
+        </div>
+        ${value.more && html`<p class="row"><button type="button" onClick=${() => setPages(pages + 1)}>Older ones</button></p>`}
+      `
+    }
+  `;
+}
+
+function Row({ job }) {
+  return html`
+    <tr>
+      <td class="wrap"><a href=${link(["jobs", job.id])}>${job.name}</a></td>
+      <td class="wrap">${job.teacher.family}/${job.teacher.checkpoint}</td>
+      <td class="nowrap">${job.steps.join(", ")} steps</td>
+      <td><${State} state=${job.state} /></td>
+      <td><${Progress} job=${job} /><span class="quiet small nowrap">round ${job.round} of ${job.rounds}</span></td>
+      <td class="number">${number(job.loss)}</td>
+      <td class="number">${number(job.iterations_per_second)}</td>
+      <td class="nowrap">${duration(job.eta_s)}</td>
+      <td class="nowrap">${ago(job.created)}</td>
+    </tr>
+  `;
+}
+
+async function readPages(count, signal) {
+  let path = `distill-jobs?limit=${PAGE}`;
+  const jobs = [];
+  for (let page = 0; page < count && path; page++) {
+    const found = await read(path, { signal });
+    jobs.push(...found.jobs);
+    path = found.next;
+  }
+  return { jobs, more: path !== null };
+}

@@ -1,0 +1,1 @@
+"""``/system``: what the service is doing, for people and pages."""
