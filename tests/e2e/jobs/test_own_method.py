@@ -65,7 +65,7 @@ def plain(tiny_family: Path, pictures: Path, tmp_path_factory: pytest.TempPathFa
 def test_its_options_stand_in_the_help_and_in_the_card(plain: Card) -> None:
     shown = subprocess.run([FEWSTEP, "distill", "--help"], check=True, capture_output=True, text=True).stdout
     assert "toy: a method of a test" in " ".join(shown.split())
-    assert "For toy: Of the pull towards what it remembers." in " ".join(shown.split())
+    assert "For toy: Of the pull towards what it remembers; by default 0.5." in " ".join(shown.split())
     assert plain.method == "toy"
     assert plain.hyper_parameters is not None
     assert plain.hyper_parameters["strength"] == 0.25
