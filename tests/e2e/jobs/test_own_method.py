@@ -77,8 +77,8 @@ def test_an_option_out_of_range_or_of_another_method_is_named(
 ) -> None:
     for changes, words in (
         (["--strength", "3"], "--strength: Input should be less than or equal to 2"),
-        (["--temperature", "0.9"], "--temperature: toy has no use for temperature; it belongs to cfd"),
-        (["--method", "none"], "--method: there is no method 'none'; there are cfd, pd, toy"),
+        (["--temperature", "0.9"], "--temperature: toy has no use for temperature; it belongs to cfd, rdd, sfd"),
+        (["--method", "none"], "--method: there is no method 'none'; there are cfd, pd, rdd, sfd, toy"),
     ):
         asked = [*command(tiny_family, pictures, tmp_path / "out"), *changes]
         refused = subprocess.run(asked, check=False, capture_output=True, text=True)
