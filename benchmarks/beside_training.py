@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shared.common import machine, quiet, service, table
+from benchmarks.shared.common import machine, service, table
 from benchmarks.shared.load import Plan, bodies, run
 from core.catalog.card import SHIPPED_CHECKPOINTS
 from models.data.images import encode
@@ -37,7 +37,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     options = parser.parse_args()
-    quiet()
     print(machine(), "\n")
     seeds = range(64)
     sampler = Sampler(SHIPPED_CHECKPOINTS / "digits" / f"{STEPS}-step")

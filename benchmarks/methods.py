@@ -22,7 +22,7 @@ from tqdm import tqdm
 from benchmarks.shared.common import machine
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.methods.declaration import find_method
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.stored import read_stored
 from models.classifiers.checkpoint import load_classifier
 from models.cli.runs import distill_chain
 from models.data.dataset import load_data
@@ -164,11 +164,11 @@ def work(result: Result, arguments: argparse.Namespace) -> None:
 
 def classifier_share() -> float:
     """A pass of the classifier in passes of the U-Net."""
-    network, card = load_checkpoint(DIGITS / "teacher")
+    teacher = read_stored(DIGITS / "teacher")
     classifier, _ = load_classifier(DIGITS / "classifier")
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        classifier(torch.zeros(1, *card.image_shape))
-    return float(counter.get_total_flops()) / count_flops(network, card.image_shape)
+        classifier(torch.zeros(1, *teacher.card.image_shape))
+    return counter.get_total_flops() / count_flops(teacher.config, teacher.weights)
 
 
 def judged(checkpoint: Path, num_steps: int, arguments: argparse.Namespace) -> Evaluation:

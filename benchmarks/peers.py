@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.shared.common import free_port, lay_out_checkpoints, machine, process, quiet, service, table
+from benchmarks.shared.common import free_port, lay_out_checkpoints, machine, process, service, table
 from benchmarks.shared.load import Plan, bodies, run
 from models.data.images import encode
 from models.sampling.engine import Sampler
@@ -44,7 +44,6 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["paper", "digits"], choices=("paper", "digits"))
     parser.add_argument("--servers", nargs="+", default=SERVERS, choices=SERVERS)
     options = parser.parse_args()
-    quiet()
     print(machine(), "\n")
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as name:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
+from diffusers.utils import logging
 
 from benchmarks.shared.common import (
     machine,
-    quiet,
     save_paper_network,
     table,
 )
@@ -58,6 +58,12 @@ def measure(model: str, family: Path, options: argparse.Namespace) -> list[list[
             rows.append([name, steps, batch, ours, rate / 1e12, rate / top, theirs, ours / theirs])
     print()
     return rows
+
+
+def quiet() -> None:
+    """No advice and no progress bars from diffusers."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def main() -> None:

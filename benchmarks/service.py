@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.shared.common import lay_out_checkpoints, machine, quiet, service, table
+from benchmarks.shared.common import lay_out_checkpoints, machine, service, table
 from benchmarks.shared.load import Plan, Report, bodies, run
 from models.data.images import encode
 from models.sampling.engine import Sampler
@@ -98,7 +98,6 @@ def main() -> None:
     parser.add_argument("--digits-steps", type=int, default=4)
     options = parser.parse_args()
     keep_memory()
-    quiet()
     print(machine(), "\n")
     rows: list[list[object]] = []
     lines = []

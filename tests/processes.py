@@ -30,7 +30,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], object], *, timeout_s: float = 30, what: str = "condition") -> None:
+def wait_until(condition: Callable[[], object], *, timeout_s: float = 120, what: str = "condition") -> None:
     """Wait until ``condition`` is truthy; generous, since the machine may be busy."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -97,3 +97,15 @@ def test_the_api_and_the_idle_worker_run_without_torch_and_tracing() -> None:
         "assert not {'torch', 'opentelemetry.sdk.trace'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_sampling_waits_neither_for_diffusers_nor_for_torchs_compiler() -> None:
+    """They take longer to import than all else together."""
+    code = (
+        "import sys, worker.sampling.worker, models.evaluation.evaluate, models.classifiers.checkpoint;"
+        "from core.catalog.card import SHIPPED_CHECKPOINTS;"
+        "from models.sampling.engine import Sampler;"
+        "Sampler(SHIPPED_CHECKPOINTS / 'digits' / '1-step', device='cpu').sample(seeds=[0]);"
+        "assert not {'diffusers', 'torch._dynamo', 'transformers', 'sympy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,21 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
-from diffusers.utils import logging as diffusers_logging
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
-from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 
 PAPER = UNetConfig()
 SECONDS_TO_START = 180
-
-
-def quiet() -> None:
-    """No advice and no progress bars from diffusers."""
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
 
 
 def machine() -> str:
@@ -59,6 +51,8 @@ def _cell(value: object) -> str:
 
 def save_paper_network(family: Path, steps: Sequence[int], config: UNetConfig = PAPER) -> None:
     """A family of students of the paper's size and random weights."""
+    from models.checkpoints.checkpoint import save_checkpoint  # imports diffusers, for which no server is to wait
+
     torch.manual_seed(0)
     network = build_unet(config)
     for num_steps in steps:

@@ -8,7 +8,6 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Response
 
-from benchmarks.shared.common import quiet
 from models.data.images import encode
 from models.sampling.engine import Sampler
 from models.sampling.host import keep_memory
@@ -16,7 +15,6 @@ from models.sampling.host import keep_memory
 
 def main() -> None:
     """Serve until SIGTERM; requests run in threads, and a lock keeps the sampler to one at a time."""
-    quiet()
     keep_memory()
     sampler, lock, app = Sampler(Path(sys.argv[1])), threading.Lock(), FastAPI()
 

@@ -7,7 +7,6 @@ from typing import Any
 import litserve
 from fastapi import Response
 
-from benchmarks.shared.common import quiet
 from models.data.images import Pictures, encode
 from models.sampling.engine import Sampler
 from models.sampling.host import keep_memory
@@ -40,7 +39,6 @@ class Sampling(litserve.LitAPI):  # type: ignore[misc]
 
 def main() -> None:
     """Serve until SIGTERM."""
-    quiet()
     api = Sampling(max_batch_size=Sampler(Path(sys.argv[1])).max_batch, batch_timeout=BATCH_TIMEOUT_S)
     server = litserve.LitServer(api, accelerator="cpu", timeout=120)
     server.run(port=int(sys.argv[2]), host="127.0.0.1", generate_client_file=False, log_level="warning")

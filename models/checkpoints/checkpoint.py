@@ -1,6 +1,5 @@
 """Checkpoints on disk: a directory that plain diffusers opens, plus our card."""
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from core.catalog.card import (
     CARD_NAME,
@@ -20,15 +18,12 @@ from core.catalog.card import (
     LastStep,
     NoiseSchedule,
     PredictionType,
-    read_card,
 )
-from models.checkpoints.files import new_folder, sha256, verify_weights
+from models.checkpoints.files import new_folder, sha256
+from models.checkpoints.stored import WEIGHTS, fitting, read_stored
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import COSINE_ROWS, build_schedule
 from models.diffusion.unet import image_shape_of
-
-_WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
-_UNET_CONFIG = Path("unet", "config.json")
 
 # diffusers' pipeline neither defaults to the right number of steps nor recomputes the noise after clipping.
 _DIFFUSERS_CALL = (
@@ -105,7 +100,7 @@ def save_checkpoint(
     with new_folder(folder) as partial:
         scheduler = diffusers_scheduler(num_steps, prediction_type, schedule)
         DDIMPipeline(network, scheduler).save_pretrained(partial)
-        save_file(weights, partial / _WEIGHTS, metadata={"format": "pt"})
+        save_file(weights, partial / WEIGHTS, metadata={"format": "pt"})
         config = network.config
         # diffusers' pipeline gives the network no labels, and always steps onto the first row
         same = not config.num_class_embeds and last_step == "row_0" and walks(scheduler, rows)
@@ -116,12 +111,12 @@ def save_checkpoint(
             schedule=schedule,
             last_step=last_step,
             prediction_type=prediction_type,
-            image_shape=image_shape_of(network),
+            image_shape=image_shape_of(config),
             num_classes=config.num_class_embeds,
             parameters=sum(value.numel() for value in weights.values()),
             method=method,
             diffusers_call=_DIFFUSERS_CALL.format(num_steps=num_steps) if same else None,
-            sha256=sha256(partial / _WEIGHTS),
+            sha256=sha256(partial / WEIGHTS),
             **facts,
         )
         (partial / CARD_NAME).write_text(card.model_dump_json(indent=2) + "\n")
@@ -139,31 +134,10 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
     """The network of a checkpoint in float32 and evaluation mode, and its card.
 
     Raises:
-        CheckpointError: A file is missing or damaged, the weights are not those the card was written for, do not fit
-            the network or are not finite. The message says which file and what is wrong.
+        CheckpointError: As of ``read_stored``, or the weights do not fit the network.
     """
-    card = read_card(folder)
-    weights, config_path = folder / _WEIGHTS, folder / _UNET_CONFIG
-    verify_weights(weights, card.sha256)
-    try:
-        network = UNet2DModel.from_config(json.loads(config_path.read_bytes()))
-        state = load_file(weights)
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-    except OSError as error:
-        raise CheckpointError(f"{config_path}: cannot be read ({error.strerror})") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights}: not a safetensors file: {error}") from error
-    except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{folder}: weights and network do not fit: {reason}") from error
-    bad = [name for name, value in state.items() if not value.isfinite().all()]
-    if bad:
-        raise CheckpointError(f"{weights}: holds values that are not finite, first in {bad[0]}")
-    shape = image_shape_of(network)
-    if shape != card.image_shape:
-        raise CheckpointError(f"{folder}: the card says images of {card.image_shape}, the network {shape}")
-    if network.config.num_class_embeds != card.num_classes:
-        raise CheckpointError(
-            f"{folder}: the card says {card.num_classes} classes, the network {network.config.num_class_embeds}"
-        )
-    return network.eval(), card
+    stored = read_stored(folder)
+    with fitting(folder):
+        network = UNet2DModel.from_config(dict(stored.config))
+        network.load_state_dict(stored.weights)
+    return network.eval(), stored.card

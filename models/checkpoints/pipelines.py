@@ -15,7 +15,7 @@ from core.errors import InvalidRequest
 from models.checkpoints.schedulers import read_noise, refuse_scheduler
 from models.checkpoints.weights import AVERAGED_FOLDER, describe, find_weights, load_network
 from models.diffusion.schedule import full_rows
-from models.diffusion.unet import FIELDS
+from models.diffusion.unet import fields
 
 PIPELINES = ("DDPMPipeline", "DDIMPipeline")
 NETWORK = "UNet2DModel"
@@ -140,7 +140,7 @@ def _refuse_other_networks(config: Mapping[str, Any], path: Path) -> None:
     name = config.get("_class_name")
     if name != NETWORK:
         raise CheckpointError(f"{path}: a {name}; only pipelines with a {NETWORK} can be read")
-    taken, given = (config.get(field, FIELDS[field]) for field in ("in_channels", "out_channels"))
+    taken, given = (config.get(field, fields()[field]) for field in ("in_channels", "out_channels"))
     if given == 2 * taken:
         raise CheckpointError(f"{path}: the network also predicts the variance, which a student of it could not")
     if given != taken:

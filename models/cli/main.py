@@ -95,11 +95,14 @@ def inspect(
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
 ) -> None:
     """Verify a checkpoint and print its card as JSON, its rows shortened."""
-    from models.checkpoints.checkpoint import load_checkpoint
+    from models.checkpoints.stored import fitting, read_stored
+    from models.sampling.kinds import without_values
 
     folder = locate_checkpoint(checkpoints, model, steps)
-    _, card = load_checkpoint(folder)
-    typer.echo(_card_text(card))
+    stored = read_stored(folder)
+    with fitting(folder):
+        without_values(stored.config, stored.weights)
+    typer.echo(_card_text(stored.card))
 
 
 @app.command(name="import")
@@ -128,7 +131,7 @@ def import_(
     refuse_out(out)
     path = Path(checkpoint)
     theirs = read_authors_checkpoint(path) if path.is_file() else read_pipeline(find_pipeline(checkpoint))
-    refuse_unlike(theirs.network, path, rows=theirs.rows)
+    refuse_unlike(theirs.network.config, path, rows=theirs.rows)
     card = save_checkpoint(
         out,
         theirs.network,

@@ -165,9 +165,7 @@ def distill(
     ] = None,
     synthetic_steps: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="For synthetic: sampling steps; by default the largest divisor of the teacher's to 64."
-        ),
+        typer.Option(min=1, help="For synthetic: sampling steps; the largest divisor of the teacher's to 64 else."),
     ] = None,
     synthetic_refresh: Annotated[
         int | None,
@@ -185,7 +183,6 @@ def distill(
     **options: Any,  # noqa: ANN401 (those of methods have types of their own)
 ) -> None:
     """Teach students to sample in few steps. Ctrl-C keeps what was done; the same command goes on from there."""
-    from models.cli.runs import distill_chain
     from models.data.parquet_files import Columns
     from models.distillation.method import load_method
     from models.distillation.synthetic import synthetic_config
@@ -205,6 +202,8 @@ def distill(
         device=device,
         execution=execution,
     )
+    from models.cli.runs import distill_chain  # imports diffusers, for which no mistake is to wait
+
     distill_chain(
         teacher=folder,
         from_steps=from_steps,

@@ -1,19 +1,22 @@
 """The network: diffusers' ``UNet2DModel`` in the shape of the CFD authors' U-Net (that of DDPM)."""
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
 
 from core.errors import InvalidRequest
 
-FIELDS: Mapping[str, Any] = {
-    name: parameter.default for name, parameter in inspect.signature(UNet2DModel).parameters.items()
-}
-"""Every field of a network's configuration, with diffusers' default."""
+# diffusers is imported where a network is made of it: whoever samples with one of ours need not wait for it.
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+Config = Mapping[str, Any]
+"""Fields of diffusers' network, as in its ``config`` or in the file of it."""
 
 PLAIN_BLOCKS = frozenset({"DownBlock2D", "AttnDownBlock2D", "UpBlock2D", "AttnUpBlock2D"})
 """DDPM's blocks, of which ours are made."""
@@ -26,6 +29,22 @@ _OUR_CHOICES: Mapping[str, Any] = {
     "flip_sin_to_cos": False,
     "freq_shift": 0,
     "norm_eps": 1e-5,
+}
+_OUR_DEFAULTS: Mapping[str, Any] = {
+    # Where the authors' choices are diffusers' defaults.
+    "center_input_sample": False,
+    "time_embedding_type": "positional",
+    "time_embedding_dim": None,
+    "mid_block_type": "UNetMidBlock2D",
+    "mid_block_scale_factor": 1,
+    "downsample_type": "conv",
+    "upsample_type": "conv",
+    "act_fn": "silu",
+    "attn_norm_num_groups": None,
+    "resnet_time_scale_shift": "default",
+    "add_attention": True,
+    "class_embed_type": None,
+    "num_train_timesteps": None,
 }
 _OUR_SIZES = frozenset(
     {
@@ -61,8 +80,18 @@ class UNetConfig:
     num_classes: int | None = None
 
 
-def build_unet(config: UNetConfig) -> UNet2DModel:
+@cache
+def fields() -> Config:
+    """Every field of a network's configuration, with diffusers' default."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    return {name: parameter.default for name, parameter in inspect.signature(UNet2DModel).parameters.items()}
+
+
+def build_unet(config: UNetConfig) -> "UNet2DModel":
     """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
     image_channels, height, width = config.image_shape
     attention = [level in config.attention_levels for level in range(len(config.multipliers))]
     sizes = {
@@ -80,18 +109,30 @@ def build_unet(config: UNetConfig) -> UNet2DModel:
     return UNet2DModel(**sizes, **_OUR_CHOICES)
 
 
-def image_shape_of(network: UNet2DModel) -> tuple[int, int, int]:
+def image_shape_of(config: Config) -> tuple[int, int, int]:
     """Channels, height and width of the images that a network is for."""
-    size = network.config.sample_size
+    size = config["sample_size"]
     height, width = (size, size) if isinstance(size, int) else size
-    return network.config.in_channels, height, width
+    return config["in_channels"], height, width
 
 
-def is_ours(network: UNet2DModel) -> bool:
-    """Whether a network is of the kind that ``build_unet`` makes."""
-    config = network.config
-    return PLAIN_BLOCKS.issuperset((*config.down_block_types, *config.up_block_types)) and all(
-        config[name] == _OUR_CHOICES.get(name, default) for name, default in FIELDS.items() if name not in _OUR_SIZES
+def text_of(config: Config) -> str:
+    """All fields as JSON, but for what diffusers notes of files and versions."""
+    return json.dumps({name: value for name, value in sorted(config.items()) if not name.startswith("_")})
+
+
+def is_ours(config: Config) -> bool:
+    """Whether a network is of the kind that ``build_unet`` makes; without diffusers, so that all fields must be there.
+
+    One with a field that a later diffusers adds is none of ours, and so is tried before it samples
+    (models/sampling/kinds.py).
+    """
+    known = {name: value for name, value in config.items() if not name.startswith("_")}
+    choices = {**_OUR_CHOICES, **_OUR_DEFAULTS}
+    return (
+        known.keys() == choices.keys() | _OUR_SIZES
+        and all(known[name] == value for name, value in choices.items())
+        and PLAIN_BLOCKS.issuperset((*known["down_block_types"], *known["up_block_types"]))
     )
 
 
@@ -115,7 +156,7 @@ def refuse_unfit(config: UNetConfig) -> None:
         raise InvalidRequest(f"{config.channels} channels cannot be normalised in {groups} groups", field="channels")
 
 
-def disable_dropout(network: UNet2DModel) -> UNet2DModel:
+def disable_dropout(network: "UNet2DModel") -> "UNet2DModel":
     """Set the dropout of a network to 0, in its configuration too: a student must not learn from masked activations."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):

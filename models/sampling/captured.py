@@ -12,7 +12,7 @@ from torch import Tensor
 from models.data.images import Pictures, to_levels
 from models.diffusion.ddim import Step, ddim_step
 from models.sampling.host import current, refuse_lost
-from models.sampling.lean import Shifts
+from models.sampling.layers import Shifts
 from models.sampling.walker import Walker
 
 _loading = RLock()

@@ -4,11 +4,11 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import torch
-import torch._inductor.config
 from torch import nn
 
 from models.training.execution import ISOLATED
@@ -43,7 +43,7 @@ def compile_network(network: nn.Module, backend: Backend = "inductor") -> Callab
     run eagerly without a word, by other kernels.
     """
     asked: dict[str, Any] = {"dynamic": False, "fullgraph": True, "backend": backend, **ISOLATED}
-    if backend == "inductor" and hasattr(torch._inductor.config, "batch_invariant"):
+    if backend == "inductor" and hasattr(import_module("torch._inductor.config"), "batch_invariant"):
         asked["options"] = {"batch_invariant": True}
     compiled: Callable[..., Any] = torch.compile(network, **asked)
     return compiled

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from core.catalog.card import Card, refuse_class
 from core.errors import InvalidRequest
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.stored import fitting, read_stored
 from models.data.images import Pictures
 from models.diffusion.unet import is_ours
 from models.sampling.captured import CapturedWalks, loading
 from models.sampling.flops import count_flops
 from models.sampling.host import current
-from models.sampling.kinds import refuse_unlike
+from models.sampling.kinds import refuse_unlike, without_values
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut
 from models.training.execution import AskedPrecision, Execution
@@ -112,13 +112,16 @@ class Sampler:
         """
         self.device = pick_device(device)
         Execution(precision=precision).precision_on(self.device)  # refuses what is not to be had
-        network, self.card = load_checkpoint(checkpoint)
+        stored = read_stored(checkpoint)
+        self.card = stored.card
+        with fitting(checkpoint):
+            without_values(stored.config, stored.weights)
+        self.flops = count_flops(stored.config, stored.weights)
         with loading(self.device):
-            network.to(self.device).requires_grad_(False)
-            if not is_ours(network):
-                refuse_unlike(network, checkpoint, rows=self.card.rows)
-            self.flops = count_flops(network, self.card.image_shape)
-            ready = make_ready(network, self.card, precision, compiled=compiled, between_sizes=between_sizes)
+            if not is_ours(stored.config):
+                refuse_unlike(stored.config, checkpoint, rows=self.card.rows, device=self.device)
+            stored = stored.to(self.device)
+            ready = make_ready(stored, precision, compiled=compiled, between_sizes=between_sizes)
             self.precision, self.sizes, self.threads = ready.precision, ready.sizes, ready.threads
             self.facts = ready.facts
             self.num_bytes = ready.walker.network.num_bytes

@@ -1,19 +1,19 @@
-"""Which networks of diffusers the lean one can stand for, and a trial of foreign ones."""
+"""How a network of diffusers samples: lean where that is known to be the same, else as diffusers runs it."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.unets.unet_2d import UNet2DModel
-from torch import nn
+from torch import Tensor, nn
 
 from core.catalog.card import CheckpointError
-from models.diffusion.unet import FIELDS, PLAIN_BLOCKS, image_shape_of
-from models.sampling.lean import LeanUNet, PlainUNet
+from models.diffusion.unet import PLAIN_BLOCKS, Config, fields, image_shape_of, is_ours, text_of
+from models.sampling.layers import Shifts
+from models.sampling.lean import LeanUNet
+
+# diffusers is imported where another kind of network than ours is met.
 
 MAX_DIFFERENCE = 0.01
 """Between the predictions of both networks, in standard deviations. Rounding in float32 makes a thousandth of it, an
@@ -70,48 +70,87 @@ _LEAN: Mapping[str, Callable[[Any], bool]] = {
 """Every field of a network's configuration, and the values with which the lean network computes what diffusers does."""
 
 
-def is_lean(network: UNet2DModel) -> bool:
+def is_lean(config: Config) -> bool:
     """Whether a network is of the kind that ``LeanUNet`` can run: DDPM's, as every one of ours is.
 
     A field that a later diffusers adds must have its default there, by which networks are what they were without it.
     """
-    config = network.config
-    return all(_LEAN.get(name, _one_of(default))(config[name]) for name, default in FIELDS.items()) and all(
-        _is_plain_resnet(module) if isinstance(module, ResnetBlock2D) else _is_plain_attention(module)
-        for module in network.modules()
-        if isinstance(module, ResnetBlock2D | Attention)
+    return is_ours(config) or all(
+        _LEAN.get(name, _one_of(default))(config.get(name, default)) for name, default in fields().items()
     )
+
+
+class PlainUNet(nn.Module):
+    """Any other network of diffusers, called like a lean one. Its weights stay in float32."""
+
+    def __init__(self, config: Config, weights: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32) -> None:
+        """Make it of what ``LeanUNet`` is made of; another dtype is that of its convolutions, by autocast."""
+        from diffusers.models.unets.unet_2d import UNet2DModel
+
+        super().__init__()
+        network = UNet2DModel.from_config(dict(config))
+        network.load_state_dict(weights, assign=True)
+        self._network = network.to(network.device).eval().requires_grad_(False)
+        self._dtype = dtype
+        self.num_bytes = sum(value.nbytes for value in network.state_dict().values())
+
+    def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
+        """Row and classes as the network takes them."""
+        device = next(self._network.parameters()).device
+        return [torch.tensor([row], device=device), *([] if labels is None else [torch.tensor(labels, device=device)])]
+
+    def forward(self, z_t: Tensor, shifts: Shifts) -> Tensor:
+        """As of ``LeanUNet``."""
+        row, *labels = shifts
+        with nullcontext() if self._dtype is torch.float32 else torch.autocast(z_t.device.type, self._dtype):
+            prediction: Tensor = self._network(z_t, row, *labels).sample
+        return prediction.float()
+
+
+def network_of(config: Config, weights: Mapping[str, Tensor], *, dtype: torch.dtype) -> LeanUNet | PlainUNet:
+    """The network that samples; arguments and errors as of ``LeanUNet``."""
+    if is_ours(config):
+        return LeanUNet(config, weights, dtype=dtype)
+    if is_lean(config):
+        return LeanUNet({**fields(), **config}, weights, dtype=dtype)
+    return PlainUNet(config, weights, dtype=dtype)
+
+
+def without_values(config: Config, weights: Mapping[str, Tensor]) -> LeanUNet | PlainUNet:
+    """As ``network_of``, of shapes alone: shows whether weights fit, and can be called to count what is computed."""
+    shapes = {name: torch.empty_like(value, device="meta") for name, value in weights.items()}
+    return network_of(config, shapes, dtype=torch.float32)
 
 
 _tried: set[str] = set()
 
 
 @torch.inference_mode()
-def refuse_unlike(network: UNet2DModel, folder: Path, *, rows: Sequence[int]) -> None:
+def refuse_unlike(config: Config, folder: Path, *, rows: Sequence[int], device: torch.device | str = "cpu") -> None:
     """Call a foreign network once with random weights, as diffusers runs it and as it samples here.
 
     Every kind is tried once in a process. Trained weights would say less: those that are zero hide what they weigh.
 
     Args:
-        network: Is left as it is.
+        config: Of the network.
         folder: Where it is from, for errors.
         rows: On which it is conditioned; it is called at the last.
+        device: Where it is to sample.
 
     Raises:
         CheckpointError: It cannot be called, or the two differ.
     """
-    kind = network.to_json_string()
+    kind = text_of(config)
     if kind in _tried:
         return
-    image_shape = image_shape_of(network)
+    image_shape, row = image_shape_of(config), rows[-1]
     generator = torch.Generator().manual_seed(0)
-    trial = _with_random_weights(network, generator)
-    device, row = next(network.parameters()).device, rows[-1]
+    weights = {name: value.to(device) for name, value in _random_weights(config, generator).items()}
     noise = torch.randn((1, *image_shape), generator=generator).to(device)
-    classes = network.config.num_class_embeds
+    classes = config.get("num_class_embeds")
     labels = None if classes is None else [classes - 1]
-    plain = PlainUNet(trial)
     try:
+        plain = PlainUNet(config, weights)
         expected = plain(noise, plain.shifts(row, labels))
     except torch.OutOfMemoryError:
         raise
@@ -120,8 +159,8 @@ def refuse_unlike(network: UNet2DModel, folder: Path, *, rows: Sequence[int]) ->
         raise CheckpointError(f"{folder}: the network cannot make images of {image_shape}: {reason}") from error
     if expected.shape != noise.shape:
         raise CheckpointError(f"{folder}: of images of {image_shape} the network makes {tuple(expected.shape[1:])}")
-    if is_lean(network):
-        lean = LeanUNet(trial, dtype=torch.float32)
+    if is_lean(config):
+        lean = network_of(config, weights, dtype=torch.float32)
         difference = float((lean(noise, lean.shifts(row, labels)) - expected).abs().max() / expected.std())
         if not difference <= MAX_DIFFERENCE:
             raise CheckpointError(
@@ -131,10 +170,12 @@ def refuse_unlike(network: UNet2DModel, folder: Path, *, rows: Sequence[int]) ->
     _tried.add(kind)
 
 
-def _with_random_weights(network: UNet2DModel, generator: torch.Generator) -> UNet2DModel:
-    """A copy whose weights matter alike: none is zero, and activations neither vanish nor explode."""
-    trial = copy.deepcopy(network).float()
-    for module in trial.modules():
+def _random_weights(config: Config, generator: torch.Generator) -> dict[str, Tensor]:
+    """Weights that matter alike: none is zero, and activations neither vanish nor explode."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    network = UNet2DModel.from_config(dict(config))
+    for module in network.modules():
         for name, value in module.named_parameters(recurse=False):
             drawn = torch.randn(value.shape, generator=generator)
             if value.ndim > 1:
@@ -142,26 +183,5 @@ def _with_random_weights(network: UNet2DModel, generator: torch.Generator) -> UN
             elif isinstance(module, nn.GroupNorm) and name == "weight":
                 drawn = 1 + drawn / 4
             value.copy_(drawn)
-    return trial
-
-
-def _is_plain_resnet(block: ResnetBlock2D) -> bool:
-    return (
-        block.time_emb_proj is not None
-        and block.time_embedding_norm == "default"
-        and block.upsample is None
-        and block.downsample is None
-        and isinstance(block.nonlinearity, nn.SiLU)
-        and block.output_scale_factor == 1
-    )
-
-
-def _is_plain_attention(part: Attention) -> bool:
-    return (
-        isinstance(part.group_norm, nn.GroupNorm)
-        and part.spatial_norm is None
-        and part.norm_q is None
-        and part.to_q.bias is not None
-        and part.residual_connection
-        and part.rescale_output_factor == 1
-    )
+    weights: dict[str, Tensor] = network.state_dict()
+    return weights

@@ -1,53 +1,121 @@
 """diffusers' ``UNet2DModel`` as it runs for sampling: the same numbers up to rounding, without what training needs.
 
 A diffusion U-Net spends a third of its time on a CPU beside its convolutions, and a small one half of it in Python.
-Here what depends on row and class alone is computed once, activations are written in place, queries, keys and values
-are one product, and weights lie as the convolutions want them.
+Here what depends on row and class alone is computed once, and layers are those of ``models.sampling.layers``. It is
+made of a checkpoint's files alone: to import diffusers takes longer than to sample with a small network.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sampling.host import onednn_takes_bf16
-
-Shifts = Sequence[Tensor]
-"""What row and class add in each residual block, (B, C, 1, 1) or (1, C, 1, 1), by the block's index."""
+from models.diffusion.unet import text_of
+from models.sampling.layers import (
+    Downsample,
+    PackedConv,
+    Resnet,
+    SelfAttention,
+    Shifts,
+    Upsample,
+    norm_silu,
+    num_bytes,
+    packs,
+)
 
 
 class LeanUNet(nn.Module):
     """A network in one precision, called with images and what ``shifts`` says of their row and classes.
-
-    It takes over the modules of a network that is not to be used any more.
 
     Attributes:
         architecture: What is computed with the weights, for every network of which it is the same.
         dtype: Of weights and activations.
     """
 
-    def __init__(self, network: UNet2DModel, *, dtype: torch.dtype) -> None:
-        """Make a network lean that ``is_lean`` (models/sampling/kinds.py)."""
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, Tensor], *, dtype: torch.dtype) -> None:
+        """Make a network that ``is_lean`` (models/sampling/kinds.py).
+
+        Args:
+            config: All fields of diffusers' network.
+            weights: Its weights, float32, on the device where it is to be; they are left as they are.
+            dtype: As of the attribute.
+
+        Raises:
+            RuntimeError, TypeError, ValueError: There is no such network, or the weights are those of another.
+        """
         super().__init__()
-        self.architecture = network.to_json_string()
+        self.architecture = text_of(config)
         self.dtype = dtype
-        resnets = [module for module in network.modules() if isinstance(module, ResnetBlock2D)]
-        self._widths = [resnet.time_emb_proj.out_features for resnet in resnets]
-        self._embed = _Embedding(network, resnets)
-        _replace(network, {resnet: _Resnet(resnet, index) for index, resnet in enumerate(resnets)})
-        _replace(network, {part: _SelfAttention(part) for part in network.modules() if isinstance(part, Attention)})
-        self._conv_in, self._conv_out = network.conv_in, network.conv_out
-        self._down, self._mid, self._up = network.down_blocks, network.mid_block, network.up_blocks
-        self._norm_out = network.conv_norm_out
-        for module in (self._conv_in, self._conv_out, self._down, self._mid, self._up, self._norm_out):
-            module.to(dtype=dtype, memory_format=torch.channels_last)
-        if packs(next(self._conv_in.parameters()).device, dtype):
-            _replace(self, {part: PackedConv(part) for part in self.modules() if isinstance(part, nn.Conv2d)})
+        with torch.device("meta"):  # weights come from outside
+            self._build(config)
+        self.load_state_dict(weights, assign=True)
+        self.requires_grad_(False)
+        resnets = [module for module in self.modules() if isinstance(module, Resnet)]
+        self._widths = [resnet.conv2.out_channels for resnet in resnets]
+        embed = _Embedding(self, resnets, config)
+        for index, resnet in enumerate(resnets):
+            resnet.index = index
+            del resnet.time_emb_proj
+        for module in list(self.modules()):
+            if isinstance(module, SelfAttention):
+                module.join()
+        del self.time_proj, self.time_embedding, self.class_embedding
+        self.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        self._embed = embed  # stays in float32
+        if packs(self.conv_out.weight.device, dtype):
+            for parent in list(self.modules()):
+                for name, child in parent.named_children():
+                    if isinstance(child, nn.Conv2d):
+                        setattr(parent, name, PackedConv(child))
+
+    def _build(self, config: Mapping[str, Any]) -> None:
+        """All layers, named as diffusers names them."""
+        widths, count = config["block_out_channels"], config["layers_per_block"]
+        groups, eps, head_width = config["norm_num_groups"], config["norm_eps"], config["attention_head_dim"]
+        wide_time = config["time_embedding_dim"] or 4 * widths[0]
+        resnet = partial(Resnet, wide_time=wide_time, groups=groups, eps=eps)
+
+        def attention(width: int, groups: int = groups) -> SelfAttention:
+            return SelfAttention(width, head_width or width, groups=groups, eps=eps)
+
+        def level(kind: str, wide_ins: Sequence[int], width: int) -> "_Level":
+            resnets = [resnet(wide_in, width) for wide_in in wide_ins]
+            return _Level(resnets, [attention(width) for _ in resnets] if kind.startswith("Attn") else [])
+
+        self.conv_in = nn.Conv2d(config["in_channels"], widths[0], 3, padding=1)
+        learned = config["time_embedding_type"] == "learned"
+        self.time_proj = nn.Embedding(config["num_train_timesteps"], widths[0]) if learned else None
+        linears = {"linear_1": nn.Linear(widths[0], wide_time), "linear_2": nn.Linear(wide_time, wide_time)}
+        self.time_embedding = nn.ModuleDict(linears)
+        classes = config["num_class_embeds"]
+        self.class_embedding = None if classes is None else nn.Embedding(classes, wide_time)
+
+        self.down_blocks: Any = nn.ModuleList()
+        before = widths[0]
+        for kind, width in zip(config["down_block_types"], widths, strict=True):
+            block = level(kind, [before, *[width] * (count - 1)], width)
+            if len(self.down_blocks) < len(widths) - 1:
+                block.downsamplers.append(Downsample(width, config["downsample_padding"]))
+            self.down_blocks.append(block)
+            before = width
+        attentions = [attention(before, config["attn_norm_num_groups"] or groups)] if config["add_attention"] else []
+        self.mid_block = _Level([resnet(before, before), resnet(before, before)], attentions)
+        self.up_blocks: Any = nn.ModuleList()
+        skipped = [widths[0], *widths[:-1]]  # at the end of each level, whose others are as wide as itself
+        for kind, width, narrow in zip(config["up_block_types"], widths[::-1], skipped[::-1], strict=True):
+            inputs = zip([before, *[width] * count], [*[width] * count, narrow], strict=True)
+            block = level(kind, [sum(both) for both in inputs], width)
+            if len(self.up_blocks) < len(widths) - 1:
+                block.upsamplers.append(Upsample(width))
+            self.up_blocks.append(block)
+            before = width
+
+        self.conv_norm_out = nn.GroupNorm(groups, widths[0], eps)
+        self.conv_out = nn.Conv2d(widths[0], config["out_channels"], 3, padding=1)
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
         """What all blocks add at a row, for each image of a batch or, without labels, for all alike."""
@@ -57,7 +125,7 @@ class LeanUNet(nn.Module):
     @property
     def num_bytes(self) -> int:
         """Bytes of the weights as they are laid out, in which oneDNN pads a few channels to many."""
-        return sum(_num_bytes(value) for value in (*self.parameters(), *self.buffers()))
+        return sum(num_bytes(value) for value in (*self.parameters(), *self.buffers()))
 
     def weights(self) -> dict[str, Tensor]:
         """All tensors that ``forward`` computes with, by name, once a first call has laid them out."""
@@ -66,41 +134,40 @@ class LeanUNet(nn.Module):
 
     def forward(self, z_t: Tensor, shifts: Shifts) -> Tensor:
         """The prediction, (B, C, H, W) float32, of images (B, C, H, W) float32."""
-        hidden = self._conv_in(z_t.to(self.dtype, memory_format=torch.channels_last))
-        skipped: tuple[Tensor, ...] = (hidden,)
-        for block in self._down:
-            hidden, more = block(hidden_states=hidden, temb=shifts)
-            skipped += more
-        hidden = self._mid(hidden, shifts)
-        for block in self._up:
-            count = len(block.resnets)
-            hidden = block(hidden, skipped[-count:], shifts)
-            skipped = skipped[:-count]
-        prediction: Tensor = self._conv_out(_norm_silu(hidden, self._norm_out))
+        hidden: Tensor = self.conv_in(z_t.to(self.dtype, memory_format=torch.channels_last))
+        skipped = [hidden]
+        for block in self.down_blocks:
+            for index in range(block.count):
+                hidden = block(hidden, shifts, index)
+                skipped.append(hidden)
+            for downsample in block.downsamplers:
+                hidden = downsample(hidden)
+                skipped.append(hidden)
+        for index in range(self.mid_block.count):
+            hidden = self.mid_block(hidden, shifts, index)
+        for block in self.up_blocks:
+            for index in range(block.count):
+                hidden = block(torch.cat([hidden, skipped.pop()], dim=1), shifts, index)
+            for upsample in block.upsamplers:
+                hidden = upsample(hidden)
+        prediction: Tensor = self.conv_out(norm_silu(hidden, self.conv_norm_out))
         return prediction.float()
 
 
-class PlainUNet(nn.Module):
-    """Any other network of diffusers, called like a lean one. Its weights stay in float32."""
+class _Level(nn.Module):
+    """Residual blocks, attention after some, and then perhaps another size of the picture."""
 
-    def __init__(self, network: UNet2DModel, *, dtype: torch.dtype = torch.float32) -> None:
-        """Wrap a network; another dtype is that of its convolutions and products, by autocast."""
+    def __init__(self, resnets: Sequence[Resnet], attentions: Sequence[SelfAttention]) -> None:
         super().__init__()
-        self._network = network
-        self._dtype = dtype
-        self.num_bytes = sum(value.nbytes for value in network.state_dict().values())
+        self.count = len(resnets)
+        self.resnets, self.attentions = nn.ModuleList(resnets), nn.ModuleList(attentions)
+        self.downsamplers, self.upsamplers = nn.ModuleList(), nn.ModuleList()
 
-    def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
-        """Row and classes as the network takes them."""
-        device = next(self._network.parameters()).device
-        return [torch.tensor([row], device=device), *([] if labels is None else [torch.tensor(labels, device=device)])]
-
-    def forward(self, z_t: Tensor, shifts: Shifts) -> Tensor:
-        """As of ``LeanUNet``."""
-        row, *labels = shifts
-        with torch.autocast(z_t.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-            prediction: Tensor = self._network(z_t, row, *labels).sample
-        return prediction.float()
+    def forward(self, hidden: Tensor, shifts: Shifts, index: int) -> Tensor:
+        hidden = self.resnets[index](hidden, shifts)
+        if index < len(self.attentions):
+            hidden = self.attentions[index](hidden)
+        return hidden
 
 
 MOST_KNOWN = 1024
@@ -110,11 +177,17 @@ MOST_KNOWN = 1024
 class _Embedding(nn.Module):
     """(sum of widths,) float32 that row and class add in all blocks; computed one at a time, so for any batch alike."""
 
-    def __init__(self, network: UNet2DModel, resnets: list[ResnetBlock2D]) -> None:
+    def __init__(self, network: LeanUNet, resnets: Sequence[Resnet], config: Mapping[str, Any]) -> None:
         super().__init__()
-        self.time_proj, self.time_embedding = network.time_proj, network.time_embedding
-        self.class_embedding = network.class_embedding
+        self.time_proj, self.class_embedding = network.time_proj, network.class_embedding
+        self.linear_1, self.linear_2 = network.time_embedding["linear_1"], network.time_embedding["linear_2"]
         self.projections = nn.ModuleList(resnet.time_emb_proj for resnet in resnets)
+        self._sines = partial(
+            sines,
+            width=config["block_out_channels"][0],
+            shift=config["freq_shift"],
+            cosines_first=config["flip_sin_to_cos"],
+        )
         self._known: dict[tuple[int, int | None], Tensor] = {}
 
     def forward(self, row: int, label: int | None) -> Tensor:
@@ -125,153 +198,21 @@ class _Embedding(nn.Module):
         return self._known[row, label]
 
     def _compute(self, row: int, label: int | None) -> Tensor:
-        device = self.time_embedding.linear_1.weight.device
-        embedding = self.time_embedding(self.time_proj(torch.tensor([row], device=device)))
+        device = next(self.parameters()).device
+        rows = torch.tensor([row], device=device)
+        embedding = self._sines(rows) if self.time_proj is None else self.time_proj(rows)
+        embedding = self.linear_2(functional.silu(self.linear_1(embedding)))
         if label is not None:
+            assert self.class_embedding is not None
             embedding = embedding + self.class_embedding(torch.tensor([label], device=device))
         activated = functional.silu(embedding)
         return torch.cat([projection(activated)[0] for projection in self.projections])
 
 
-class _Resnet(nn.Module):
-    def __init__(self, block: ResnetBlock2D, index: int) -> None:
-        super().__init__()
-        self.norm1, self.conv1 = block.norm1, block.conv1
-        self.norm2, self.conv2 = block.norm2, block.conv2
-        self.shortcut = block.conv_shortcut
-        self.index = index
-
-    def forward(self, x: Tensor, shifts: Shifts) -> Tensor:
-        hidden: Tensor = self.conv1(_norm_silu(x, self.norm1))
-        hidden += shifts[self.index]
-        hidden = self.conv2(_norm_silu(hidden, self.norm2))
-        hidden += x if self.shortcut is None else self.shortcut(x)
-        return hidden
-
-
-class _SelfAttention(nn.Module):
-    def __init__(self, part: Attention) -> None:
-        super().__init__()
-        self.norm, self.heads = part.group_norm, part.heads
-        self.qkv = nn.Linear(part.to_q.in_features, 3 * part.to_q.out_features)
-        self.out = part.to_out[0]
-        for name in ("weight", "bias"):
-            joined = torch.cat([getattr(linear, name) for linear in (part.to_q, part.to_k, part.to_v)])
-            setattr(self.qkv, name, nn.Parameter(joined, requires_grad=False))
-        self.scale = part.scale
-
-    def forward(self, x: Tensor, temb: Shifts | None = None) -> Tensor:  # noqa: ARG002 (some blocks pass it)
-        batch, channels, height, width = x.shape
-        pixels = group_norm(x, self.norm).permute(0, 2, 3, 1).reshape(batch * height * width, channels)
-        heads = self.qkv(pixels).view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = heads
-        attend = attend_by_products if x.device.type == "cpu" else attend_fused
-        mixed = attend(query, key, value, self.scale).transpose(1, 2)
-        out: Tensor = self.out(mixed.reshape(batch * height * width, -1))
-        return out.view(batch, height, width, channels).permute(0, 3, 1, 2).add_(x)
-
-
-def attend_by_products(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Attention of (B, heads, pixels, width) each. One head is the rule, and fused attention is slower on a CPU."""
-    shape = query.shape
-    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    weights = torch.bmm(query * scale, key.transpose(1, 2)).softmax(-1)
-    return torch.bmm(weights, value).view(shape)
-
-
-def attend_fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """The same in one kernel, which on a GPU never writes the weights of pixels by pixels to memory."""
-    return functional.scaled_dot_product_attention(query, key, value, scale=scale)
-
-
-class PackedConv(nn.Module):
-    """A convolution whose weights are laid out once, not in each pass, and by one kernel whatever the batch.
-
-    Attributes:
-        packed: The weights so laid out, from the first call on.
-    """
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight: Tensor | None = conv.weight
-        self.bias = conv.bias
-        self.options = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        self.packed: Tensor | None
-        self.register_buffer("packed", None, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        padding, stride, dilation, groups = self.options
-        if self.packed is None:
-            shape = list(x.shape)
-            self.packed = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, padding, stride, dilation, groups, shape
-            )
-            self.weight = None
-        assert self.packed is not None
-        out: Tensor = _convolve(x, self.packed, self.bias, padding, stride, dilation, groups)
-        return out
-
-
-def _convolve_packed(
-    x: Tensor,
-    packed: Tensor,
-    bias: Tensor | None,
-    padding: list[int],
-    stride: list[int],
-    dilation: list[int],
-    groups: int,
-) -> Tensor:
-    out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, packed, bias, padding, stride, dilation, groups, "none", [], ""
-    )
-    return out
-
-
-_convolve = torch.jit.script_if_tracing(_convolve_packed)  # a trace cannot take the empty list by itself
-
-
-def _num_bytes(value: Tensor) -> int:
-    laid_out = value.layout == torch._mkldnn  # type: ignore[attr-defined]
-    return int(torch.ops.mkldnn._nbytes(value)) if laid_out else value.nbytes
-
-
-def packs(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN lays out weights here. Its operators are those of torch's compiler; without them all is slower."""
-    needed = ("_reorder_convolution_weight", "_convolution_pointwise", "_nbytes")
-    return (
-        device.type == "cpu"
-        and (onednn_takes_bf16() if dtype is torch.bfloat16 else torch.backends.mkldnn.is_available())
-        and all(hasattr(torch.ops.mkldnn, name) for name in needed)
-    )
-
-
-def group_norm(x: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """Group normalisation of (B, C, H, W) that lies with the channels of a pixel side by side.
-
-    On CPUs torch's kernel for this layout is five times slower on small maps with narrow groups, and sums in
-    another order for a single image.
-    """
-    if x.device.type != "cpu":
-        return functional.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
-    batch, channels, height, width = x.shape
-    size = channels // norm.num_groups
-    pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels).float()
-    sums = torch.stack((pixels.sum(1), pixels.square().sum(1)))
-    mean, square = sums.view(2, batch, norm.num_groups, size).sum(-1, keepdim=True) / (height * width * size)
-    weight = (
-        norm.weight.float().view(norm.num_groups, size) * ((square - mean.square()).clamp_min(0) + norm.eps).rsqrt()
-    )
-    bias = norm.bias.float().view(norm.num_groups, size) - mean * weight
-    normed = torch.addcmul(bias.view(batch, 1, channels), pixels, weight.view(batch, 1, channels))
-    return normed.to(x.dtype).view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _norm_silu(x: Tensor, norm: nn.GroupNorm) -> Tensor:
-    return functional.silu(group_norm(x, norm), inplace=True)
-
-
-def _replace(root: nn.Module, replacements: dict[Any, nn.Module]) -> None:
-    for parent in list(root.modules()):
-        for name, child in parent.named_children():
-            if child in replacements:
-                setattr(parent, name, replacements[child])
+def sines(rows: Tensor, *, width: int, shift: float, cosines_first: bool) -> Tensor:
+    """(N, width) float32 of rows (N,), as diffusers' ``get_timestep_embedding``: DDPM's sinusoids of Vaswani et al."""
+    half = width // 2
+    exponent = -math.log(10_000) * torch.arange(half, dtype=torch.float32, device=rows.device) / (half - shift)
+    angles = rows[:, None].float() * exponent.exp()
+    waves = (angles.cos(), angles.sin()) if cosines_first else (angles.sin(), angles.cos())
+    return functional.pad(torch.cat(waves, dim=-1), (0, width % 2))

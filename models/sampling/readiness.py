@@ -1,17 +1,17 @@
 """What a network needs before it samples here: a precision, and the batch sizes in which an image is the same."""
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from torch import nn
+from torch import Tensor
 
 from core.catalog.card import Card
+from models.checkpoints.stored import Stored
 from models.data.images import Pictures
+from models.diffusion.unet import Config
 from models.sampling.compiled import obstacle
 from models.sampling.host import multiplies_bf16, refuse_lost
 from models.sampling.kinds import is_lean
@@ -51,36 +51,32 @@ class Ready:
 
 @torch.inference_mode()
 def make_ready(
-    network: UNet2DModel,
-    card: Card,
+    stored: Stored,
     precision: AskedPrecision = "auto",
     *,
     compiled: bool = True,
     between_sizes: Callable[[], None] = lambda: None,
 ) -> Ready:
-    """Choose what is left open of the precision, and sizes, by trying them, and so warm up; takes over the network.
+    """Choose what is left open of the precision, and sizes, by trying them, and so warm up.
 
     The choice depends on the checkpoint and the machine alone, so that every process here makes the same.
 
     Args:
-        network: Of the checkpoint.
-        card: Its card.
+        stored: The checkpoint, its weights on the device where they are to be.
         precision: What is asked for.
         compiled: Whether to compile it on a GPU, if that can be done here.
         between_sizes: Called before each size is tried, which may take a minute where it is compiled.
     """
-    device, small = next(network.parameters()).device, _is_small(network)
+    card, small = stored.card, _is_small(stored.weights)
     facts: dict[str, Any] = {}
-    if precision == "bf16" or (precision == "auto" and _tries_bf16(network, device)):
-        walker = Walker(copy.deepcopy(network), card, dtype=torch.float32)
-        lower = Walker(network, card, dtype=torch.bfloat16)
+    taken: Precision = "fp32"
+    walker = Walker(stored, dtype=torch.float32)
+    if precision == "bf16" or (precision == "auto" and _tries_bf16(stored.config, stored.weights)):
+        lower = Walker(stored, dtype=torch.bfloat16)
         facts = _difference(_try(walker, card), _try(lower, card))
-        agrees = facts.pop("agrees")
-        taken: Precision = "bf16" if agrees or precision == "bf16" else "fp32"
-        walker = lower if taken == "bf16" else walker
-    else:
-        walker, taken = Walker(network, card, dtype=torch.float32), "fp32"
-    if device.type == "cuda":
+        if facts.pop("agrees") or precision == "bf16":
+            walker, taken = lower, "bf16"
+    if walker.device.type == "cuda":
         sizes, facts["compiled"] = _sizes_on_gpu(walker, card, compiled=compiled, between_sizes=between_sizes)
     else:
         walker.trace(_noise(card, 2))
@@ -90,16 +86,17 @@ def make_ready(
     return Ready(walker, taken, sizes, threads, {"precision": taken, "sizes": sizes, **facts})
 
 
-def _tries_bf16(network: UNet2DModel, device: torch.device) -> bool:
-    if not is_lean(network):
+def _tries_bf16(config: Config, weights: Mapping[str, Tensor]) -> bool:
+    if not is_lean(config):
         return False
+    device = next(iter(weights.values())).device
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and not _is_small(network) and multiplies_bf16()
+    return device.type == "cpu" and not _is_small(weights) and multiplies_bf16()
 
 
-def _is_small(network: nn.Module) -> bool:
-    return sum(value.numel() for value in network.parameters()) < SMALL
+def _is_small(weights: Mapping[str, Tensor]) -> bool:
+    return sum(value.numel() for value in weights.values()) < SMALL
 
 
 def _noise(card: Card, count: int) -> torch.Tensor:

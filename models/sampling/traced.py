@@ -18,7 +18,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from models.sampling.lean import LeanUNet, Shifts
+from models.sampling.layers import Shifts
+from models.sampling.lean import LeanUNet
 
 Predict = Callable[[Tensor, Shifts], Tensor]
 

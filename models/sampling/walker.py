@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
-from core.catalog.card import Card
 from core.errors import InvalidRequest
+from models.checkpoints.stored import Stored
 from models.data.images import Pictures, to_uint8
 from models.diffusion.ddim import Step, ddim_steps, ddim_walk
 from models.diffusion.prediction import x_from_prediction
 from models.diffusion.schedule import build_schedule, rows_of
 from models.sampling.compiled import Backend, compile_network
-from models.sampling.kinds import is_lean
-from models.sampling.lean import LeanUNet, PlainUNet, Shifts
+from models.sampling.kinds import network_of
+from models.sampling.layers import Shifts
+from models.sampling.lean import LeanUNet
 from models.sampling.traced import Predict, trace
 
 
@@ -22,19 +22,19 @@ class Walker:
     """A checkpoint's network in one precision, and its grids.
 
     Attributes:
-        network: The lean network.
+        network: The network.
         device: Where it is.
         fewest_steps: In which it can be walked.
     """
 
-    def __init__(self, network: UNet2DModel, card: Card, *, dtype: torch.dtype) -> None:
-        """Take over a network, which is not to be used any more."""
-        self._card = card
-        self.device = next(network.parameters()).device
-        self.network = LeanUNet(network, dtype=dtype) if is_lean(network) else PlainUNet(network, dtype=dtype)
+    def __init__(self, stored: Stored, *, dtype: torch.dtype) -> None:
+        """Nothing is computed yet; the weights are on the device where they are to be, and are left as they are."""
+        self._card = stored.card
+        self.network = network_of(stored.config, stored.weights, dtype=dtype)
+        self.device = next(self.network.parameters()).device
         self._predict: Predict = self.network
-        self._schedule = build_schedule(card.schedule).to(self.device)
-        self.fewest_steps = card.steps_up_to(1)
+        self._schedule = build_schedule(stored.card.schedule).to(self.device)
+        self.fewest_steps = stored.card.steps_up_to(1)
         self._grids: dict[int, list[Step]] = {}
         self._common: dict[int, list[Shifts]] = {}
 

@@ -15,11 +15,14 @@ from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.catalog.serving import Serving, read
+from core.connections import text
 from core.jobs.record import ENDED, JobRecord, JobState
 from core.jobs.request import CheckpointRef, DistillJob, DistillRequest
 from core.jobs.store import JobStore
 from core.methods.declaration import find_method
+from core.queues import Queue
 from core.settings import Settings
+from tests.jobs import create
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
 from worker.distillation.worker import send_slice
@@ -27,7 +30,14 @@ from worker.distillation.worker import send_slice
 WORKER, *ARGUMENTS = module_of("distiller")
 SABOTEUR = "tests.e2e.saboteur"
 HEARTBEAT_S = 0.5
-SLICE_S = 0.5
+SLICE_S = 0.1
+ITERATIONS = 12
+"""Of the first round of a job; enough for several slices."""
+IN_HAND = {
+    f"fewstep_distill_{name}"
+    for name in ("loss", "gradient_norm", "iterations_per_second", "progress_ratio", "remaining_seconds")
+}
+"""Metrics of a job in hand."""
 
 
 class Yard:
@@ -83,8 +93,10 @@ class Yard:
 
     def job(self, *, teacher: str = "8-step", **request: Any) -> DistillJob:  # noqa: ANN401
         """As ``submit``, not recorded."""
-        facts = {"method": "pd", "from_steps": 8, "to_steps": 2, "iterations": 30, "batch_size": 16, "data": "squares"}
-        body = DistillRequest.model_validate({**facts, "teacher": f"{self.family.name}/{teacher}", **request})
+        facts = {"method": "pd", "from_steps": 8, "to_steps": 2, "iterations": ITERATIONS, "batch_size": 16}
+        body = DistillRequest.model_validate(
+            {**facts, "data": "squares", "teacher": f"{self.family.name}/{teacher}", **request}
+        )
         card = read_card(self.family / teacher)
         job_id = uuid.uuid4().hex
         assert body.from_steps is not None
@@ -163,6 +175,20 @@ class Yard:
         for name in list(self.workers):
             self.stop(name, signal.SIGKILL)
         self.redis.stop()
+
+
+def keep_child(store: JobStore) -> tuple[DistillJob, int]:
+    """Let the only worker seem to have a job in hand besides, without which it ends its child after each other job.
+
+    Returns the job and its fence.
+    """
+    members = f"fewstep:workers:{Queue.DISTILLATION}"
+    wait_until(lambda: store.redis.scard(members) == 1, what="the worker")
+    (name,) = store.redis.smembers(members)
+    job = create(store)
+    fence = store.acquire(job.id, 0, text(name), lease_s=1000, ttl_s=1000)
+    assert fence is not None
+    return job, fence
 
 
 def draw_pictures(folder: Path) -> None:

@@ -19,7 +19,7 @@ from models.evaluation.reference import load_reference
 from models.sampling.engine import Sampler
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"
-SAMPLES = 500
+SAMPLES = 300
 SHIPPED = [family.path / name for family in list_families(SHIPPED_CHECKPOINTS).values() for name in family.cards]
 
 

@@ -34,7 +34,7 @@ def submit(api: httpx.Client, accept: str = "*/*", **body: object) -> str:
 
 def fetch(api: httpx.Client, path: str) -> httpx.Response:
     """Poll until it has ended."""
-    wait_until(lambda: api.get(path).status_code != 202, timeout_s=60, what="end")
+    wait_until(lambda: api.get(path).status_code != 202, what="end")
     return api.get(path)
 
 

@@ -21,7 +21,8 @@ from tests.processes import wait_until
 
 NPY = {"Accept": "application/x-npy"}
 REQUESTS_AT_ONCE = 400
-SOAK_REQUESTS = 3000
+WARM_REQUESTS = 500
+SOAK_REQUESTS = 1500
 
 
 @cache
@@ -69,9 +70,9 @@ def test_a_soak_leaves_nothing_behind(stack: Stack) -> None:
         status = Path(f"/proc/{stack.processes[name].pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
 
-    asyncio.run(post_all(stack, bodies(SOAK_REQUESTS // 2)))
+    asyncio.run(post_all(stack, bodies(WARM_REQUESTS)))
     before = {name: resident(name) for name in ("sampler", "api")}
-    answers = asyncio.run(post_all(stack, bodies(SOAK_REQUESTS // 2)))
+    answers = asyncio.run(post_all(stack, bodies(SOAK_REQUESTS)))
     assert {answer.status_code for answer in answers} == {200}
     for name, size in before.items():
         assert resident(name) < 1.02 * size, name

@@ -112,7 +112,7 @@ def wait_until_trained(descriptor: int) -> None:
         seen += os.read(descriptor, 10_000)
         return b"%|" in seen  # a share of the whole is shown once an iteration is done
 
-    wait_until(trained, timeout_s=60, what="an iteration")
+    wait_until(trained, what="an iteration")
 
 
 def test_a_job_by_it_survives_a_killed_worker_and_serves_what_the_command_line_makes(
@@ -142,7 +142,7 @@ def test_a_job_by_it_survives_a_killed_worker_and_serves_what_the_command_line_m
         assert accepted.status_code == 202, accepted.text
         assert accepted.json()["steps"] == [2]
         place = accepted.headers["location"]
-        wait_until(lambda: stack.api.get(place).json()["iteration"] > 0, timeout_s=60, what="the first iteration")
+        wait_until(lambda: stack.api.get(place).json()["iteration"] > 0, what="the first iteration")
         stack.stop("distiller", signal.SIGKILL)
         stack.start("distiller")
         wait_until(lambda: "retry-after" not in stack.api.get(place).headers, timeout_s=120, what="the end")

@@ -4,24 +4,28 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.catalog.datasets import DIGITS as KNOWN
+from core.jobs.record import JobState
+from core.jobs.store import JobStore
 from models.data.dataset import load_data
 from tests.e2e.stack import Stack
-from tests.e2e.yard import draw_pictures
+from tests.e2e.yard import draw_pictures, keep_child
 from tests.processes import wait_until
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"
-SAMPLES = 100
+SAMPLES = 64
 REQUEST: dict[str, Any] = {
     "teacher": "digits/8-step",
     "to_steps": 2,
-    "iterations": 20,
+    "iterations": 5,
     "batch_size": 16,
     "learning_rate": 1e-6,  # hardly anything is learnt, so that a student is as good as its teacher in as few steps
     "evaluate": {"samples": SAMPLES},
@@ -32,6 +36,17 @@ REQUEST: dict[str, Any] = {
 def stack(distilling: Stack) -> Stack:
     """The service whose student of 4 steps has forgotten everything."""
     return distilling
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_child(distilling: Stack) -> Iterator[None]:
+    """For all jobs, to save the imports."""
+    with Redis.from_url(distilling.redis.url) as redis:
+        store = JobStore(redis)
+        kept, fence = keep_child(store)
+        yield
+        assert store.end(kept.id, fence, JobState.CANCELLED, ttl_s=100)
+        assert store.delete(kept.id, kept.name) == ("deleted", "")
 
 
 class Stream:
@@ -60,7 +75,7 @@ class Stream:
         while not self._stop.is_set():
             answer = self._api.post("/generate", json=self._body, headers={"Accept": "image/png"})
             self.answers.append((answer.status_code, answer.headers.get("fewstep-checkpoint", "")))
-            time.sleep(0.05)
+            time.sleep(0.1)
 
 
 def ended(api: httpx.Client, location: str, state: str = "succeeded") -> dict[str, Any]:
@@ -103,7 +118,7 @@ def test_a_job_delivers_students_and_the_better_one_takes_its_place_without_a_fa
 
 
 def test_events_tell_the_whole_story_again_and_from_where_one_left_off(stack: Stack) -> None:
-    accepted = stack.api.post("/distill-jobs", json={**REQUEST, "to_steps": 4, "iterations": 10, "evaluate": None})
+    accepted = stack.api.post("/distill-jobs", json={**REQUEST, "to_steps": 4, "evaluate": None})
     path = accepted.headers["location"]
     told = events(stack.api, path)
     assert told[0]["event"] == "state"
@@ -132,7 +147,7 @@ def events(api: httpx.Client, path: str, *, after: str | None = None) -> list[di
 
 def test_a_student_is_the_teacher_of_the_next_job_and_needs_no_data(stack: Stack) -> None:
     api = stack.api
-    first = {**REQUEST, "to_steps": 4, "iterations": 5, "evaluate": None, "name": "first"}
+    first = {**REQUEST, "to_steps": 4, "evaluate": None, "name": "first"}
     ended(api, api.post("/distill-jobs", json=first).headers["location"])
     second = {**first, "teacher": "first/4-step", "from_steps": 4, "to_steps": 2, "name": "second", "method": "pd"}
     job = ended(api, api.post("/distill-jobs", json={**second, "data": "synthetic"}).headers["location"])

@@ -125,7 +125,7 @@ def plain(stack: Stack) -> bytes:
 
 def ended(api: httpx.Client, path: str) -> httpx.Response:
     """The answer once it is there."""
-    wait_until(lambda: api.get(path).status_code not in (202, 503), timeout_s=60, what="the end")
+    wait_until(lambda: api.get(path).status_code not in (202, 503), what="the end")
     return api.get(path)
 
 
@@ -148,7 +148,7 @@ def test_what_was_accepted_is_done_after_the_cure(stack: Stack, plain: bytes, co
         assert stack.metric("api", "fewstep_redis_up") == 0
         wait_until(lambda: stack.log("sampler").count(f"{code} ") > 3, what="the worker in trouble")
     cured = time.monotonic()
-    wait_until(lambda: is_ready(api), timeout_s=20, what="ready again")
+    wait_until(lambda: is_ready(api), what="ready again")
     for path in bulk:
         assert ended(api, path).content == plain
     assert time.monotonic() - cured < 30  # and not after the half minute that a lost message is looked for
@@ -166,10 +166,10 @@ def test_a_job_waits_it_out_and_is_not_to_blame(stack: Stack) -> None:
         with TROUBLES[code](stack):
             wait_until(partial(in_trouble, stack, code, logged), what="the worker in trouble")
     before = now_at(api, job)
-    wait_until(partial(went_on, api, job, before), timeout_s=60, what="training after the last cure")
+    wait_until(partial(went_on, api, job, before), what="training after the last cure")
     assert api.get(job).json()["state"] == "running"
     assert api.post(f"{job}/cancel").status_code in (200, 202)
-    wait_until(lambda: api.get(job).json()["state"] == "cancelled", timeout_s=60, what="the end of the job")
+    wait_until(lambda: api.get(job).json()["state"] == "cancelled", what="the end of the job")
     assert "slice died" not in stack.log("distiller")
     assert distiller.alive
 

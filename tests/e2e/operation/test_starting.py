@@ -83,7 +83,7 @@ def test_a_sampling_worker_that_is_loading_ends_at_once(stuck: Path, tmp_path: P
         ends.append(open_end(stuck))
         return ends[-1] is not None
 
-    wait_until(is_loading, timeout_s=60, what="loading")
+    wait_until(is_loading, what="loading")
     if first:
         (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
         os.kill(int(child), signal.SIGTERM)

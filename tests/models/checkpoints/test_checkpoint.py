@@ -218,9 +218,10 @@ def unknown_field(folder: Path) -> None:
 def test_damage_is_named(tiny_family: Path, tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
     folder = shutil.copytree(tiny_family / "4-step", tmp_path / "4-step")
     damage(folder)
-    with pytest.raises(CheckpointError, match=message) as caught:
-        load_checkpoint(folder)
-    assert str(tmp_path) in caught.value.detail
+    for load in (load_checkpoint, Sampler):
+        with pytest.raises(CheckpointError, match=message) as caught:
+            load(folder)
+        assert str(tmp_path) in caught.value.detail
 
 
 def test_a_family_lists_its_steps_and_finds_checkpoints(tiny_family: Path) -> None:

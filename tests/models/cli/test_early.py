@@ -12,8 +12,8 @@ from PIL import Image
 from core.catalog.card import read_card
 from core.catalog.classifier_card import read_classifier_card
 from models.cli import runs
-from tests.models.cli.conftest import Here
 from tests.models.cli.test_main import TINY_TRAINING
+from tests.models.conftest import Here
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from core.catalog.card import read_card
 from models.checkpoints.checkpoint import load_checkpoint
 from models.diffusion.unet import UNetConfig, build_unet
-from tests.models.cli.conftest import Here
+from tests.models.conftest import Here
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from PIL import Image
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.catalog.classifier_card import read_classifier_card
 from models.sampling.engine import Sampler, noise_for
-from tests.models.cli.conftest import Here
+from tests.models.conftest import Here
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
@@ -31,14 +31,16 @@ def fewstep(*arguments: str | Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_sample_writes_the_images_of_the_seeds(
+    tiny_family: Path, tmp_path: Path, environment: dict[str, str], here: Here
+) -> None:
     expected = Sampler(tiny_family / "2-step").sample(seeds=range(7, 12))
     arguments = ("sample", "tiny", "--steps", "2", "--n", "5", "--seed", "7", "--out")
 
     fewstep(*arguments, tmp_path / "a.npy", environment=environment)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
 
-    fewstep(*arguments, tmp_path / "a.png", environment=environment)
+    here(*arguments, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as grid:
         pixels = np.asarray(grid)
     assert pixels.shape == (2 * 10 + 2, 3 * 10 + 2, 3)
@@ -46,10 +48,7 @@ def test_sample_writes_the_images_of_the_seeds(tiny_family: Path, tmp_path: Path
     np.testing.assert_array_equal(pixels[12:20, 12:20], expected[4])
 
     np.save(tmp_path / "noise.npy", noise_for(range(7, 12), (3, 8, 8)).numpy())
-    fewstep(
-        *("sample", "tiny/2-step", "--noise", tmp_path / "noise.npy", "--out", tmp_path / "b.npy"),
-        environment=environment,
-    )
+    here("sample", "tiny/2-step", "--noise", tmp_path / "noise.npy", "--out", tmp_path / "b.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), expected)
 
 
@@ -237,9 +236,11 @@ def test_a_classifier_is_trained_and_distilled_through(tmp_path: Path, here: Her
     assert "takes images of (1, 16, 16), the teacher makes (3, 8, 8)" in said
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(
+    tmp_path: Path, environment: dict[str, str], here: Here
+) -> None:
     iterations = ("--iterations", "60", *TINY_TRAINING)
-    fewstep("train", "--out", tmp_path / "whole" / "teacher", *iterations, environment=environment)
+    here("train", "--out", tmp_path / "whole" / "teacher", *iterations)
 
     cut = tmp_path / "cut" / "teacher"
     process = subprocess.Popen(
@@ -256,7 +257,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(tmp_path: Path, en
     assert cut.with_name("teacher.state.pt").exists()
     assert not cut.exists()
 
-    fewstep("train", "--out", cut, *iterations, environment=environment)
+    here("train", "--out", cut, *iterations)
     assert read_card(cut).sha256 == read_card(tmp_path / "whole" / "teacher").sha256
 
 

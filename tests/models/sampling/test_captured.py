@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.stored import read_stored
 from models.sampling import captured
 from models.sampling.captured import CapturedWalks
 from models.sampling.engine import Sampler, pick_device
@@ -20,8 +20,7 @@ on_two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a 
 def test_what_cannot_be_recorded_runs_without_and_is_remembered(
     tiny_family: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, card = load_checkpoint(tiny_family / "2-step")
-    walker = Walker(network.requires_grad_(False), card, dtype=torch.float32)
+    walker = Walker(read_stored(tiny_family / "2-step"), dtype=torch.float32)
     tries = []
 
     def fail(_: Walker, size: int) -> None:

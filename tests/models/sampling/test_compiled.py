@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.catalog.card import Card
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.stored import read_stored
 from models.sampling import compiled, lean, readiness
 from models.sampling.compiled import compile_network, obstacle, pays
 from models.sampling.readiness import best_group
@@ -31,9 +31,7 @@ class Counting:
 def walker(tiny_family: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walker]:
     """As it is on a GPU: without oneDNN's layout."""
     monkeypatch.setattr(lean, "packs", lambda *_: False)
-    network, card = load_checkpoint(tiny_family / "2-step")
-    network.requires_grad_(False)
-    yield Walker(network, card, dtype=torch.float32)
+    yield Walker(read_stored(tiny_family / "2-step"), dtype=torch.float32)
     torch.compiler.reset()
 
 

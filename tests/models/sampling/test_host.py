@@ -43,4 +43,5 @@ def test_instructions_for_bf16_are_found_where_the_processor_has_them_and_nothin
 
 
 def test_a_large_network_is_tried_in_bf16_where_that_is_multiplied() -> None:
-    assert readiness._tries_bf16(build_unet(LARGE), torch.device("cpu")) == multiplies_bf16()
+    network = build_unet(LARGE)
+    assert readiness._tries_bf16(network.config, network.state_dict()) == multiplies_bf16()

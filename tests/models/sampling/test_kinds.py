@@ -10,14 +10,14 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from core.catalog.card import CheckpointError
 from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows
-from models.diffusion.unet import FIELDS, UNetConfig, build_unet, is_ours
+from models.diffusion.unet import UNetConfig, build_unet, fields, is_ours
 from models.sampling import kinds
 from models.sampling.engine import Sampler
-from models.sampling.kinds import is_lean, refuse_unlike
-from models.sampling.lean import LeanUNet, PlainUNet
+from models.sampling.kinds import PlainUNet, is_lean, network_of, refuse_unlike
+from models.sampling.lean import LeanUNet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 1), attention_levels=(1,), blocks=1)
-OURS = {name: value for name, value in build_unet(TINY).config.items() if name in FIELDS}
+OURS = {name: value for name, value in build_unet(TINY).config.items() if name in fields()}
 ROWS = step_rows(4)
 
 
@@ -80,23 +80,26 @@ AS_DIFFUSERS: list[dict[str, Any]] = [
 @torch.inference_mode()
 def test_every_field_samples_as_diffusers_runs_it(changes: dict[str, Any], lean: bool) -> None:
     network = altered(**changes)
-    assert is_lean(network) == lean
-    assert is_ours(network) == (
+    assert is_lean(network.config) == lean
+    assert is_ours(network.config) == (
         changes.keys() <= {"dropout", "num_class_embeds", "norm_num_groups", "layers_per_block", "block_out_channels"}
     )
     noise = torch.randn((2, 3, 8, 8), generator=torch.Generator().manual_seed(1))
     labels = [2, 0] if "num_class_embeds" in changes else None
     expected = network(noise, torch.full((2,), 640), None if labels is None else torch.tensor(labels)).sample
-    refuse_unlike(network, Path("x"), rows=ROWS)
-    sampling = LeanUNet(network, dtype=torch.float32) if is_lean(network) else PlainUNet(network)
+    refuse_unlike(network.config, Path("x"), rows=ROWS)
+    sampling = network_of(network.config, network.state_dict(), dtype=torch.float32)
+    assert isinstance(sampling, LeanUNet if lean else PlainUNet)
     found = sampling(noise, sampling.shifts(640, labels))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_every_field_of_diffusers_is_known() -> None:
-    assert kinds._LEAN.keys() == FIELDS.keys(), "say of the others whether the lean network computes what they ask for"
+    assert kinds._LEAN.keys() == fields().keys(), (
+        "say of the others whether the lean network computes what they ask for"
+    )
     other = {name for changes in (*LEAN, *AS_DIFFUSERS) for name in changes}
-    assert FIELDS.keys() - other == {"sample_size", "in_channels", "out_channels"}, "each is tried"
+    assert fields().keys() - other == {"sample_size", "in_channels", "out_channels"}, "each is tried"
 
 
 def test_a_difference_of_a_foreign_network_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,10 +116,9 @@ def test_zero_weights_hide_no_difference(monkeypatch: pytest.MonkeyPatch) -> Non
     torch.nn.init.zeros_(network.conv_out.weight)
     monkeypatch.setitem(kinds._LEAN, "center_input_sample", lambda _: True)
     with pytest.raises(CheckpointError, match="standard deviations"):
-        refuse_unlike(network, Path("x"), rows=ROWS)
-    assert not network.conv_out.weight.any(), "the network is left as it is"
+        refuse_unlike(network.config, Path("x"), rows=ROWS)
 
 
 def test_a_network_that_cannot_be_called_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"x: the network cannot make images of \(3, 9, 9\): Sizes of tensors"):
-        refuse_unlike(altered(sample_size=9), Path("x"), rows=ROWS)
+        refuse_unlike(altered(sample_size=9).config, Path("x"), rows=ROWS)

@@ -1,13 +1,12 @@
 """The network as it samples against diffusers' own."""
 
-import copy
-
 import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from models.diffusion.unet import UNetConfig, build_unet
-from models.sampling.lean import LeanUNet, attend_by_products, attend_fused, packs
+from models.sampling.layers import attend_by_products, attend_fused, packs
+from models.sampling.lean import LeanUNet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CLASSES = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(0,), num_classes=4)
@@ -29,7 +28,7 @@ def test_it_predicts_what_diffusers_predicts(config: UNetConfig) -> None:
     plain = network(config)
     labels = None if config.num_classes is None else torch.tensor([3, 0, 1])
     expected = plain(noise(config, 3), torch.full((3,), 640), labels).sample
-    lean = LeanUNet(copy.deepcopy(plain), dtype=torch.float32)
+    lean = LeanUNet(plain.config, plain.state_dict(), dtype=torch.float32)
     shifts = lean.shifts(640, None if labels is None else labels.tolist())
     torch.testing.assert_close(lean(noise(config, 3), shifts), expected, atol=2e-5, rtol=0)
 
@@ -38,7 +37,8 @@ def test_it_predicts_what_diffusers_predicts(config: UNetConfig) -> None:
 @pytest.mark.parametrize("config", [TINY, CLASSES])
 @torch.inference_mode()
 def test_an_image_is_the_same_in_every_batch_size(config: UNetConfig, dtype: torch.dtype) -> None:
-    lean = LeanUNet(network(config), dtype=dtype)
+    plain = network(config)
+    lean = LeanUNet(plain.config, plain.state_dict(), dtype=dtype)
     images = noise(config, 16)
     labels = None if config.num_classes is None else [index % 4 for index in range(16)]
 

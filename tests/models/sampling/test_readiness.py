@@ -1,15 +1,13 @@
-import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from core.catalog.card import Card, read_card
-from models.checkpoints.checkpoint import load_checkpoint
-from models.diffusion.unet import FIELDS, UNetConfig, build_unet
+from models.checkpoints.stored import Stored, read_stored
+from models.diffusion.unet import UNetConfig, build_unet, fields
 from models.sampling import readiness
 from models.sampling.kinds import is_lean
 from models.sampling.lean import LeanUNet
@@ -24,8 +22,8 @@ def card(tiny_family: Path) -> Card:
 
 
 def test_a_small_network_stays_in_float32_and_every_size_it_names_is_exact(tiny_family: Path) -> None:
-    network, card = load_checkpoint(tiny_family / "2-step")
-    ready = make_ready(network.requires_grad_(False), card)
+    stored = read_stored(tiny_family / "2-step")
+    ready, card = make_ready(stored), stored.card
     assert ready.precision == "fp32"
     assert readiness.REFERENCE_SIZE in ready.sizes
     noise = torch.randn(23, *card.image_shape)
@@ -43,40 +41,38 @@ def test_bf16_is_taken_where_its_images_agree_and_only_there(
     tiny_family: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "_tries_bf16", lambda *_: True)
-    network, card = load_checkpoint(tiny_family / "1-step")
-    network.requires_grad_(False)
-    ready = make_ready(copy.deepcopy(network), card)
+    stored = read_stored(tiny_family / "1-step")
+    ready = make_ready(stored)
     assert ready.precision == "bf16"
     assert ready.facts["bf16_mean_error"] <= 0.5
     assert isinstance(ready.walker.network, LeanUNet)
     assert ready.walker.network.dtype is torch.bfloat16
     monkeypatch.setattr(readiness, "CLOSE_LEVELS", 0)
-    refused = make_ready(network, card)
+    refused = make_ready(stored)
     assert refused.precision == "fp32"
     assert refused.facts["bf16_close_share"] < 0.999
 
 
 def test_what_is_asked_for_is_taken_wherever_it_runs(tiny_family: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, card = load_checkpoint(tiny_family / "1-step")
-    network.requires_grad_(False)
+    stored = read_stored(tiny_family / "1-step")
     monkeypatch.setattr(readiness, "CLOSE_LEVELS", -1)  # no trial agrees
     for native in (True, False):
         monkeypatch.setattr(readiness, "_tries_bf16", lambda *_, native=native: native)
-        assert make_ready(copy.deepcopy(network), card, "bf16").precision == "bf16"
-        assert make_ready(copy.deepcopy(network), card, "fp32").precision == "fp32"
-        assert make_ready(copy.deepcopy(network), card).precision == "fp32"
+        assert make_ready(stored, "bf16").precision == "bf16"
+        assert make_ready(stored, "fp32").precision == "fp32"
+        assert make_ready(stored).precision == "fp32"
 
 
 @pytest.mark.parametrize("changes", [{"time_embedding_type": "fourier"}, {"class_embed_type": "timestep"}])
 def test_a_network_that_is_not_lean_samples_in_bf16_too(changes: dict[str, object], card: Card) -> None:
     torch.manual_seed(0)
     config = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
-    ours = build_unet(replace(config, num_classes=3)).config
-    network = UNet2DModel.from_config({**{name: ours[name] for name in FIELDS}, **changes}).eval()
+    ours = build_unet(replace(config, num_classes=3))
+    network = type(ours).from_config({**{name: ours.config[name] for name in fields()}, **changes})
     network.conv_out.weight.data.normal_(std=0.1)
-    assert not is_lean(network)
-    classes = card.model_copy(update={"num_classes": 3})
-    ready = {asked: make_ready(network.requires_grad_(False), classes, asked) for asked in ("fp32", "bf16")}
+    assert not is_lean(network.config)
+    stored = Stored(card.model_copy(update={"num_classes": 3}), network.config, network.state_dict())
+    ready = {asked: make_ready(stored, asked) for asked in ("fp32", "bf16")}
     assert [ready[asked].precision for asked in ready] == ["fp32", "bf16"]
     with torch.inference_mode():
         images = [
@@ -86,7 +82,7 @@ def test_a_network_that_is_not_lean_samples_in_bf16_too(changes: dict[str, objec
 
 
 def test_a_size_that_rounds_differently_is_left_out(card: Card, tiny_family: Path) -> None:
-    walker = Walker(load_checkpoint(tiny_family / "2-step")[0].requires_grad_(False), card, dtype=torch.float32)
+    walker = Walker(read_stored(tiny_family / "2-step"), dtype=torch.float32)
     forward = walker.network.forward
 
     def off_by_a_bit(z_t: torch.Tensor, shifts: object) -> torch.Tensor:
@@ -100,7 +96,7 @@ def test_a_size_that_rounds_differently_is_left_out(card: Card, tiny_family: Pat
 
 
 def test_the_number_of_threads_changes_no_pixel(tiny_family: Path, card: Card) -> None:
-    walker = Walker(load_checkpoint(tiny_family / "2-step")[0].requires_grad_(False), card, dtype=torch.float32)
+    walker = Walker(read_stored(tiny_family / "2-step"), dtype=torch.float32)
     threads = torch.get_num_threads()
     images = []
     try:

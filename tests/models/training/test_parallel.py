@@ -26,6 +26,7 @@ from models.training.parallel import join_processes, process_index, refuse_uneve
 from models.training.progress import Progress
 from models.training.trainer import TrainConfig
 from tests.methods import PD, built
+from tests.models.conftest import Here
 
 pytestmark = pytest.mark.slow
 
@@ -113,13 +114,13 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, environment: dict[s
 
 
 def test_a_run_that_two_processes_began_is_stopped_in_both_and_finished_by_one(
-    tmp_path: Path, environment: dict[str, str]
+    tmp_path: Path, environment: dict[str, str], here: Here
 ) -> None:
-    command: list[str | Path] = [FEWSTEP, "distill", "--teacher", "tiny/2-step", "--from", "2", "--to", "1"]
+    command: list[str | Path] = ["distill", "--teacher", "tiny/2-step", "--from", "2", "--to", "1"]
     command += ["--data", noise_pictures(tmp_path), "--out", tmp_path / "out", "--batch-size", "4"]
     command += ["--iterations", "20", "--precision", "bf16"]
     with subprocess.Popen(
-        torchrun("--no-python", *command), env=environment, stderr=subprocess.PIPE, text=True
+        torchrun("--no-python", FEWSTEP, *command), env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         shown = ""
@@ -132,7 +133,7 @@ def test_a_run_that_two_processes_began_is_stopped_in_both_and_finished_by_one(
     reached = torch.load(tmp_path / "out" / "1-step.state.pt")["iteration"]
     assert 0 < reached < 40
 
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=240)
+    here(*command)
     made_with = read_card(tmp_path / "out" / "1-step").hyper_parameters
     assert (made_with["iterations"], made_with["precision"]) == (40, "bf16")
     load_checkpoint(tmp_path / "out" / "1-step")
