@@ -4,6 +4,8 @@ from core.catalog.card import Family, no_checkpoint, no_such_checkpoint
 from core.errors import InvalidRequest
 from core.generation.request import MAX_STEPS, GenerateRequest, served_steps
 
+_WALKS = {False: "is sampled in a divisor of them", True: "is sampled in no others"}
+
 
 def choose_checkpoint(family: Family, body: GenerateRequest, *, asynchronous: bool, most: int) -> str:
     """The one that is named, or the family's student for the steps.
@@ -25,15 +27,15 @@ def choose_checkpoint(family: Family, body: GenerateRequest, *, asynchronous: bo
         return served[body.steps]
     if body.checkpoint not in family.cards:
         raise no_such_checkpoint(family, body.checkpoint)
-    own = family.cards[body.checkpoint].num_steps
-    divisors = [steps for steps in range(1, own + 1) if own % steps == 0]
+    card = family.cards[body.checkpoint]
     limit = most if asynchronous else MAX_STEPS
-    allowed = [steps for steps in divisors if steps <= limit]
-    if body.steps in allowed:
+    if body.steps <= limit and card.can_walk(body.steps):
         return body.checkpoint
-    words = f"{body.checkpoint} has {own} steps and is sampled in a divisor of them"
-    if body.steps in divisors:
+    words = f"{body.checkpoint} has {card.num_steps} steps and {_WALKS[card.own_steps_only]}"
+    if card.can_walk(body.steps):
         words = f"at most {limit} steps may be asked for"
         if not asynchronous and body.steps <= most:
             words = f"more than {MAX_STEPS} steps need `Prefer: respond-async`"
-    raise InvalidRequest(words, field="steps", allowed=allowed)
+    allowed = [steps for steps in range(1, limit + 1) if card.can_walk(steps)]
+    is_any = card.knows_all_rows
+    raise InvalidRequest(words, field="steps", allowed={"minimum": 1, "maximum": limit} if is_any else allowed)

@@ -58,7 +58,7 @@ class JobResponse(JobSummary):
 
     request: Annotated[DistillRequest, Field(description="As it was sent, with defaults")]
     classifier: ClassifierRef | None
-    data: Annotated[str, Field(description="What it trains on")]
+    data: Annotated[str | None, Field(description="What it trains on; null: the teacher alone, and noise")]
     judge: Annotated[Judge | None, Field(description="What the students are judged by; null: they are not")]
     history: Annotated[list[tuple[int, float]], Field(description="Iteration over all rounds, and loss")]
     finished: Annotated[list[Round], Field(description="Rounds that are done")]

@@ -17,6 +17,14 @@ REQUESTS: dict[str, Any] = {
         "value": {"teacher": "digits/teacher", "from_steps": 8, "to_steps": 1, "name": "digits-mine"},
     },
     "default": {"summary": "A checkpoint with every default", "value": {"teacher": "digits/8-step"}},
+    "sfd": {
+        "summary": "A student of 3 steps that follows the teacher's own walk, without images",
+        "value": {"teacher": "digits/teacher", "method": "sfd", "to_steps": 3, "name": "digits-in-three"},
+    },
+    "rdd": {
+        "summary": "Two rounds by features and how they relate, through the family's classifier",
+        "value": {"teacher": "digits/8-step", "method": "rdd", "to_steps": 2, "memory_weight": 0.1},
+    },
     "better": {
         "summary": "One short round, whose student serves in its family if it is better than the one that does",
         "value": {

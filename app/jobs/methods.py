@@ -16,7 +16,8 @@ class MethodResponse(BaseModel):
 
     name: str
     summary: str
-    needs_classifier: Annotated[bool, Field(description="Whether it distils through a classifier")]
+    takes_classifier: Annotated[bool, Field(description="Whether it distils through a classifier, or may")]
+    needs_images: Annotated[bool, Field(description="Whether it takes a data set")]
     halves: Annotated[
         bool, Field(description="Whether each round halves the steps; if not, one round goes all the way")
     ]
@@ -48,7 +49,8 @@ def _described(method: Method) -> MethodResponse:
     return MethodResponse(
         name=method.name,
         summary=method.summary,
-        needs_classifier=method.needs_classifier,
+        takes_classifier=method.options.takes_classifier,
+        needs_images=method.needs_images,
         halves=method.halves,
         options=method.options.model_json_schema().get("properties", {}),
     )

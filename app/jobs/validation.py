@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
+from functools import partial
 
 from asgi_correlation_id import correlation_id
 
@@ -23,7 +24,7 @@ from core.jobs.request import (
     DistillJob,
     DistillRequest,
 )
-from core.methods.declaration import find_method, refuse_foreign
+from core.methods.declaration import find_method, settle
 from core.settings import Settings
 
 
@@ -41,7 +42,7 @@ def resolve(request: DistillRequest, service: Service) -> DistillJob:
     _refuse_memory(request, family, checkpoint, service)
     classifiers, known = read_classifiers(service.settings), datasets.read(service.jobs.redis)
     data = _data(request, card, known)
-    classifier = _classifier(request, family.name, card, classifiers, known[data] if data != SYNTHETIC else None)
+    classifier = _classifier(request, family.name, card, classifiers, known.get(data or SYNTHETIC))
     chosen = classifiers[classifier.name] if classifier else None
     judge = pick_judge(request, card, classifier=chosen, classifiers=classifiers, datasets=known)
     job_id = uuid.uuid4().hex
@@ -78,24 +79,26 @@ def _teacher(request: DistillRequest, service: Service) -> tuple[Family, str]:
 def _steps(request: DistillRequest, card: Card) -> tuple[int, tuple[int, ...]]:
     """Steps that the teacher is sampled in, and those of each round's student."""
     method, given, convert = find_method(request.method), request.from_steps, card.prediction_type == "epsilon"
+    reached = partial(method.reached, convert=convert)
     divisors = [steps for steps in range(1, card.num_steps + 1) if card.num_steps % steps == 0]
-    reached = {
-        start: [steps for steps in divisors if start % steps == 0 and method.plan(start, steps, convert=convert)]
-        for start in divisors
-    }
-    starts = [start for start in divisors if reached[start]]
+    starts = [start for start in divisors if card.can_walk(start) and reached(start)]
     if not starts:
         raise InvalidRequest(
             f"nothing can be distilled from {request.teacher} by {method.name}: it has {card.num_steps} steps, which "
             f"cannot be {'halved' if method.halves else 'made fewer'}",
             field="teacher",
         )
-    if given is not None and given not in starts:
-        flaw = "leads to no fewer" if given in divisors else "is no divisor of that"
+    if given is not None and not (card.can_walk(given) and reached(given)):
+        flaw = "leads to no fewer" if card.can_walk(given) else "is no divisor of that"
+        any_number = {"minimum": 2, "maximum": card.schedule.num_rows - 1, "multipleOf": 2 if method.halves else 1}
         raise InvalidRequest(
-            f"the teacher has {card.num_steps} steps, and {given} {flaw}", field="from_steps", allowed=starts
+            f"the teacher has {card.num_steps} steps, and {given} {flaw}",
+            field="from_steps",
+            allowed=any_number if card.knows_all_rows else starts,
         )
     few = [steps for steps in reversed(starts) if steps <= MOST_DEFAULT_STEPS] or starts[:1]
+    if card.knows_all_rows and not method.halves:
+        few = [method.usual_start(request.to_steps)]
     tried = [given] if given else few
     for start in tried:
         steps = method.plan(start, request.to_steps, convert=convert)
@@ -104,7 +107,7 @@ def _steps(request: DistillRequest, card: Card) -> tuple[int, tuple[int, ...]]:
     raise InvalidRequest(
         f"{method.name} does not lead from {tried[0]} steps to {request.to_steps}",
         field="to_steps",
-        allowed=sorted({steps for start in tried for steps in reached[start]}, reverse=True),
+        allowed=sorted({steps for start in tried for steps in reached(start)}, reverse=True),
     )
 
 
@@ -153,8 +156,12 @@ def _unet(family: Family, checkpoint: str, service: Service) -> dict[str, object
         raise CheckpointError(f"{family.name}/{checkpoint}: no readable {part} ({error})", field="teacher") from error
 
 
-def _data(request: DistillRequest, card: Card, known: Mapping[str, DatasetFacts]) -> str:
-    """Name of the data to train on."""
+def _data(request: DistillRequest, card: Card, known: Mapping[str, DatasetFacts]) -> str | None:
+    """Name of the data to train on; None where the method is shown no images."""
+    if not find_method(request.method).needs_images:
+        if request.data is not None:
+            raise InvalidRequest(f"{request.method} is shown no images; leave it out", field="data")
+        return None
     if request.data is None:
         same = [name for name, facts in known.items() if card.data_fingerprint == facts.fingerprint is not None]
         return next((name for name in same if _misfit(known[name], card) is None), SYNTHETIC)
@@ -195,10 +202,9 @@ def _classifier(
     classifiers: Mapping[str, ClassifierCard],
     data: DatasetFacts | None,
 ) -> ClassifierRef | None:
-    """What is distilled through; ``data`` is None for synthetic ones."""
+    """What is distilled through; ``data`` is None for synthetic ones, and for none."""
     method = find_method(request.method)
-    refuse_foreign(method, request.given)
-    if not method.needs_classifier:
+    if not settle(method, request.given, knows_all_rows=card.knows_all_rows).needs_classifier:
         return None
     name = request.classifier or f"{family}/classifier"
     fitting = [name for name, one in classifiers.items() if one.image_shape == card.image_shape]

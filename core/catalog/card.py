@@ -64,6 +64,9 @@ class Card(BaseModel):
     last_step: Annotated[
         LastStep, Field(description="The step onto the first row: apply row 0 and clip, or return x_hat itself")
     ]
+    own_steps_only: Annotated[
+        bool, Field(description="Whether it cannot be sampled in fewer steps, having learned from its own states")
+    ] = False
     prediction_type: Annotated[PredictionType, Field(description="What the network predicts, in diffusers' terms")]
     image_shape: Annotated[tuple[int, int, int], Field(description="Channels, height, width")]
     num_classes: Annotated[
@@ -71,7 +74,7 @@ class Card(BaseModel):
     ] = None
     class_names: Annotated[tuple[str, ...] | None, Field(description="Name of each class, where known")] = None
     parameters: Annotated[int, Field(ge=1, description="Number of weights")]
-    method: Annotated[str, Field(description="How it was made: base, pd, cfd, conversion or import")]
+    method: Annotated[str, Field(description="How it was made: base, import, conversion, or the method's name")]
     parent: Annotated[str | None, Field(description="The teacher it was distilled from")] = None
     data: Annotated[str | None, Field(description="Training data set")] = None
     data_fingerprint: Annotated[str | None, Field(description="Hash of the decoded training images and labels")] = None
@@ -90,6 +93,26 @@ class Card(BaseModel):
         if self.rows[0] < 0 or self.rows[-1] >= self.schedule.num_rows:
             raise ValueError(f"rows must be in 0…{self.schedule.num_rows - 1}, those of the table")
         return self
+
+    @property
+    def knows_all_rows(self) -> bool:
+        """Whether the network predicts well at every row of its table, as a teacher does that was not distilled."""
+        return self.method in ("base", "import") and 2 * self.num_steps > self.schedule.num_rows - 1
+
+    def can_walk(self, num_steps: int) -> bool:
+        """Whether it can be sampled in so many steps.
+
+        Any number where it knows all rows, else its own or, unless it learned from its own states, a divisor of that.
+        """
+        if self.knows_all_rows:
+            return 1 <= num_steps < self.schedule.num_rows
+        if self.own_steps_only:
+            return num_steps == self.num_steps
+        return num_steps >= 1 and self.num_steps % num_steps == 0
+
+    def steps_up_to(self, limit: int) -> int:
+        """The most steps up to a limit that it can be sampled in, or its own where there are none."""
+        return max(filter(self.can_walk, range(1, limit + 1)), default=self.num_steps)
 
 
 def read_card(checkpoint: Path) -> Card:

@@ -1,12 +1,12 @@
 """What a client may ask of ``/distill-jobs``, and what a worker is told to do."""
 
 from copy import copy
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from core.generation.request import MAX_SEED
-from core.methods.declaration import all_methods, all_options, owners
+from core.methods.declaration import all_methods, all_options, described, owners
 
 Promote = Literal["never", "if_better", "always"]
 SYNTHETIC = "synthetic"
@@ -42,12 +42,18 @@ class RequestOfAnyMethod(BaseModel):
         Field(
             ge=1,
             le=1024,
-            description="Steps that the teacher is sampled in, a divisor of its own; by default 8 or, where that is no "
-            "divisor or halving it does not meet `to_steps`, the most below 8 that will do",
+            description="Steps that the teacher is sampled in: a divisor of its own, or any number where it was not "
+            "distilled. By default 8 or, where that is no divisor or does not lead to `to_steps`, the most below 8 "
+            "that will do; where a method does not halve, 4 for each of `to_steps`, and 12 at least",
         ),
     ] = None
     to_steps: Annotated[
-        int, Field(ge=1, le=512, description="Steps of the last student: `from_steps` divided by a power of two")
+        int,
+        Field(
+            ge=1,
+            le=512,
+            description="Steps of the last student, a divisor of `from_steps`: by a power of two if rounds halve",
+        ),
     ] = 1
     classifier: Annotated[
         str | None,
@@ -67,7 +73,7 @@ class RequestOfAnyMethod(BaseModel):
         Field(
             max_length=200,
             description="One of `GET /datasets`, or `synthetic`: images sampled from the teacher. By default what the "
-            "teacher was trained on if it is registered, else `synthetic`",
+            "teacher was trained on if it is registered, else `synthetic`; none for methods that are shown no images",
         ),
     ] = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED, description="Of all randomness")] = 0
@@ -101,9 +107,10 @@ def _options_of_methods() -> dict[str, Any]:
     summary = "; ".join(f"{name}: {method.summary}" for name, method in methods.items())
     fields: dict[str, Any] = {"method": (Literal[tuple(methods)], Field(DEFAULT_METHOD, description=summary))}
     for name, field in all_options().items():
-        described = copy(field)
-        described.description = f"For {', '.join(owners(name))}. {field.description}"
-        fields[name] = (field.annotation, described)
+        asked = copy(field)
+        asked.description = described(name)
+        asked.default = None  # what was not asked for is not given to a method that has no such option
+        fields[name] = (Optional[field.annotation], asked)  # noqa: UP045 (it is known when this runs)
     return fields
 
 
@@ -169,7 +176,7 @@ class DistillJob(BaseModel):
         request: As it was sent, and with the steps that the teacher is sampled in.
         teacher: What is distilled.
         steps: Of the student of each round.
-        data: Name of a data set, or ``synthetic``.
+        data: Name of a data set, or ``synthetic``; None where the method is shown no images.
         judge: None: students are not judged.
         created: Seconds since the epoch.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
@@ -183,7 +190,7 @@ class DistillJob(BaseModel):
     teacher: CheckpointRef
     steps: tuple[int, ...]
     classifier: ClassifierRef | None
-    data: str
+    data: str | None
     judge: Judge | None
     created: float
     request_id: str

@@ -1,5 +1,6 @@
 """What a method says of itself. Command line, HTTP API, validation, cards and documentation follow from it."""
 
+import math
 import os
 import pkgutil
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -15,14 +16,30 @@ from pydantic.fields import FieldInfo
 from core import methods
 from core.errors import InvalidRequest
 
+SUB_STEPS = 4
+LEAST_STEPS = 12
+"""Of a teacher, for each step of its student and in all, where nothing else is asked for."""
+
 
 class Options(BaseModel):
     """Options of a method. Each has a default, and what is None is for the method to choose.
 
     Names are those of the JSON body and, with dashes, of the command line; methods may share one that means the same.
+
+    Attributes:
+        takes_classifier: Whether a method with them may learn through a classifier.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    takes_classifier: ClassVar[bool] = False
+
+    @property
+    def needs_classifier(self) -> bool:
+        """Whether it does learn through one, as these are."""
+        return self.takes_classifier
+
+    def refuse_teacher(self, *, knows_all_rows: bool) -> None:
+        """Raise ``InvalidRequest`` where they do not suit a teacher, of which ``core.catalog.card.Card`` says that."""
 
     @classmethod
     def checked(cls, given: Mapping[str, object]) -> Self:
@@ -35,7 +52,18 @@ class Options(BaseModel):
             return cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
+            if first["type"] == "value_error" and isinstance(cause := first["ctx"]["error"], OptionError):
+                raise InvalidRequest(str(cause), field=cause.option) from error
             raise InvalidRequest(str(first["msg"]), field=str(first["loc"][0])) from error
+
+
+class OptionError(ValueError):
+    """For validators of options that look at several: one does not go with the others."""
+
+    def __init__(self, words: str, *, option: str) -> None:
+        """What is wrong, and with which."""
+        super().__init__(words)
+        self.option = option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +75,29 @@ class Method:
         summary: What it is, in a few words.
         build: Where its science is, ``module:function``; see ``models.distillation.method.Build``.
         options: What may be asked of it beside what every method takes.
-        needs_classifier: Whether it learns through one.
         of_known_data: Options that, above 0, need a classifier that knows the classes of the data.
         halves: Whether a round halves the steps; if not, one round goes from the first to the last.
+        needs_images: Whether it is shown images; if not, it learns from noise and the teacher alone.
+        own_steps_only: Whether its students can be sampled in their own number of steps alone.
     """
 
     name: str
     summary: str
     build: str
     options: type[Options] = Options
-    needs_classifier: bool = False
     of_known_data: tuple[str, ...] = ()
     halves: bool = True
+    needs_images: bool = True
+    own_steps_only: bool = False
+
+    def reached(self, from_steps: int, *, convert: bool) -> list[int]:
+        """The steps, most first, that a chain may end in; arguments as of ``plan``."""
+        divisors = [steps for steps in range(from_steps, 0, -1) if from_steps % steps == 0]
+        return [steps for steps in divisors if self.plan(from_steps, steps, convert=convert)]
+
+    def usual_start(self, to_steps: int) -> int:
+        """Steps to sample a teacher in that can be sampled in any number, where this takes the steps in one round."""
+        return to_steps * max(SUB_STEPS, math.ceil(LEAST_STEPS / to_steps))
 
     def plan(self, from_steps: int, to_steps: int, *, convert: bool) -> tuple[int, ...] | None:
         """Steps of each round's student, or None where they do not lead from ``from_steps`` to ``to_steps``.
@@ -70,8 +109,8 @@ class Method:
         """
         steps = [from_steps] if convert else []
         current = from_steps
-        while current > to_steps and current % (factor := 2 if self.halves else current // to_steps) == 0:
-            current //= factor
+        while current > to_steps and current % (2 if self.halves else to_steps) == 0:
+            current = current // 2 if self.halves else to_steps
             steps.append(current)
         return tuple(steps) if steps and current == to_steps else None
 
@@ -108,19 +147,40 @@ def all_options() -> dict[str, FieldInfo]:
     return {name: field for method in all_methods().values() for name, field in method.options.model_fields.items()}
 
 
+def described(option: str) -> str:
+    """What an option is, for help and schema."""
+    field = all_options()[option]
+    default = "" if field.default is None else f"; by default {field.default}"
+    return f"For {', '.join(owners(option))}: {field.description}{default}."
+
+
 def owners(option: str) -> list[str]:
     """Names of the methods that have an option, ``classifier`` included."""
     return [
         method.name
         for method in all_methods().values()
-        if option in method.options.model_fields or (option == "classifier" and method.needs_classifier)
+        if option in method.options.model_fields or (option == "classifier" and method.options.takes_classifier)
     ]
 
 
-def refuse_foreign(method: Method, given: Mapping[str, object]) -> None:
-    """Raise ``InvalidRequest`` where an option is given that another method has and this one has not."""
+def settle(method: Method, given: Mapping[str, object], *, knows_all_rows: bool) -> Options:
+    """The options of a method as they were asked for.
+
+    Args:
+        method: Which.
+        given: Options by name, and ``classifier`` where one is named.
+        knows_all_rows: Whether the teacher does, as of ``core.catalog.card.Card``.
+
+    Raises:
+        InvalidRequest: One is not allowed, is another method's, or does not suit the teacher.
+    """
     for option in given:
         if method.name not in owners(option):
             raise InvalidRequest(
                 f"{method.name} has no use for {option}; it belongs to {', '.join(owners(option))}", field=option
             )
+    options = method.options.checked({name: value for name, value in given.items() if name != "classifier"})
+    options.refuse_teacher(knows_all_rows=knows_all_rows)
+    if given.get("classifier") and not options.needs_classifier:
+        raise InvalidRequest(f"{method.name} as asked for here learns through no classifier", field="classifier")
+    return options

@@ -73,11 +73,17 @@ class Classifier(nn.Module):
 
         All float32.
         """
-        maps: Tensor = self.backbone((images - self.mean) / self.std)
+        _, features = self.maps(images)
         # Pooling and head stay in float32 even where the backbone runs in a lower precision.
         with torch.autocast(images.device.type, enabled=False):
-            features = maps.float().mean((2, 3))
             return self.head(features), features
+
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Last maps, after their relu, (B, num_features, h, w), and their means (B, num_features); both float32."""
+        maps: Tensor = self.backbone((images - self.mean) / self.std)
+        with torch.autocast(images.device.type, enabled=False):
+            maps = maps.float()
+            return maps, maps.mean((2, 3))
 
 
 def _norm_relu(channels: int) -> list[nn.Module]:

@@ -130,7 +130,7 @@ def distill_chain(
     to_steps: int,
     out: Path,
     method: LoadedMethod,
-    data: str,
+    data: str | None,
     size: int | None = None,
     columns: Columns = ALL_FOUND,
     synthetic: SyntheticConfig | None = None,
@@ -150,7 +150,7 @@ def distill_chain(
         to_steps: Steps of the last student.
         out: Family folder.
         method: How students learn; its networks must be on the same device.
-        data: What to train on.
+        data: What to train on; None for a method that is shown no images.
         size: Side of the pictures.
         columns: Of a table.
         synthetic: Sample the images from the teacher instead.

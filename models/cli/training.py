@@ -12,7 +12,7 @@ import typer
 from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
 from core.catalog.classifier_card import Architecture
 from core.errors import InvalidRequest
-from core.methods.declaration import all_methods, all_options, find_method, owners
+from core.methods.declaration import all_methods, all_options, described, find_method, owners
 from models.cli.options import (
     Checkpoints,
     Compile,
@@ -47,11 +47,9 @@ def with_options_of_methods(command: _Command) -> _Command:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[
-                field.annotation, typer.Option(help=f"For {', '.join(owners(name))}: {field.description}.")
-            ],
+            annotation=Annotated[each.annotation, typer.Option(help=described(name))],
         )
-        for name, field in all_options().items()
+        for name, each in all_options().items()
     ]
     command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
     command.__annotations__ |= {option.name: option.annotation for option in options}
@@ -154,8 +152,11 @@ def distill(
         ),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="As for train; or synthetic: images sampled from the teacher, for want of a data set.")
-    ] = "digits",
+        str | None,
+        typer.Option(
+            help="As for train, digits by default; or synthetic: images of the teacher. Some methods are shown none."
+        ),
+    ] = None,
     size: Size = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
@@ -164,9 +165,7 @@ def distill(
     ] = None,
     synthetic_steps: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="For synthetic: sampling steps; by default the largest divisor of the teacher's to 64."
-        ),
+        typer.Option(min=1, help="For synthetic: sampling steps; the largest divisor of the teacher's to 64 else."),
     ] = None,
     synthetic_refresh: Annotated[
         int | None,
@@ -183,7 +182,7 @@ def distill(
     compile_: Compile = None,
     **options: Any,  # noqa: ANN401 (those of methods have types of their own)
 ) -> None:
-    """Halve a teacher's steps round by round. Ctrl-C keeps what was done; the same command goes on from there."""
+    """Teach students to sample in few steps. Ctrl-C keeps what was done; the same command goes on from there."""
     from models.data.parquet_files import Columns
     from models.distillation.method import load_method
     from models.distillation.synthetic import synthetic_config
@@ -192,10 +191,14 @@ def distill(
 
     execution = Execution(precision=precision, compile=compile_)
     folder = locate_checkpoint(checkpoints, teacher)
+    declaration, card = find_method(method), read_card(folder)
+    if data is None and declaration.needs_images:
+        data = "digits"
     loaded = load_method(
-        find_method(method),
+        declaration,
         given=_given(classifier=classifier, **options),
-        image_shape=read_card(folder).image_shape,
+        image_shape=card.image_shape,
+        knows_all_rows=card.knows_all_rows,
         device=device,
         execution=execution,
     )

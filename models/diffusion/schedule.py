@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from core.catalog.card import NoiseSchedule
+from core.catalog.card import Card, NoiseSchedule
 
 COSINE_ROWS = 1025
 """Rows 0 (almost clean) … 1024 (almost pure noise); one more than the 1024 steps between them."""
@@ -104,3 +104,16 @@ def subgrid(rows: tuple[int, ...], num_steps: int) -> tuple[int, ...]:
     if num_steps < 1 or own % num_steps:
         raise ValueError(f"a grid of {own} steps can be sampled in a divisor of {own} steps, not in {num_steps}")
     return rows[:: own // num_steps]
+
+
+def rows_of(card: Card, num_steps: int) -> tuple[int, ...]:
+    """The rows, clean to noise, along which a checkpoint is walked in ``num_steps``.
+
+    Raises:
+        ValueError: It cannot be, as of ``Card.can_walk``.
+    """
+    if card.knows_all_rows:
+        return step_rows(num_steps, card.schedule.num_rows)
+    if not card.can_walk(num_steps) and card.own_steps_only:
+        raise ValueError(f"this checkpoint knows its own {card.num_steps} steps alone, not {num_steps}")
+    return subgrid(card.rows, num_steps)

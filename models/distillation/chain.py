@@ -17,6 +17,7 @@ from models.data.classes import describe, in_classes_of, refuse_unknown
 from models.data.dataset import Dataset, load_data
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
+from models.diffusion.schedule import rows_of
 from models.diffusion.unet import disable_dropout
 from models.distillation.conversion import conversion_loss
 from models.distillation.method import Built, Learning, LoadedMethod
@@ -61,8 +62,18 @@ class Chain:
 
 def rounds_from(card: Card, *, method: Method, from_steps: int, to_steps: int) -> list[Round]:
     """The rounds of a chain from a teacher with this card; errors as of ``plan_rounds``."""
-    convert = card.prediction_type == "epsilon"
-    return plan_rounds(card.rows, method=method, from_steps=from_steps, to_steps=to_steps, convert=convert)
+    try:
+        rows = rows_of(card, from_steps)
+    except ValueError as error:
+        raise InvalidRequest(str(error), field="from") from error
+    return plan_rounds(
+        rows,
+        method=method,
+        from_steps=from_steps,
+        to_steps=to_steps,
+        convert=card.prediction_type == "epsilon",
+        knows_all_rows=card.knows_all_rows,
+    )
 
 
 def prepare_chain(
@@ -71,7 +82,7 @@ def prepare_chain(
     parent: str,
     from_steps: int,
     to_steps: int,
-    data: str,
+    data: str | None,
     size: int | None = None,
     columns: Columns = ALL_FOUND,
     synthetic: SyntheticConfig | None = None,
@@ -89,7 +100,7 @@ def prepare_chain(
         from_steps: Steps in which the teacher is sampled; a divisor of its own.
         to_steps: Steps of the last student.
         data: As of ``models.data.dataset.load_data``, and so are ``size`` and ``columns``; a name where
-            ``synthetic`` is given.
+            ``synthetic`` is given; None for a method that is shown no images.
         size: Side of the pictures.
         columns: Of a table.
         synthetic: Sample the images from the teacher instead.
@@ -100,14 +111,22 @@ def prepare_chain(
         execution: How networks are run.
 
     Raises:
-        InvalidRequest: The steps do not halve, or the data do not fit the teacher or the classifier.
+        InvalidRequest: The steps do not halve, the data do not fit the teacher or the classifier, or the method is
+            shown none.
         CheckpointError: The teacher is damaged.
     """
     denoiser, card = load_denoiser(teacher, device)
     rounds = rounds_from(card, method=method.declaration, from_steps=from_steps, to_steps=to_steps)
     source: DataSource
     about: dict[str, Any]
-    if synthetic is not None:
+    if not method.declaration.needs_images:
+        if data is not None:
+            raise InvalidRequest(f"{method.declaration.name} is shown no images; leave it out", field="data")
+        class_names, line = card.class_names, f"no images: noise and {parent}"
+        source = TrainingData.blank(card.image_shape, device, num_classes=card.num_classes)
+        about = {"data": None, "data_fingerprint": None, "data_facts": {}}
+    elif synthetic is not None:
+        assert data is not None
         if size is not None:
             raise InvalidRequest("synthetic images have the size that the teacher makes", field="size")
         columns.refuse(data)
@@ -115,6 +134,7 @@ def prepare_chain(
         source = SyntheticData(denoiser, card=card, config=synthetic, seed=config.seed)
         about = {"data": data, "data_fingerprint": None, "data_facts": {**source.facts, "synthetic_teacher": parent}}
     else:
+        assert data is not None
         dataset = fit_data(load_data(data, size=size, columns=columns), card)
         class_names, line = dataset.class_names, describe(dataset)
         source = TrainingData.from_dataset(dataset, device)
@@ -247,6 +267,7 @@ def save_student(
         schedule=chain.card.schedule,
         prediction_type=student.prediction_type,
         last_step=chain.card.last_step,
+        own_steps_only=chain.method.declaration.own_steps_only and not this.is_conversion,
         method="conversion" if this.is_conversion else chain.method.declaration.name,
         class_names=chain.card.class_names,
         parent=f"{family}/{chain.rounds[index - 1].num_steps}-step" if index else chain.parent,

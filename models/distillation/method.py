@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast
 
 from core.errors import InvalidRequest
-from core.methods.declaration import Method, Options, refuse_foreign
+from core.methods.declaration import Method, Options, settle
 from models.diffusion.prediction import Denoiser
 from models.distillation.rounds import Round
 from models.training.companion import Companion
@@ -43,6 +43,7 @@ class Setup:
         options: What was asked for; an instance of the declaration's.
         classifier: Folder of a classifier of ours, or name or folder of one of the Hugging Face Hub.
         image_shape: Channels, height, width of the teacher's images.
+        knows_all_rows: Whether the teacher does, as of ``core.catalog.card.Card``.
         device: As of ``models.sampling.engine.pick_device``.
         execution: How networks are run.
     """
@@ -50,6 +51,7 @@ class Setup:
     options: Options
     classifier: str | None
     image_shape: tuple[int, int, int]
+    knows_all_rows: bool = False
     device: str = "auto"
     execution: Execution = AUTO
 
@@ -85,6 +87,7 @@ def load_method(
     *,
     given: Mapping[str, Any],
     image_shape: tuple[int, int, int],
+    knows_all_rows: bool = False,
     device: str = "auto",
     execution: Execution = AUTO,
 ) -> LoadedMethod:
@@ -93,24 +96,25 @@ def load_method(
     Args:
         declaration: Of the method.
         given: Its options and, where it needs one, ``classifier``.
-        image_shape: As of ``Setup``, and so are ``device`` and ``execution``.
+        image_shape: As of ``Setup``, and so are ``knows_all_rows``, ``device`` and ``execution``.
+        knows_all_rows: Of the teacher.
         device: Where it is to compute.
         execution: How networks are run.
 
     Raises:
-        InvalidRequest: The options do not fit the method, or the classifier not the images.
+        InvalidRequest: The options do not fit method or teacher, or the classifier not the images.
         CheckpointError: The classifier is damaged.
     """
-    refuse_foreign(declaration, given)
-    options = {name: value for name, value in given.items() if name != "classifier"}
-    if declaration.needs_classifier and not given.get("classifier"):
+    options = settle(declaration, given, knows_all_rows=knows_all_rows)
+    if options.needs_classifier and not given.get("classifier"):
         raise InvalidRequest(
             f"{declaration.name} distils through a classifier; name the folder of one", field="classifier"
         )
     setup = Setup(
-        options=declaration.options.checked(options),
+        options=options,
         classifier=given.get("classifier"),
         image_shape=image_shape,
+        knows_all_rows=knows_all_rows,
         device=device,
         execution=execution,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import InvalidRequest
 from core.methods.declaration import Method
+from core.methods.solvers import Solver
 from models.diffusion.schedule import subgrid
 from models.training.trainer import TrainConfig
 
@@ -15,15 +16,21 @@ class Round:
     Attributes:
         teacher_rows: The teacher's rows from clean to noise.
         rows: The student's: some of them, every second where a method halves, or in a conversion all.
+        knows_all_rows: Whether the teacher does, as of ``core.catalog.card.Card``.
     """
 
     teacher_rows: tuple[int, ...]
     rows: tuple[int, ...]
+    knows_all_rows: bool = False
 
     @property
     def is_conversion(self) -> bool:
         """Whether the student keeps the teacher's steps and only predicts something else."""
         return self.rows == self.teacher_rows
+
+    def solver(self, asked: Solver) -> Solver:
+        """What the teacher walks by: a student was taught the steps of DDIM alone."""
+        return asked if self.knows_all_rows else "ddim"
 
     @property
     def num_steps(self) -> int:
@@ -32,7 +39,13 @@ class Round:
 
 
 def plan_rounds(
-    rows: tuple[int, ...], *, method: Method, from_steps: int, to_steps: int, convert: bool = False
+    rows: tuple[int, ...],
+    *,
+    method: Method,
+    from_steps: int,
+    to_steps: int,
+    convert: bool = False,
+    knows_all_rows: bool = False,
 ) -> list[Round]:
     """The rounds from a teacher sampled in ``from_steps`` down to a student of ``to_steps``.
 
@@ -42,6 +55,7 @@ def plan_rounds(
         from_steps: Steps of the first teacher.
         to_steps: Steps of the last student.
         convert: Whether a conversion comes first, from ``from_steps`` to as many.
+        knows_all_rows: Of the first teacher.
 
     Raises:
         InvalidRequest: The teacher cannot be sampled in ``from_steps``, or the method never meets ``to_steps``.
@@ -58,9 +72,10 @@ def plan_rounds(
             else f"{to_steps} is no smaller divisor of that"
         )
         raise InvalidRequest(f"from {from_steps} steps: {flaw}", field="to")
-    rounds = []
+    rounds: list[Round] = []
     for num_steps in steps:
-        rounds.append(Round(current, subgrid(current, num_steps)))
+        undistilled = knows_all_rows and all(this.is_conversion for this in rounds)
+        rounds.append(Round(current, subgrid(current, num_steps), undistilled))
         current = rounds[-1].rows
     return rounds
 

@@ -24,7 +24,7 @@ from models.data.images import Pictures, to_uint8
 from models.data.sources import SYNTHETIC
 from models.diffusion.ddim import ddim_sample
 from models.diffusion.prediction import Denoiser
-from models.diffusion.schedule import subgrid
+from models.diffusion.schedule import rows_of
 from models.training.batches import TrainingData
 from models.training.progress import StopTraining, progress_bar
 
@@ -50,7 +50,7 @@ class SyntheticConfig:
     refresh: int = 50
 
 
-def synthetic_config(data: str, given: Mapping[str, int]) -> SyntheticConfig | None:
+def synthetic_config(data: str | None, given: Mapping[str, int]) -> SyntheticConfig | None:
     """The configuration that a user's options stand for, or None where they name a data set.
 
     Args:
@@ -88,9 +88,9 @@ class SyntheticData:
             InvalidRequest: The teacher cannot be sampled in so many steps.
         """
         self.config = config
-        self.steps = config.steps or default_steps(card.num_steps)
+        self.steps = config.steps or card.steps_up_to(MOST_STEPS)
         try:
-            self._rows = subgrid(card.rows, self.steps)
+            self._rows = rows_of(card, self.steps)
         except ValueError as error:
             raise InvalidRequest(str(error), field="synthetic-steps") from error
         self._teacher, self._card, self._seed = teacher, card, seed
@@ -206,8 +206,3 @@ def block_noise(seed: int, index: int, image_shape: tuple[int, int, int]) -> Ten
     # The last number sets it apart from the randomness of iterations, which is hashed from two.
     (mixed,) = np.random.SeedSequence([seed, index, 1]).generate_state(1, np.uint32).tolist()
     return torch.randn((BLOCK, *image_shape), generator=torch.Generator().manual_seed(mixed))
-
-
-def default_steps(own: int) -> int:
-    """The largest divisor of a teacher's ``own`` steps that is at most 64."""
-    return max(steps for steps in range(1, min(own, MOST_STEPS) + 1) if own % steps == 0)

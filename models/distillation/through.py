@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from core.catalog.card import CARD_NAME
 from core.catalog.classifier_card import CLASSIFIER_CARD_NAME
 from core.errors import InvalidRequest
 from models.classifiers.checkpoint import load_classifier
-from models.classifiers.classifier import SHAPES
+from models.classifiers.classifier import SHAPES, Classifier
 from models.classifiers.hub import load_hub_classifier
 from models.distillation.method import Setup
 from models.sampling.engine import pick_device
@@ -24,6 +24,8 @@ class Teaching(NamedTuple):
         knows_data: Whether its classes may be taken for those of the data.
         facts: For the cards.
         class_names: Of its classes, where they may be taken for those of the data and have names.
+        maps: Of ours: maps images to ``(maps, features)``, as of ``models.classifiers.classifier.Classifier.maps``.
+        width: Of ours: channels of the maps.
     """
 
     network: nn.Module
@@ -31,6 +33,19 @@ class Teaching(NamedTuple):
     knows_data: bool
     facts: dict[str, object]
     class_names: tuple[str, ...] | None = None
+    maps: nn.Module | None = None
+    width: int | None = None
+
+
+class _Maps(nn.Module):
+    """A classifier up to its last maps."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.classifier.maps(images)
 
 
 def load_teaching_classifier(setup: Setup) -> Teaching:
@@ -46,7 +61,11 @@ def load_teaching_classifier(setup: Setup) -> Teaching:
         raise InvalidRequest(f"{name} is a checkpoint, not a classifier", field="classifier")
     is_ours = Path(name, CLASSIFIER_CARD_NAME).is_file()
     found = (_ours if is_ours else _of_the_hub)(name, setup.image_shape)
-    return found._replace(network=setup.execution.view(found.network.to(pick_device(setup.device))))
+    network = found.network.to(pick_device(setup.device))
+    found = found._replace(network=setup.execution.view(network))
+    if isinstance(network, Classifier):
+        found = found._replace(maps=setup.execution.view(_Maps(network)), width=network.num_features)
+    return found
 
 
 def _ours(classifier: str, image_shape: tuple[int, int, int]) -> Teaching:

@@ -89,7 +89,7 @@ def pairs_of(family: Family) -> Iterator[tuple[Path, int]]:
     if not students:
         raise InvalidRequest(f"{family.name!r} has no students; name the steps to sample it in", field="steps")
     for num_steps in reversed(students):
-        if most % num_steps == 0:
+        if family.cards[family.steps[most]].can_walk(num_steps):
             yield family.path / family.steps[most], num_steps
         yield family.path / family.steps[num_steps], num_steps
 
@@ -109,7 +109,7 @@ def evaluate(
 
     Args:
         sampler: The checkpoint.
-        num_steps: A divisor of the steps it was trained for.
+        num_steps: As of ``Card.can_walk``.
         count: Samples, more than 3; seeds are ``first_seed`` and those that follow.
         first_seed: Of the first sample.
         extractor: What judges.

@@ -78,8 +78,8 @@ class _Recorded:
         noise = walker.example(size)
         self._z_t = noise.to(walker.device).contiguous(memory_format=torch.channels_last)
         self._x_hat = torch.empty_like(self._z_t)
-        first = walker.steps(1)[0]
-        self._shifts = [part.clone() for part in walker.shifts([0] * size, 1)[0]]
+        first = walker.steps(walker.fewest_steps)[0]
+        self._shifts = [part.clone() for part in walker.shifts([0] * size, walker.fewest_steps)[0]]
         self._table = [value.clone() for value in _values(first)]
         self._pinned = torch.empty(noise.shape, pin_memory=True, memory_format=torch.channels_last)
         self._result = torch.empty((size, *noise.shape[2:], noise.shape[1]), dtype=torch.uint8, pin_memory=True)

@@ -164,14 +164,14 @@ class Sampler:
         Args:
             seeds: In 0 … 2^32 - 1.
             class_label: Class of all images of a class-conditional checkpoint; by default as of ``class_labels``.
-            num_steps: A divisor of the steps the checkpoint was trained for; None for those themselves.
+            num_steps: As of ``Card.can_walk``; None for those that the checkpoint was trained for.
             between_batches: Called before each batch; may raise to give up.
 
         Returns:
             (len(seeds), H, W, C) uint8.
 
         Raises:
-            InvalidRequest: ``num_steps`` does not divide the checkpoint's steps, or it has no such class.
+            InvalidRequest: The checkpoint cannot be sampled in ``num_steps``, or it has no such class.
         """
         noise = noise_for(seeds, self.card.image_shape)
         labels = class_labels(self.card, seeds, class_label)
@@ -193,7 +193,7 @@ class Sampler:
         a batch; it may raise to give up, and may itself sample with this.
 
         Raises:
-            InvalidRequest: ``num_steps`` does not divide the checkpoint's steps, or the noise has another shape.
+            InvalidRequest: The checkpoint cannot be sampled in ``num_steps``, or the noise has another shape.
         """
         if noise.ndim != 4 or noise.shape[1:] != self.card.image_shape:
             wanted = ", ".join(map(str, self.card.image_shape))

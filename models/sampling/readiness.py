@@ -99,11 +99,6 @@ def _is_small(weights: Mapping[str, Tensor]) -> bool:
     return sum(value.numel() for value in weights.values()) < SMALL
 
 
-def _num_steps(card: Card) -> int:
-    """The steps of the checkpoint, or a divisor of a teacher's many."""
-    return next(steps for steps in range(min(MOST_STEPS, card.num_steps), 0, -1) if card.num_steps % steps == 0)
-
-
 def _noise(card: Card, count: int) -> torch.Tensor:
     return torch.randn((count, *card.image_shape), generator=torch.Generator().manual_seed(0))
 
@@ -111,7 +106,7 @@ def _noise(card: Card, count: int) -> torch.Tensor:
 def _try(walker: Walker, card: Card) -> Pictures:
     size = CPU_SIZES[0]
     return walker.pictures(
-        _noise(card, size), [seed % (card.num_classes or 1) for seed in range(size)], _num_steps(card)
+        _noise(card, size), [seed % (card.num_classes or 1) for seed in range(size)], card.steps_up_to(MOST_STEPS)
     )
 
 
@@ -174,7 +169,8 @@ def _groups(
         # A few single images say as much as many.
         starts = range(0, len(noise) if size >= REFERENCE_SIZE else 2 * REFERENCE_SIZE, size)
         parts = [slice(start, start + size) for start in starts]
-        return torch.cat([walker.walk(noise[part], walker.shifts(labels[part], 1), 1) for part in parts])
+        steps = walker.fewest_steps
+        return torch.cat([walker.walk(noise[part], walker.shifts(labels[part], steps), steps) for part in parts])
 
     # The reference has all images, so that others can be compared with its.
     groups: list[tuple[torch.Tensor, tuple[int, ...]]] = [(in_batches(REFERENCE_SIZE), (REFERENCE_SIZE,))]

@@ -10,7 +10,7 @@ from models.checkpoints.stored import Stored
 from models.data.images import Pictures, to_uint8
 from models.diffusion.ddim import Step, ddim_steps, ddim_walk
 from models.diffusion.prediction import x_from_prediction
-from models.diffusion.schedule import build_schedule, subgrid
+from models.diffusion.schedule import build_schedule, rows_of
 from models.sampling.compiled import Backend, compile_network
 from models.sampling.kinds import network_of
 from models.sampling.layers import Shifts
@@ -24,6 +24,7 @@ class Walker:
     Attributes:
         network: The network.
         device: Where it is.
+        fewest_steps: In which it can be walked.
     """
 
     def __init__(self, stored: Stored, *, dtype: torch.dtype) -> None:
@@ -33,6 +34,7 @@ class Walker:
         self.device = next(self.network.parameters()).device
         self._predict: Predict = self.network
         self._schedule = build_schedule(stored.card.schedule).to(self.device)
+        self.fewest_steps = stored.card.steps_up_to(1)
         self._grids: dict[int, list[Step]] = {}
         self._common: dict[int, list[Shifts]] = {}
 
@@ -40,11 +42,11 @@ class Walker:
         """The walk in so many steps.
 
         Raises:
-            InvalidRequest: They do not divide those of the checkpoint.
+            InvalidRequest: The checkpoint cannot be sampled in so many.
         """
         if num_steps not in self._grids:
             try:
-                rows = subgrid(self._card.rows, num_steps)
+                rows = rows_of(self._card, num_steps)
             except ValueError as error:
                 raise InvalidRequest(str(error), field="steps") from error
             self._grids[num_steps] = ddim_steps(self._schedule, rows)

@@ -35,6 +35,16 @@ class TrainingData:
         labels = None if dataset.labels is None else torch.tensor(dataset.labels, device=device)
         return cls(torch.tensor(dataset.images, device=device), dataset.flip, labels)
 
+    @classmethod
+    def blank(
+        cls, image_shape: tuple[int, int, int], device: torch.device, *, num_classes: int | None
+    ) -> "TrainingData":
+        """For methods that are shown no images: a black one of each class."""
+        channels, height, width = image_shape
+        labels = torch.arange(num_classes or 1, device=device)
+        images = torch.zeros(len(labels), height, width, channels, dtype=torch.uint8, device=device)
+        return cls(images, flip=False, labels=labels)
+
     def at(self, iteration: int) -> "TrainingData":  # noqa: ARG002
         """The same at every iteration."""
         return self

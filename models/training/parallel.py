@@ -88,6 +88,11 @@ class Draws:
         """Standard normal float32 of ``size``, which is that of this process's share."""
         return own_rows(torch.randn(_whole(size), generator=self.generator, device=self.generator.device))
 
+    def pick(self, rows: Tensor, count: int) -> Tensor:
+        """So many of the rows of the whole batch, or all if they are fewer, the same in every process."""
+        order = torch.randperm(len(rows), generator=self.generator, device=self.generator.device)
+        return rows[order[:count]]
+
 
 def _whole(size: tuple[int, ...]) -> tuple[int, ...]:
     return (size[0] * num_processes(), *size[1:])

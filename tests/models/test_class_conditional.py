@@ -13,6 +13,8 @@ from models.checkpoints.checkpoint import load_denoiser
 from models.distillation.conversion import conversion_loss
 from models.distillation.halving import halving_loss
 from models.distillation.methods.pd import pd_loss
+from models.distillation.methods.sfd import along, l1_loss
+from models.distillation.rounds import Round
 from models.sampling.engine import Sampler
 from models.training.base import base_loss
 from models.training.batches import Batch
@@ -59,7 +61,7 @@ class Watched(nn.Module):
         return self.network(z_t, row, class_labels=class_labels)
 
 
-@pytest.mark.parametrize("kind", ["base", "round", "conversion"])
+@pytest.mark.parametrize("kind", ["base", "round", "sfd", "conversion"])
 def test_teacher_and_student_are_told_the_classes_of_the_batch(conditional_family: Path, kind: str) -> None:
     denoiser, card = load_denoiser(conditional_family / "2-step", CPU)
     taught, learning = Watched(denoiser.network), Watched(denoiser.network)
@@ -67,10 +69,11 @@ def test_teacher_and_student_are_told_the_classes_of_the_batch(conditional_famil
     losses: dict[str, Loss] = {
         "base": base_loss(denoiser),
         "round": halving_loss(teacher, card.rows, pd_loss),
+        "sfd": along("ddim", l1_loss)(teacher, Round(card.rows, (0, 1024)), seed=0).loss,
         "conversion": conversion_loss(teacher, card.rows, denoiser),
     }
     labels = torch.tensor([2, 0, 1, 1])
     losses[kind](learning, Batch(torch.zeros(4, 3, 8, 8), labels), Draws(iteration_generator(0, 0, CPU)))
-    assert len(taught.seen) == {"base": 0, "round": 2, "conversion": 1}[kind]
+    assert len(taught.seen) == {"base": 0, "round": 2, "sfd": 2, "conversion": 1}[kind]
     assert all(torch.equal(seen, labels) for seen in (*taught.seen, *learning.seen))
     assert len(learning.seen) == 1

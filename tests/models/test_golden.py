@@ -1,12 +1,7 @@
 """Every number here was computed by the CFD authors' own code (see golden/README.md)."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
 
 from models.checkpoints.authors import authors_config, load_authors_unet
 from models.diffusion.ddim import ddim_sample
@@ -17,43 +12,14 @@ from models.diffusion.unet import UNetConfig
 from models.distillation.methods.cfd import CFDConfig, cfd_loss, diversity, entropy, feature_kl
 from models.distillation.methods.pd import pd_loss
 from models.distillation.target import TargetBatch, target_batch
+from tests.models.golden.vectors import Golden, GoldenClassifier, assert_close, assert_gradients_close, denoiser
 
-VECTORS = Path(__file__).parent / "golden" / "reference_vectors.safetensors"
 ROUNDS = {"8to4": 8, "4to2": 4, "2to1": 2, "1024to512": 1024}
-
-
-class Golden:
-    def __init__(self) -> None:
-        self._file = safe_open(VECTORS, "pt")
-        self.unet_config = json.loads(self._file.metadata()["unet"])
-
-    def __getitem__(self, key: str) -> Tensor:
-        tensor: Tensor = self._file.get_tensor(key)
-        return tensor
-
-    def state(self, prefix: str) -> dict[str, Tensor]:
-        return {key.removeprefix(prefix): self[key] for key in self._file.keys() if key.startswith(prefix)}  # noqa: SIM118
 
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
     return Golden()
-
-
-def denoiser(golden: Golden, who: str) -> Denoiser:
-    network = load_authors_unet(golden.state(f"{who}."))
-    return Denoiser(network, cosine_schedule(), "sample")
-
-
-def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
-    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
-
-
-def assert_gradients_close(student: Denoiser, golden: Golden, key: str, tolerance: float) -> None:
-    for ours, theirs in (("conv_in.weight", "head_weight"), ("conv_out.weight", "tail_weight")):
-        actual, expected = student.network.get_parameter(ours).grad, golden[f"{key}_{theirs}"]
-        assert actual is not None
-        assert (actual - expected).norm() <= tolerance * expected.norm(), ours
 
 
 def test_schedule(golden: Golden) -> None:
@@ -127,21 +93,6 @@ def test_progressive_distillation_round(golden: Golden, name: str) -> None:
     assert_gradients_close(student, golden, f"{name}.pd_grad", 1e-3)
 
 
-class GoldenClassifier(nn.Module):
-    """The small network of the vectors; it takes images in [-1, 1] as they are."""
-
-    def __init__(self, state: dict[str, Tensor]) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 8, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(8, 16, 3, stride=2, padding=1)
-        self.fc = nn.Linear(16, 10)
-        self.load_state_dict(state)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.conv2(self.conv1(images).relu()).relu().mean((2, 3)) * 25
-        return self.fc(features), features
-
-
 @pytest.mark.parametrize(
     ("key", "config"),
     [
@@ -152,7 +103,7 @@ class GoldenClassifier(nn.Module):
 @pytest.mark.parametrize("name", ROUNDS)
 def test_classifier_based_feature_distillation_round(golden: Golden, name: str, key: str, config: CFDConfig) -> None:
     teacher, student = denoiser(golden, "teacher"), denoiser(golden, "student")
-    classifier = GoldenClassifier(golden.state("classifier.")).requires_grad_(False).eval()
+    classifier = GoldenClassifier(golden.state("classifier."))
     batch = round_batch(golden, name, teacher)
     x_hat = student(batch.z_t, batch.row_t)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.catalog.artifacts import ArtifactStore
-from core.catalog.card import read_card
+from core.catalog.card import Card, read_card
 from core.errors import InvalidRequest
 from core.jobs.request import SYNTHETIC, DistillJob
 from core.methods.declaration import find_method
@@ -51,14 +51,21 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         given["classifier"] = str(classifier_folder(settings, job.classifier))
         if not job.classifier.knows_data:
             given = dict.fromkeys(method.of_known_data, 0.0) | given  # the paper's are for one that does
-    loaded = load_method(method, given=given, image_shape=_teacher_shape(folder, job), device=settings.device)
+    card = _teacher_card(folder, job)
+    loaded = load_method(
+        method,
+        given=given,
+        image_shape=card.image_shape,
+        knows_all_rows=card.knows_all_rows,
+        device=settings.device,
+    )
     assert request.from_steps is not None  # decided when the job was accepted
     chain = prepare_chain(
         teacher=folder,
         parent=parent,
         from_steps=request.from_steps,
         to_steps=request.to_steps,
-        data=job.data if synthetic else data_source(job.data, settings),
+        data=job.data if synthetic or job.data is None else data_source(job.data, settings),
         synthetic=synthetic,
         config=config,
         method=loaded,
@@ -69,8 +76,8 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
     return chain, None if job.judge is None else assemble_jury(job.judge, folder, settings)
 
 
-def _teacher_shape(folder: Path, job: DistillJob) -> tuple[int, int, int]:
+def _teacher_card(folder: Path, job: DistillJob) -> Card:
     card = read_card(folder)
     if card.sha256 != job.teacher.sha256:
         raise InvalidRequest("the teacher is another than when the job was accepted", field="teacher")
-    return card.image_shape
+    return card

@@ -1,16 +1,17 @@
 """Classifier-based feature distillation (Sun et al. 2022): match the teacher's sharpened feature distribution."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from core.methods.cfd import CFDOptions, FeatureOptions
 from models.distillation.halving import by_halving
 from models.distillation.method import Built, Setup
 from models.distillation.target import TargetBatch
-from models.distillation.through import load_teaching_classifier
+from models.distillation.through import Teaching, load_teaching_classifier
 from models.training.parallel import gather_rows
 
 Classify = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -80,19 +81,22 @@ def cfd_loss(x_hat: Tensor, batch: TargetBatch, *, classify: Classify, config: C
     return loss + config.dataset_weight * (share * entropy(logits) + (1 - share) * diversity(gather_rows(logits)))
 
 
-def build(setup: Setup) -> Built:
-    """As of ``models.distillation.method.Build``.
-
-    What the options leave open is the paper's for the kind of classifier.
-    """
-    classifier = load_teaching_classifier(setup)
+def settled(options: FeatureOptions, classifier: Teaching) -> CFDConfig:
+    """The weights that were asked for; what the options leave open is the paper's for the kind of classifier."""
     preset = CFDConfig() if classifier.dense else RESNET_PRESET
     if not classifier.knows_data:
         preset = replace(preset, dataset_weight=0.0)  # which is then for the user to ask for
-    config = replace(preset, **setup.options.model_dump(exclude_none=True))
+    return replace(preset, **options.model_dump(include={each.name for each in fields(preset)}, exclude_none=True))
+
+
+def build(setup: Setup) -> Built:
+    """As of ``models.distillation.method.Build``."""
+    assert isinstance(setup.options, CFDOptions)
+    classifier = load_teaching_classifier(setup)
+    config = settled(setup.options, classifier)
     loss = partial(cfd_loss, classify=classifier.network, config=config)
     return Built(
-        begin=by_halving(loss),
-        facts={**asdict(config), **classifier.facts},
+        begin=by_halving(loss, setup.options.solver or "ddim"),
+        facts={**setup.options.of_teacher, **asdict(config), **classifier.facts},
         class_names=classifier.class_names if config.dataset_weight else None,
     )

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from core.methods.solvers import SolverOptions
 from models.diffusion.losses import truncated_snr_loss
 from models.distillation.halving import by_halving
 from models.distillation.method import Built, Setup
@@ -13,6 +14,7 @@ def pd_loss(x_hat: Tensor, batch: TargetBatch) -> Tensor:
     return truncated_snr_loss(x_hat=x_hat, x_target=batch.x_target, alpha_t=batch.alpha_t, sigma_t=batch.sigma_t).mean()
 
 
-def build(setup: Setup) -> Built:  # noqa: ARG001 (it has no options)
+def build(setup: Setup) -> Built:
     """As of ``models.distillation.method.Build``."""
-    return Built(begin=by_halving(pd_loss))
+    assert isinstance(setup.options, SolverOptions)
+    return Built(begin=by_halving(pd_loss, setup.options.solver or "ddim"), facts=setup.options.of_teacher)

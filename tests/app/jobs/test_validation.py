@@ -13,6 +13,7 @@ from tests.problems import problem
 
 PATH = "/distill-jobs"
 TEACHER = "digits/teacher"
+METHODS = ["cfd", "pd", "rdd", "sfd"]
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ TEACHER = "digits/teacher"
     [
         # Of the schema.
         ({"teacher": None}, 422, "teacher", {"type": "string"}),
-        ({"method": "gan"}, 422, "method", {"enum": ["cfd", "pd"]}),
+        ({"method": "gan"}, 422, "method", {"enum": METHODS}),
         ({"from_steps": 0}, 422, "from_steps", {}),
         ({"to_steps": "1"}, 422, "to_steps", {"maximum": 512}),
         ({"iterations": 0}, 422, "iterations", {"minimum": 1}),
@@ -45,8 +46,8 @@ TEACHER = "digits/teacher"
             "teacher",
             ["classes/2-step", "classes/1-step"],
         ),
-        ({"from_steps": 3}, 422, "from_steps", [2**power for power in range(1, 11)]),
-        ({"from_steps": 1}, 422, "from_steps", [2**power for power in range(1, 11)]),
+        ({"from_steps": 3}, 422, "from_steps", {"minimum": 2, "maximum": 1024, "multipleOf": 2}),
+        ({"from_steps": 1}, 422, "from_steps", {"minimum": 2, "maximum": 1024, "multipleOf": 2}),
         ({"teacher": "digits/4-step", "from_steps": 8}, 422, "from_steps", [2, 4]),
         ({"teacher": "digits/1-step"}, 422, "teacher", None),
         ({"teacher": "digits/1-step", "from_steps": 1}, 422, "teacher", None),
@@ -73,6 +74,15 @@ TEACHER = "digits/teacher"
             {"maximum": 0},
         ),
         ({"dataset_weight": 0.1, "data": "labelled"}, 422, "dataset_weight", {"maximum": 0}),
+        ({"method": "pd", "loss": "l1"}, 422, "loss", None),
+        ({"method": "sfd", "loss": "l2"}, 422, "loss", {}),
+        ({"method": "sfd", "temperature": 0.9}, 422, "temperature", None),
+        ({"method": "sfd", "classifier": "digits/classifier"}, 422, "classifier", None),
+        ({"method": "sfd", "loss": "cfd", "classifier": "grey"}, 422, "classifier", None),
+        ({"method": "sfd", "teacher": "digits/8-step", "solver": "dpm++"}, 422, "solver", ["ddim"]),
+        ({"method": "sfd", "data": "pictures"}, 422, "data", None),
+        ({"method": "sfd", "from_steps": 12, "to_steps": 5}, 422, "to_steps", [6, 4, 3, 2, 1]),
+        ({"method": "sfd", "from_steps": 1}, 422, "from_steps", {"minimum": 2, "maximum": 1024}),
         # Of the data.
         ({"data": "cats"}, 422, "data", ["synthetic", "labelled", "pictures"]),
         ({"data": "broken"}, 422, "data", ["synthetic", "labelled", "pictures"]),
@@ -125,6 +135,9 @@ def test_what_cannot_be_done_is_refused(
         ({"teacher": "digits/4-step", "to_steps": 2}, 4, [2]),
         ({"teacher": "odd/12-step", "method": "pd"}, 4, [2, 1]),
         ({"teacher": "odd/12-step", "method": "pd", "to_steps": 3}, 6, [3]),
+        ({"teacher": "digits/teacher", "method": "sfd"}, 12, [1]),
+        ({"teacher": "digits/teacher", "method": "sfd", "to_steps": 5, "loss": "cfd"}, 20, [5]),
+        ({"teacher": "digits/8-step", "method": "sfd", "to_steps": 4}, 8, [4]),
         ({"teacher": "noise/8-step", "method": "pd"}, 8, [8, 4, 2, 1]),
         ({"teacher": "noise/1-step", "method": "pd"}, 1, [1]),
     ],

@@ -38,7 +38,7 @@ def test_methods_declare_their_own_fields(api: Api) -> None:
     found = api.client.get("/methods").json()
     assert [method["name"] for method in found["methods"]] == list(all_methods())
     cfd = next(method for method in found["methods"] if method["name"] == "cfd")
-    assert cfd["needs_classifier"]
+    assert cfd["takes_classifier"]
     assert "temperature" in cfd["options"]
     assert found["fields"]["iterations"]["default"] == 1000
     assert "method" not in found["fields"]

@@ -65,7 +65,7 @@ def plain(tiny_family: Path, pictures: Path, tmp_path_factory: pytest.TempPathFa
 def test_its_options_stand_in_the_help_and_in_the_card(plain: Card) -> None:
     shown = subprocess.run([FEWSTEP, "distill", "--help"], check=True, capture_output=True, text=True).stdout
     assert "toy: a method of a test" in " ".join(shown.split())
-    assert "For toy: Of the pull towards what it remembers." in " ".join(shown.split())
+    assert "For toy: Of the pull towards what it remembers; by default 0.5." in " ".join(shown.split())
     assert plain.method == "toy"
     assert plain.hyper_parameters is not None
     assert plain.hyper_parameters["strength"] == 0.25
@@ -77,8 +77,8 @@ def test_an_option_out_of_range_or_of_another_method_is_named(
 ) -> None:
     for changes, words in (
         (["--strength", "3"], "--strength: Input should be less than or equal to 2"),
-        (["--temperature", "0.9"], "--temperature: toy has no use for temperature; it belongs to cfd"),
-        (["--method", "none"], "--method: there is no method 'none'; there are cfd, pd, toy"),
+        (["--temperature", "0.9"], "--temperature: toy has no use for temperature; it belongs to cfd, rdd, sfd"),
+        (["--method", "none"], "--method: there is no method 'none'; there are cfd, pd, rdd, sfd, toy"),
     ):
         asked = [*command(tiny_family, pictures, tmp_path / "out"), *changes]
         refused = subprocess.run(asked, check=False, capture_output=True, text=True)

@@ -157,6 +157,26 @@ def test_a_student_is_the_teacher_of_the_next_job_and_needs_no_data(stack: Stack
     assert card["hyper_parameters"]["synthetic_teacher_sha256"] == api.get("/models/first/4-step").json()["sha256"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "steps", "data"),
+    [({"method": "sfd", "loss": "cfd", "to_steps": 3}, 3, None), ({"method": "rdd", "to_steps": 4}, 4, "digits")],
+    ids=("sfd", "rdd"),
+)
+def test_a_job_of_any_method_serves_its_student(
+    stack: Stack, changes: dict[str, Any], steps: int, data: str | None
+) -> None:
+    api, family = stack.api, f"by-{changes['method']}"
+    few = {"iterations": 4, "batch_size": 4, "evaluate": {"samples": 20}}
+    body = {"teacher": "digits/teacher", "name": family, "promote": "if_better", **few, **changes}
+    job = ended(api, api.post("/distill-jobs", json=body).headers["location"])
+    assert (job["steps"], job["data"]) == ([steps], data)
+    assert job["finished"][0]["metrics"]["num_steps"] == steps
+    card = api.get(f"/models/{family}/{steps}-step").json()
+    assert (card["method"], card["data"], len(card["rows"])) == (changes["method"], data, steps + 1)
+    answer = api.post("/generate", json={"model": family, "steps": steps, "n": 2}, headers={"Accept": "image/png"})
+    assert answer.status_code == 200, answer.text
+
+
 def test_data_and_classifiers_that_are_brought_are_listed(stack: Stack) -> None:
     datasets = stack.folder / "var" / "datasets"
     datasets.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from PIL import Image
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
@@ -66,9 +68,9 @@ def test_the_precision_is_asked_for_and_said(tiny_family: Path, tmp_path: Path, 
     assert "bf16" in said
 
 
-def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: Here) -> None:
+def test_a_teacher_is_sampled_in_any_number_of_steps(tmp_path: Path, here: Here) -> None:
     out = tmp_path / "a.npy"
-    here("sample", "tiny/teacher", "--steps", "16", "--out", out)
+    here("sample", "tiny/teacher", "--steps", "7", "--out", out)
     assert np.load(out).shape == (1, 8, 8, 3)
 
 
@@ -77,7 +79,8 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: 
     [
         ("sample tiny --steps 3 --out a.png", "--steps: model 'tiny' has no checkpoint for 3 steps; it has 1, 2, 4"),
         ("sample tiny --out a.png", "--steps: 'tiny' is a family; name the steps, one of 1, 2, 4, 8, 1024"),
-        ("sample tiny/teacher --steps 3 --out a.png", "--steps: a grid of 1024 steps can be sampled in a divisor"),
+        ("sample tiny/teacher --steps 1025 --out a.png", "--steps: num_steps must be in 1…1024, got 1025"),
+        ("sample tiny/8-step --steps 3 --out a.png", "--steps: a grid of 8 steps can be sampled in a divisor"),
         ("sample huge --steps 1 --out a.png", "there is no model 'huge'; there are tiny"),
         ("sample tiny --steps 1 --out a.gif", "--out: a.gif: ends in neither .png nor .npy"),
         (
@@ -91,7 +94,7 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: 
         ("train --out x/y --data nowhere", "--data: nowhere"),
         ("train --out x/y --multipliers 1,b", "--multipliers: '1,b' is not a list of integers"),
         ("distill --teacher tiny/teacher --from 8 --to 3 --out x", "--to: from 8 steps: halving"),
-        ("distill --teacher tiny/teacher --from 7 --to 1 --out x", "--from: a grid of 1024 steps"),
+        ("distill --teacher tiny/8-step --from 7 --to 1 --out x", "--from: a grid of 8 steps"),
         ("distill --teacher tiny/teacher --from 8 --to 4 --out x", "--data: 'digits' has images of (1, 16, 16)"),
         ("distill --teacher tiny/teacher --from 8 --to 4 --out {family}", "4-step exists; choose another name"),
         ("distill --teacher tiny/teacher --from 8 --to 4 --out x --method cfd", "--classifier: cfd distils through a"),
@@ -103,6 +106,21 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: 
             "distill --teacher tiny/teacher --from 8 --to 4 --out x --method cfd --classifier {family}/1-step",
             "is a checkpoint, not a classifier",
         ),
+        ("distill --teacher tiny/8-step --from 8 --to 3 --out x --method sfd", "--to: from 8 steps: 3 is no smaller"),
+        ("distill --teacher tiny/8-step --from 8 --to 2 --out x --method sfd --data digits", "--data: sfd is shown no"),
+        (
+            "distill --teacher tiny/8-step --from 8 --to 2 --out x --method sfd --solver dpm++",
+            "--solver: the teacher was distilled",
+        ),
+        (
+            "distill --teacher tiny/8-step --from 8 --to 2 --out x --method sfd --temperature 1",
+            "--temperature: sfd has no use for it unless loss is cfd",
+        ),
+        (
+            "distill --teacher tiny/8-step --from 8 --to 2 --out x --method sfd --classifier none",
+            "--classifier: sfd as asked for here learns through no classifier",
+        ),
+        ("distill --teacher tiny/8-step --from 8 --to 2 --out x --method sfd --loss cfd", "--classifier: sfd distils"),
         ("train --out x/y --data synthetic", "--data: synthetic images are sampled from a teacher, in fewstep distill"),
         ("train-classifier --out x --data synthetic", "--data: synthetic images are sampled from a teacher"),
         (
@@ -114,8 +132,8 @@ def test_a_teacher_is_sampled_in_any_divisor_of_its_steps(tmp_path: Path, here: 
             "--size: synthetic images have the size that the teacher makes",
         ),
         (
-            "distill --teacher tiny/teacher --from 8 --to 4 --out x --data synthetic --synthetic-steps 7",
-            "--synthetic-steps: a grid of 1024 steps",
+            "distill --teacher tiny/8-step --from 8 --to 4 --out x --data synthetic --synthetic-steps 7",
+            "--synthetic-steps: a grid of 8 steps",
         ),
         ("train-classifier --out x --architecture vgg", "Invalid value for '--architecture'"),
     ],
@@ -125,6 +143,30 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: str, message: str, tin
     assert said.startswith("fewstep: ")
     assert said.count("\n") == 1
     assert message in said
+
+
+def test_sfd_makes_a_student_of_three_steps_without_images_that_plain_diffusers_opens(
+    tmp_path: Path, here: Here
+) -> None:
+    folder, asked = tmp_path / "mine" / "3-step", ("--method", "sfd", "--iterations", "4", "--batch-size", "2")
+    here("distill", "--teacher", "tiny/teacher", "--from", "6", "--to", "3", "--out", folder.parent, *asked)
+    card = read_card(folder)
+    assert (card.rows, card.method, card.data) == ((0, 341, 683, 1024), "sfd", None)
+    assert (card.hyper_parameters["loss"], card.hyper_parameters["solver"]) == ("l1", "dpm++")
+    said = here("sample", folder, "--steps", "1", "--out", tmp_path / "a.npy", expect=2)
+    assert said == "fewstep: --steps: this checkpoint knows its own 3 steps alone, not 1\n"
+    again = ("distill", "--teacher", folder, "--from", "3", "--to", "1", "--out", folder.parent, *asked)
+    here(*again)
+    assert read_card(folder.parent / "1-step").hyper_parameters["solver"] == "ddim"
+
+    pipeline = DDIMPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(4)]
+    pictures = pipeline(
+        batch_size=4, generator=generators, num_inference_steps=3, use_clipped_model_output=True, output_type="numpy"
+    ).images
+    ours = Sampler(folder).sample(seeds=range(4))
+    assert np.abs(pictures * 255 - ours).mean() < 2, "its rows are one off"
 
 
 def test_inspect_prints_the_card(here: Here) -> None:

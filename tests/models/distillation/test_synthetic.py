@@ -19,7 +19,7 @@ from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule
 from models.distillation.chain import run_round
 from models.distillation.rounds import plan_rounds
-from models.distillation.synthetic import BLOCK, SyntheticConfig, SyntheticData, block_noise, default_steps
+from models.distillation.synthetic import BLOCK, SyntheticConfig, SyntheticData, block_noise
 from models.training.progress import Progress, StopTraining
 from models.training.trainer import TrainConfig
 from tests.methods import PD
@@ -160,11 +160,6 @@ def test_ctrl_c_keeps_the_images_that_are_done(tiny_family: Path, capsys: pytest
     data.fill()
     data.at(0)
     assert teacher.asked == 2
-
-
-@pytest.mark.parametrize(("own", "steps"), [(1024, 64), (8, 8), (1, 1), (1000, 50), (999, 37)])
-def test_a_teacher_is_sampled_in_up_to_64_of_its_steps(own: int, steps: int) -> None:
-    assert default_steps(own) == steps
 
 
 def test_images_come_in_whole_blocks(tiny_family: Path) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,20 +16,16 @@ from torch import Tensor
 from core.catalog.card import read_card
 from core.errors import InvalidRequest
 from models.checkpoints.checkpoint import load_checkpoint
-from models.classifiers.classifier import Classifier
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import cosine_schedule, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distillation.chain import run_round
-from models.distillation.halving import StudentLoss
-from models.distillation.methods.cfd import CFDConfig, cfd_loss
-from models.distillation.methods.pd import pd_loss
 from models.distillation.rounds import plan_rounds
 from models.training.batches import TrainingData
 from models.training.parallel import join_processes, process_index, refuse_uneven
 from models.training.progress import Progress
 from models.training.trainer import TrainConfig
-from tests.methods import PD, of_loss
+from tests.methods import PD, built
 from tests.models.conftest import Here
 
 pytestmark = pytest.mark.slow
@@ -38,19 +33,8 @@ pytestmark = pytest.mark.slow
 FEWSTEP = Path(sys.executable).with_name("fewstep")
 UNET = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CONFIG = TrainConfig(iterations=20, batch_size=8, learning_rate=2e-4, decay="cosine", seed=3)
-METHODS = ("pd", "cfd")
-
-
-def student_loss(method: str) -> StudentLoss:
-    if method == "pd":
-        return pd_loss
-    torch.manual_seed(1)
-    classifier = Classifier("resnet-small", channels=3, num_classes=10, mean=(0.0,) * 3, std=(1.0,) * 3)
-    with torch.no_grad():
-        classifier.head.weight *= 30  # so that it tells images apart
-    # Far more of the dataset term than the paper takes, so that a wrong gradient of diversity shows.
-    config = CFDConfig(dataset_weight=1.0, entropy_share=0.25)
-    return partial(cfd_loss, classify=classifier.requires_grad_(False).eval(), config=config)
+METHODS = {"pd": 2, "cfd": 2, "rdd": 2, "sfd": 6}
+"""Steps of the teacher of each."""
 
 
 def teacher_network() -> UNet2DModel:
@@ -80,10 +64,11 @@ def flat(weights: dict[str, Tensor]) -> Tensor:
 
 
 def learn(method: str, folder: Path) -> None:
-    """A round 2 → 1; writes the losses that this process saw, and the state."""
+    """A round; writes the losses that this process saw, and the state."""
     teacher = Denoiser(teacher_network().requires_grad_(False).eval(), cosine_schedule(), "sample")
     images = torch.randint(0, 256, (50, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    (this,) = plan_rounds(step_rows(2), from_steps=2, to_steps=1, method=PD.declaration)
+    steps = METHODS[method]
+    (this,) = plan_rounds(step_rows(steps), from_steps=steps, to_steps=steps // 2, method=PD.declaration)
     losses: list[float] = []
 
     def note(progress: Progress) -> None:
@@ -92,7 +77,7 @@ def learn(method: str, folder: Path) -> None:
     run_round(
         teacher,
         this,
-        method=of_loss(student_loss(method)),
+        method=built(method),
         data=TrainingData(images, flip=True),
         config=CONFIG,
         state_path=folder / f"{method}.state.pt",

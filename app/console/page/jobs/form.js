@@ -29,7 +29,8 @@ export function bodyOf(typed, method, fields) {
   for (const [name, schema] of Object.entries(schemas)) {
     const text = typed[name];
     if (name === "teacher" || name === "evaluate" || text === undefined || text === "") continue;
-    if (name === "classifier" && !method.needs_classifier) continue;
+    if (name === "classifier" && !method.takes_classifier) continue;
+    if (name === "data" && !method.needs_images) continue;
     const { isNumber, isSwitch } = described(name, schema);
     body[name] = isNumber ? Number(text) : isSwitch ? text === "true" : text;
   }

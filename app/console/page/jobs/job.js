@@ -100,7 +100,7 @@ function Asked({ job }) {
       <dt>Classifier</dt>
       <dd>${job.classifier?.name ?? "none"}</dd>
       <dt>Data</dt>
-      <dd>${job.data}</dd>
+      <dd>${job.data ?? "none"}</dd>
       <dt>Judge</dt>
       <dd>${job.judge ? `${job.judge.classifier.name}, ${whole(job.judge.samples)} samples` : "none"}</dd>
       ${others.map(

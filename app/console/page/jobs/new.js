@@ -103,7 +103,7 @@ function Form({ models, classifiers, datasets, methods }) {
           onValue=${set("method")}
         />
         ${
-          method.needs_classifier &&
+          method.takes_classifier &&
           html`<${SelectField}
             label="Classifier"
             hint="Features are compared in its eyes"
@@ -113,14 +113,17 @@ function Form({ models, classifiers, datasets, methods }) {
             onValue=${set("classifier")}
           />`
         }
-        <${SelectField}
-          label="Data"
-          hint=${`synthetic: ${datasets.synthetic}`}
-          fault=${fault("data")}
-          value=${typed.data ?? ""}
-          options=${offered([...usable, { name: "synthetic", shape: teacher.shape }])}
-          onValue=${set("data")}
-        />
+        ${
+          method.needs_images &&
+          html`<${SelectField}
+            label="Data"
+            hint=${`synthetic: ${datasets.synthetic}`}
+            fault=${fault("data")}
+            value=${typed.data ?? ""}
+            options=${offered([...usable, { name: "synthetic", shape: teacher.shape }])}
+            onValue=${set("data")}
+          />`
+        }
         <${Field} label="Name" hint=${hint("name")} fault=${fault("name")}>
           ${(more) => html`
             <input
