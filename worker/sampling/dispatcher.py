@@ -1,12 +1,11 @@
 """What a sampling worker works with, and how images get from a request to its device and back."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event, Lock, Thread
-from typing import Any
+from threading import Lock
 
 import torch
 from redis import Redis
@@ -29,18 +28,12 @@ from worker.sampling.batcher import Job, Unwanted
 from worker.sampling.costs import Costs
 from worker.sampling.device import Device
 from worker.sampling.samplers import Samplers
-
-LOOK_EVERY_S = 0.1
-"""How often a worker looks whether what it has in hand is still wanted."""
+from worker.sampling.watch import Watch
 
 UNKNOWN_BATCH = 16
 """Images that are taken at once while nothing was sampled yet."""
 
 log = get_logger(__name__)
-
-
-class NotWanted(Exception):  # noqa: N818
-    """The generation was cancelled while it was in hand."""
 
 
 @dataclass(frozen=True)
@@ -104,18 +97,16 @@ class Dispatcher:
         self.device = Device(
             self._run, ended=self._ended, estimate=self.estimate, lets_pass=lambda group: bool(group.is_long)
         )
-        self._left = Event()
-        self._watch = Thread(target=self._look, name="watch", daemon=True)
+        self._watch = Watch(redis, worker, self.in_hand)
 
     def __enter__(self) -> "Dispatcher":
         self.device.__enter__()
-        self._watch.start()
+        self._watch.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.device.__exit__()
-        self._left.set()
-        self._watch.join()
+        self._watch.__exit__()
 
     def group(self, generation: Generation) -> Group:
         """What a generation is sampled with; errors as of ``Samplers.get``."""
@@ -285,29 +276,3 @@ class Dispatcher:
 
     def _max_batch(self, sampler: Sampler) -> int:
         return min(self.settings.max_batch or sampler.max_batch, sampler.max_batch)
-
-    def _look(self) -> None:
-        while not self._left.wait(LOOK_EVERY_S):
-            sampled: dict[str, Any] = {record_id: job for record_id, job in list(self.in_hand.items()) if job}
-            if not sampled:
-                continue
-            try:
-                owners = work.owners(self.redis, list(sampled))
-            except (RedisError, OSError) as error:
-                log.warning("cannot look what is still wanted", error=str(error))
-                continue
-            for job, owner in zip(sampled.values(), owners, strict=True):
-                if owner != self.worker:
-                    job.end(NotWanted())
-            self._tell(sampled)
-
-    def _tell(self, sampled: Mapping[str, Job]) -> None:
-        """Say how far the long ones are."""
-        shares = {
-            record_id: min(job.steps_begun / (len(job.inputs) * job.group.num_steps), 1.0)
-            for record_id, job in sampled.items()
-            if isinstance(job.group, Group) and job.group.is_long and not job.done.done()
-        }
-        if shares:
-            with suppress(RedisError, OSError):  # the next look tells it as well
-                work.tell(self.redis, shares)

@@ -20,8 +20,9 @@ from core.log import get_logger
 from worker.sampling import metrics
 from worker.sampling.batcher import Job
 from worker.sampling.chunks import CHUNK_IMAGES, ChunkedDocument
-from worker.sampling.dispatcher import Dispatcher, Group, NotWanted
+from worker.sampling.dispatcher import Dispatcher, Group
 from worker.sampling.render import render
+from worker.sampling.watch import NotWanted
 
 log = get_logger(__name__)
 
