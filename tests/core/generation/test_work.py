@@ -41,8 +41,8 @@ async def test_the_oldest_goes_first_and_what_goes_with_it_fills_the_room(api: A
 
 async def test_who_gathers_takes_only_what_goes_with_it(api: AsyncRedis, worker: Redis) -> None:
     first, second = await create(api, checkpoint="a"), await create(api, checkpoint="b")
-    assert take(worker, Room(8, group="tiny/b")) == [second]
-    assert take(worker, Room(8, group="tiny/b")) == []
+    assert take(worker, Room(8, group="tiny/b 4")) == [second]
+    assert take(worker, Room(8, group="tiny/b 4")) == []
     assert take(worker, Room(8)) == [first]
 
 
@@ -177,7 +177,7 @@ async def test_nobody_falls_asleep_while_something_waits(api: AsyncRedis, worker
     alive(worker, "w1")
     await submit(api, checkpoint="a")
     worker.delete("fewstep:generate:message_sent")
-    assert take(worker, Room(1, group="tiny/b"), waits=True) == []
+    assert take(worker, Room(1, group="tiny/c 4"), waits=True) == []
     assert not work.fall_asleep(worker, "w1")
     assert not await submit(api), "w1 is awake"
     start(worker, "w1")

@@ -69,7 +69,7 @@ def use(stack: Stack, prometheus: Prometheus) -> None:
         return (stack.api if client == "api" else stack.hasty).post("/generate", json=body).status_code
 
     good = [({"model": model, "steps": steps, "n": 3}, "api") for model, steps in sorted(ASKED)]
-    bad = [({"steps": 3}, "api"), ({"model": "nobody"}, "hasty"), ({"model": "torn", "steps": 4}, "api")]
+    bad = [({"steps": 5}, "api"), ({"model": "nobody"}, "hasty"), ({"model": "torn", "steps": 4}, "api")]
     least = time.monotonic() + 10
     with ThreadPoolExecutor(len(good) + len(bad)) as pool:
 
