@@ -1,5 +1,6 @@
 """How long a request would wait, and whether to let it."""
 
+import asyncio
 import time
 
 from redis.asyncio import Redis
@@ -25,6 +26,7 @@ class Capacity:
         self._redis = redis
         self._max_wait_s = max_wait_s
         self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
         self._workers = 0
         self._costs: dict[str, float] = {}
 
@@ -35,9 +37,11 @@ class Capacity:
             Unavailable: No worker is there.
         """
         if time.monotonic() - self._read_at > MAX_AGE_S:
-            self._workers = len(await presence.workers(self._redis, Queue.SAMPLING))
-            self._costs = await throughput.costs(self._redis)
-            self._read_at = time.monotonic()
+            async with self._reading:  # one asks for all that come meanwhile
+                if time.monotonic() - self._read_at > MAX_AGE_S:
+                    self._workers = len(await presence.workers(self._redis, Queue.SAMPLING))
+                    self._costs = await throughput.costs(self._redis)
+                    self._read_at = time.monotonic()
         if not self._workers:
             raise Unavailable("no sampling worker is there", retry_after=NO_WORKER_RETRY_S)
 
