@@ -109,8 +109,8 @@ class Settings(BaseSettings):
     sampler_threads: int = Field(
         48,
         ge=1,
-        description="Requests that one sampling worker has in hand before it takes no more. Three full batches: one is"
-        " sampled, one waits for that, one is encoded and written; more on a GPU, whose batches are larger",
+        description="Requests that one sampling worker has in hand before it takes no more, if that is more than three"
+        " full batches: one that is sampled, one that waits for that, one that is encoded and written",
     )
     bulk_threads: int = Field(2, ge=1, description="Bulk requests that one sampling worker works on at once")
     max_batch: int = Field(0, ge=0, description="Most images sampled together; 0 for as many as suit the device")

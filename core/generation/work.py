@@ -91,7 +91,12 @@ def take(redis: Redis, worker: str, room: Room, *, waits: bool = False) -> tuple
 
 def fall_asleep(redis: Redis, worker: str) -> bool:
     """Whether a worker that has nothing to do may look for nothing any more, until a message wakes it."""
-    return bool(_SLEEP.run(redis, worker))
+    return bool(_SLEEP.run(redis, worker, 0))
+
+
+def leave(redis: Redis, worker: str) -> bool:
+    """Note that a worker looks for nothing any more. Returns whether something waits, of which others must be told."""
+    return not _SLEEP.run(redis, worker, 1)
 
 
 def wait_for_bell(redis: Redis, seconds: float) -> None:

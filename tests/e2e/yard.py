@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 from redis import Redis
 
+from core import presence
 from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.catalog.serving import Serving, read
-from core.connections import text
 from core.jobs.record import ENDED, JobRecord, JobState
 from core.jobs.request import CheckpointRef, DistillJob, DistillRequest
 from core.jobs.store import JobStore
@@ -182,11 +182,15 @@ def keep_child(store: JobStore) -> tuple[DistillJob, int]:
 
     Returns the job and its fence.
     """
-    members = f"fewstep:workers:{Queue.DISTILLATION}"
-    wait_until(lambda: store.redis.scard(members) == 1, what="the worker")
-    (name,) = store.redis.smembers(members)
+    alive: list[str] = []
+
+    def is_alone() -> bool:
+        alive[:] = presence.facts_by_name(store.redis, Queue.DISTILLATION)  # one that was killed is not in it
+        return len(alive) == 1
+
+    wait_until(is_alone, what="one worker")
     job = create(store)
-    fence = store.acquire(job.id, 0, text(name), lease_s=1000, ttl_s=1000)
+    fence = store.acquire(job.id, 0, alive[0], lease_s=1000, ttl_s=1000)
     assert fence is not None
     return job, fence
 

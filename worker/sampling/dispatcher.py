@@ -44,12 +44,14 @@ class Group:
         name: ``family/checkpoint``.
         sampler: The checkpoint, loaded; another one after its folder was replaced.
         steps: A divisor of the checkpoint's own, or None for those.
+        key: What can be sampled together, as of ``Generation.group``; empty where nobody asked for it.
         is_traffic: Whether anybody asked for them.
     """
 
     name: str
     sampler: Sampler
     steps: int | None = None
+    key: str = ""
     is_traffic: bool = True
 
     @property
@@ -127,7 +129,7 @@ class Dispatcher:
         return None if folder is None or sampler is None else self._group(generation, folder, sampler)
 
     def _group(self, generation: Generation, folder: Path, sampler: Sampler) -> Group:
-        group = Group(f"{generation.model}/{generation.checkpoint}", sampler, generation.steps)
+        group = Group(f"{generation.model}/{generation.checkpoint}", sampler, generation.steps, generation.group)
         known = self._met[folder][1] if folder in self._met else set()
         if group.labels not in known:
             self._met[folder] = group.name, known | {group.labels}
@@ -170,6 +172,11 @@ class Dispatcher:
         if message:
             more()
         return taken
+
+    @property
+    def most_in_hand(self) -> int:
+        """Requests beyond which no more are taken."""
+        return max(self.settings.sampler_threads, 3 * self.most_images)
 
     def running(self) -> tuple[dict[str, str], set[str]]:
         """Which worker has which generation, by Redis; and what this one really works on."""

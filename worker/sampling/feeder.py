@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from threading import Event, Thread
 
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -19,7 +20,7 @@ AWAKE_S = 30.0
 """A worker that had nothing to do for so long sleeps."""
 BELL_S = 1.0
 """How long it waits for the bell before it looks by itself, since a lost connection can take a ring with it."""
-FULL_S = 0.02
+FULL_S = 0.002
 """Between two looks whether something has ended, when there is no room for more."""
 GATHER_SHARE = 0.2
 """Of the time that a batch takes: how long an idle device may wait for more, where more is to be expected."""
@@ -74,6 +75,11 @@ class Feeder:
         """Take nothing more, and return when nothing is in hand any more; others are told of what still waits."""
         self.stop()
         self._thread.join()
+        try:
+            if work.leave(self._redis, self._dispatcher.worker):
+                self._send_message()
+        except (RedisError, OperationalError, OSError) as error:  # others look at each heartbeat
+            log.warning("could not tell others what waits", error=str(error))
         while self._dispatcher.in_hand:
             time.sleep(FULL_S)
 
@@ -92,7 +98,7 @@ class Feeder:
         latest, worked_at = -1, time.monotonic()
         while not self._closing:
             latest = self._device.wait_until_wanting(latest)
-            if len(self._dispatcher.in_hand) >= self._dispatcher.settings.sampler_threads:
+            if len(self._dispatcher.in_hand) >= self._dispatcher.most_in_hand:
                 time.sleep(FULL_S)
                 continue
             is_idle = self._device.is_idle or self._device.lets_pass
@@ -122,15 +128,7 @@ class Feeder:
     def _gather(self, taken: list[Generation]) -> list[Generation]:
         """What was taken, with what comes in the next moment if more is to be expected."""
         last, first = self._device.last, taken[0]
-        if (
-            last is None
-            or last.requests < 2
-            or (last.group.name, last.group.num_steps)
-            != (
-                f"{first.model}/{first.checkpoint}",
-                first.steps,
-            )
-        ):
+        if last is None or last.requests < 2 or last.group.key != first.group:
             return taken
         wanted = last.images - sum(one.n for one in taken)
         if wanted > 0:

@@ -185,6 +185,16 @@ async def test_nobody_falls_asleep_while_something_waits(api: AsyncRedis, worker
     assert await submit(api)
 
 
+async def test_who_leaves_is_believed_awake_no_more_and_knows_what_waits(api: AsyncRedis, worker: Redis) -> None:
+    alive(worker, "w1", "w2")
+    take(worker, Room(1), "w1", waits=True)
+    await submit(api)
+    assert work.leave(worker, "w1")
+    assert await submit(api), "nobody hears the bell any more"
+    start(worker, "w2")
+    assert not work.leave(worker, "w2")
+
+
 async def test_a_worker_that_died_awake_is_believed_no_longer_than_its_lease(
     api: AsyncRedis, worker: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
