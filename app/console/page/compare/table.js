@@ -4,6 +4,7 @@ import { duration, number } from "../base/format.js";
 import { Fragment, html, useEffect, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
 import { Picture, zoom } from "../parts/picture.js";
+import { Scroll } from "../parts/scroll.js";
 import { figuresOf } from "./columns.js";
 import { useSampled } from "./sampled.js";
 
@@ -27,7 +28,7 @@ export function Table({ groups, seed, n }) {
     });
   return html`
     ${columns.map(({ column }) => html`<${Sampling} key=${column.key} column=${column} seed=${seed} n=${n} note=${note} />`)}
-    <div class="scroll" tabindex="0" role="region" aria-label="Comparison">
+    <${Scroll} label="Comparison">
       <table class="compare">
         <thead>
           <tr>
@@ -81,7 +82,7 @@ export function Table({ groups, seed, n }) {
           )}
         </tfoot>
       </table>
-    </div>
+    <//>
   `;
 }
 

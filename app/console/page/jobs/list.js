@@ -5,6 +5,7 @@ import { ago, duration, number } from "../base/format.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
 import { Notice } from "../parts/notice.js";
+import { Scroll } from "../parts/scroll.js";
 import { Progress, State } from "../parts/state.js";
 
 const LOOK_MS = 2500;
@@ -24,7 +25,7 @@ export function List() {
     ${
       value?.jobs.length > 0 &&
       html`
-        <div class="panel scroll" tabindex="0" role="region" aria-label="Jobs">
+        <${Scroll} label="Jobs" kind="panel">
           <table>
             <thead>
               <tr>
@@ -43,7 +44,7 @@ export function List() {
               ${value.jobs.map((job) => html`<${Row} key=${job.id} job=${job} />`)}
             </tbody>
           </table>
-        </div>
+        <//>
         ${value.more && html`<p class="row"><button type="button" onClick=${() => setPages(pages + 1)}>Older ones</button></p>`}
       `
     }

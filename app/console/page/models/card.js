@@ -3,6 +3,7 @@ import { link } from "../base/address.js";
 import { address } from "../base/api.js";
 import { number, shape, whole } from "../base/format.js";
 import { html } from "../base/html.js";
+import { Scroll } from "../parts/scroll.js";
 
 const FIGURES = [
   ["frechet_distance", "Fréchet distance"],
@@ -71,7 +72,7 @@ export function Card({ family, name, card }) {
       ${
         evaluations.length > 0 &&
         html`
-          <div class="scroll" tabindex="0" role="region" aria-label="Figures">
+          <${Scroll} label="Figures">
             <table>
               <thead>
                 <tr>
@@ -94,7 +95,7 @@ export function Card({ family, name, card }) {
                 )}
               </tbody>
             </table>
-          </div>
+          <//>
         `
       }
       ${

@@ -5,6 +5,7 @@ import { number, time } from "../base/format.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
 import { Notice } from "../parts/notice.js";
+import { Scroll } from "../parts/scroll.js";
 import { Card } from "./card.js";
 import { Figures } from "./figures.js";
 import { Lineage } from "./lineage.js";
@@ -77,7 +78,7 @@ function Promotions({ family, onChange }) {
     <section class="panel stack">
       <h2>Promotions in ${family.name}</h2>
       <${Notice} error=${error} />
-      <div class="scroll" tabindex="0" role="region" aria-label="Promotions">
+      <${Scroll} label="Promotions">
         <table>
           <thead>
             <tr>
@@ -105,7 +106,7 @@ function Promotions({ family, onChange }) {
             })}
           </tbody>
         </table>
-      </div>
+      <//>
     </section>
   `;
 }

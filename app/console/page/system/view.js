@@ -4,6 +4,7 @@ import { duration, number, time, whole } from "../base/format.js";
 import { html } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
 import { Notice } from "../parts/notice.js";
+import { Scroll } from "../parts/scroll.js";
 import { State } from "../parts/state.js";
 
 const LOOK_MS = 2000;
@@ -87,7 +88,7 @@ function Queue({ name, queue }) {
       ${
         queue.workers.length > 0 &&
         html`
-          <div class="scroll" tabindex="0" role="region" aria-label="Workers of ${name}">
+          <${Scroll} label=${`Workers of ${name}`}>
             <table>
               <thead>
                 <tr>
@@ -103,7 +104,7 @@ function Queue({ name, queue }) {
                 ${queue.workers.map((worker) => html`<${Worker} key=${worker.name} worker=${worker} />`)}
               </tbody>
             </table>
-          </div>
+          <//>
         `
       }
     </section>
