@@ -10,7 +10,6 @@ from redis.exceptions import RedisError
 
 from core import presence
 from core.backlog import read_backlogs
-from core.generation import records
 from core.generation.precision import disagreements
 from core.jobs.store import JobStore
 from core.log import get_logger
@@ -56,11 +55,12 @@ class RedisMetrics(Collector):
 
     def _ask(self, families: Mapping[str, GaugeMetricFamily]) -> None:
         redis = self._jobs.redis
-        for queue, backlog in read_backlogs(redis).items():
+        backlogs = read_backlogs(redis)
+        for queue, backlog in backlogs.items():
             families["messages"].add_metric([queue, "waiting"], backlog.waiting)
             families["messages"].add_metric([queue, "unacknowledged"], backlog.in_hand)
             families["age"].add_metric([queue], backlog.oldest_age_s)
-        families["queued"].add_metric([], redis.zcard(records.QUEUED) + redis.zcard(records.QUEUED_BULK))
+        families["queued"].add_metric([], backlogs[Queue.SAMPLING].waiting)
         workers = {queue: presence.facts(redis, queue) for queue in Queue}
         for queue, there in workers.items():
             families["workers"].add_metric([queue], len(there))

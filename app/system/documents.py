@@ -19,10 +19,10 @@ class WorkerSummary(BaseModel):
 
 
 class QueueSummary(BaseModel):
-    """A queue of the broker, and who takes from it."""
+    """Requests, or messages of jobs, and who takes them."""
 
-    waiting: Annotated[int, Field(description="Messages that no worker has taken")]
-    in_hand: Annotated[int, Field(description="Messages that a worker has taken and not finished")]
+    waiting: Annotated[int, Field(description="Those that no worker has taken")]
+    in_hand: Annotated[int, Field(description="Those that a worker has taken and not finished")]
     oldest_age_s: Annotated[float, Field(description="Age of the oldest that waits; 0 if none does")]
     workers: list[WorkerSummary]
 

@@ -12,7 +12,6 @@ from app.system.documents import Limits, QueueSummary, RecentSummary, SystemResp
 from app.system.recent import recent
 from core import presence
 from core.backlog import read_backlogs
-from core.generation import records
 from core.generation.request import MAX_SEED, MAX_STEPS
 from core.queues import Queue
 from core.settings import Settings
@@ -36,12 +35,12 @@ def get_system(response: Response, service: ServiceDependency, root: Root) -> Sy
             queue: QueueSummary(
                 waiting=backlogs[queue].waiting,
                 in_hand=backlogs[queue].in_hand,
-                oldest_age_s=max(backlogs[queue].oldest_age_s, 0),
+                oldest_age_s=backlogs[queue].oldest_age_s,
                 workers=[_worker(name, facts) for name, facts in presence.facts_by_name(redis, queue).items()],
             )
             for queue in Queue
         },
-        requests_queued=redis.zcard(records.QUEUED) + redis.zcard(records.QUEUED_BULK),
+        requests_queued=backlogs[Queue.SAMPLING].waiting,
         jobs=service.jobs.counts(),
         recent=RecentSummary(
             images_per_second=recent.images_per_second(),
