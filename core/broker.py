@@ -8,8 +8,11 @@ from typing import Any
 
 from celery import Celery
 
+from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings
+
+log = get_logger(__name__)
 
 KEY_PREFIX = "fewstep:"
 
@@ -19,6 +22,21 @@ def queue_length(celery: Celery, queue: Queue) -> int:
     with celery.connection_or_acquire() as connection:
         declared: Any = celery.amqp.queues[queue].bind(connection.default_channel).queue_declare()
         return int(declared.message_count)
+
+
+def wake(celery: Celery, about: str) -> None:
+    """Send a message that wakes a sampling worker; it blocks.
+
+    One that cannot be sent does no harm, since workers look at each heartbeat what waits.
+
+    Args:
+        celery: What sends.
+        about: What a reader of the message is told.
+    """
+    try:
+        celery.send_task(Task.GENERATE, args=[about])
+    except Exception as error:  # as kombu says it, whatever lies below
+        log.warning("no message sent", error=str(error), about=about)
 
 
 def make_celery(settings: Settings, *, transport: str = "core.transport:Transport") -> Celery:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -45,14 +45,12 @@ class Group:
         sampler: The checkpoint, loaded; another one after its folder was replaced.
         steps: A divisor of the checkpoint's own, or None for those.
         key: What can be sampled together, as of ``Generation.group``; empty where nobody asked for it.
-        is_traffic: Whether anybody asked for them.
     """
 
     name: str
     sampler: Sampler
     steps: int | None = None
     key: str = ""
-    is_traffic: bool = True
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -63,6 +61,11 @@ class Group:
     def num_steps(self) -> int:
         """Steps that it is sampled in."""
         return self.steps or self.sampler.card.num_steps
+
+    @property
+    def is_traffic(self) -> bool:
+        """Whether anybody asked for them."""
+        return bool(self.key)
 
     @property
     def is_long(self) -> bool:
@@ -211,8 +214,8 @@ class Dispatcher:
         return images * self.costs.latest.get(group.name, 0.0)
 
     def sample_for_nobody(self, group: Group, count: int) -> None:
-        """Sample a batch as for a request, and wait for it."""
-        job = Job(replace(group, is_traffic=False), [(seed, 0) for seed in range(count)], max_batch=count)
+        """Sample a batch of a group without a key as for a request, and wait for it."""
+        job = Job(group, [(seed, 0) for seed in range(count)], max_batch=count)
         self.device.submit(job)
         job.done.result()
 

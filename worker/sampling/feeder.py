@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from threading import Event, Thread
 
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -78,7 +77,7 @@ class Feeder:
         try:
             if work.leave(self._redis, self._dispatcher.worker):
                 self._send_message()
-        except (RedisError, OperationalError, OSError) as error:  # others look at each heartbeat
+        except (RedisError, OSError) as error:  # others look at each heartbeat
             log.warning("could not tell others what waits", error=str(error))
         while self._dispatcher.in_hand:
             time.sleep(FULL_S)

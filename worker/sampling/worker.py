@@ -10,7 +10,7 @@ from celery import Celery
 from prometheus_client import REGISTRY
 
 from core import presence
-from core.broker import make_celery
+from core.broker import make_celery, wake
 from core.connections import connect
 from core.generation import throughput, work
 from core.queues import Queue, Task
@@ -40,14 +40,10 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
     keep_memory()
     celery = make_celery(settings, transport=INTAKE)
     with Dispatcher(settings, connect(settings), name) as dispatcher, Crew(dispatcher) as crew:
-
-        def wake_another() -> None:
-            celery.send_task(Task.GENERATE, args=[name])
-
-        feeder = Feeder(dispatcher, crew, connect(settings), send_message=wake_another)
+        feeder = Feeder(dispatcher, crew, connect(settings), send_message=lambda: wake(celery, name))
 
         @celery.task(name=Task.GENERATE, Request=ForgivingRequest)
-        def wake(*_: str) -> None:
+        def generate_task(*_: str) -> None:
             feeder.ring()
 
         device = pick_device(settings.device)
