@@ -35,14 +35,9 @@ async def submit(asked: Asked, service: Service) -> Generation:
     while True:
         ttl_s, version = service.settings.pending_ttl_s, service.catalog.version
         try:
-            with tracing.span("publish", kind="PRODUCER"):
-                accepted, message = await records.submit(service.redis, generation, ttl_s=ttl_s, version=version)
+            return await _record(generation, service, ttl_s=ttl_s, version=version)
         except CatalogChanged:
             generation = await _resolve(asked, service, anew=True)
-            continue
-        if message:
-            service.bell.ring(generation.id)
-        return accepted
 
 
 async def submit_and_wait(asked: Asked, request: Request, service: Service) -> Record:
@@ -87,26 +82,49 @@ async def submit_and_wait(asked: Asked, request: Request, service: Service) -> R
 
 
 async def _submit(generation: Generation, service: Service, *, is_accepted: bool) -> None:
-    """Record it, and see to it that a worker knows, unless that was done before.
+    """Record what somebody waits for, unless that was done before.
 
     What was accepted already is so again, whatever has changed.
     """
     capacity = service.capacity
     try:
-        with tracing.span("publish", kind="PRODUCER"):
-            _, message = await records.submit(
-                service.redis,
-                generation,
-                ttl_s=2 * service.settings.deadline_s,
-                channel=service.results.channel,
-                work_s=capacity.work_s(f"{generation.model}/{generation.checkpoint}", generation.n),
-                most_load_s=None if is_accepted else capacity.most_load_s,
-                version=None if is_accepted else service.catalog.version,
-            )
+        await _record(
+            generation,
+            service,
+            ttl_s=2 * service.settings.deadline_s,
+            channel=service.results.channel,
+            work_s=capacity.work_s(f"{generation.model}/{generation.checkpoint}", generation.n),
+            most_load_s=None if is_accepted else capacity.most_load_s,
+            version=None if is_accepted else service.catalog.version,
+        )
     except Overloaded as error:
         raise capacity.busy(error.load_s) from None
+
+
+async def _record(
+    generation: Generation,
+    service: Service,
+    *,
+    ttl_s: float,
+    version: int | None,
+    channel: str = "",
+    work_s: float = 0,
+    most_load_s: float | None = None,
+) -> Generation:
+    """As of ``records.submit``, and see to it that a worker knows."""
+    with tracing.span("publish", kind="PRODUCER"):
+        accepted, message = await records.submit(
+            service.redis,
+            generation,
+            ttl_s=ttl_s,
+            channel=channel,
+            work_s=work_s,
+            most_load_s=most_load_s,
+            version=version,
+        )
     if message:
         service.bell.ring(generation.id)
+    return accepted
 
 
 async def _fetch(generation: Generation, service: Service) -> Record | None:

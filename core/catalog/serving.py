@@ -17,13 +17,13 @@ from redis import Redis
 
 from core.catalog.card import Card, Family
 from core.connections import text
-from core.scripts import load
+from core.scripts import Script
 
 MADE = "fewstep:serving:made"
 PROMOTED = "fewstep:serving:promoted"
 VERSION = "fewstep:serving:version"
 
-_ROLLBACK = load("catalog/shared", "catalog/rollback")
+_ROLLBACK = Script("catalog/shared", "catalog/rollback")
 
 
 class Made(BaseModel):
@@ -118,7 +118,7 @@ def overlay(families: Mapping[str, Family], serving: Serving) -> dict[str, Famil
 
 def rollback(redis: Redis, family: str, steps: int) -> Promotion | None:
     """Undo the last promotion; None where there is none."""
-    undone = redis.register_script(_ROLLBACK)(args=[serving_key(family, steps)])
+    undone = _ROLLBACK.run(redis, serving_key(family, steps))
     return None if undone is None else Promotion.model_validate_json(undone)
 
 

@@ -5,7 +5,7 @@
 -- ARGV[3]  what this adds to its attempts
 
 local id, worker, attempts = unpack(ARGV)
-local of = redis.call('HMGET', RECORD .. id, 'status', 'worker')
+local of = redis.call('HMGET', RECORD .. id, 'status', 'worker', 'queue', 'created')
 if of[1] ~= 'running' or of[2] ~= worker then
   if not of[1] then redis.call('HDEL', RUNNING, id) end
   return false
@@ -14,6 +14,6 @@ redis.call('HDEL', RUNNING, id)
 redis.call('DEL', PIECES .. id)
 redis.call('HSET', RECORD .. id, 'status', 'queued', 'images', 0, 'progress', 0)
 redis.call('HINCRBY', RECORD .. id, 'attempts', attempts)
-queue(id)
+redis.call('ZADD', QUEUED[of[3]], of[4], id)
 wake()
 return 1

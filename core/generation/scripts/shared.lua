@@ -25,12 +25,6 @@ local function wake()
   return redis.call('SET', MESSAGE_SENT, 1, 'NX', 'PX', 1000) and 1 or 0
 end
 
--- Lets a generation wait, by its age.
-local function queue(id)
-  local of = redis.call('HMGET', RECORD .. id, 'queue', 'created')
-  redis.call('ZADD', QUEUED[of[1]], of[2], id)
-end
-
 -- Takes a generation off the lists of what waits and runs, and its work off the load.
 local function leave(id)
   local of = redis.call('HMGET', RECORD .. id, 'queue', 'work')
