@@ -20,6 +20,8 @@ from app.generate.examples import OF_ANY_ENDPOINT
 from app.jobs import methods
 from app.jobs import routes as distill_jobs
 from app.observe import Observe
+from app.openai import routes as openai
+from app.openai.errors import InTheirShape
 from app.paths import Rooted
 from app.query import refuse_unknown_parameters
 from app.service import run_service
@@ -51,13 +53,26 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # to an address in full, which a proxy may call otherwise; `problems` does
     )
-    for module in (generate, families, distill_jobs, methods, classifiers, datasets, system, health, metrics, console):
+    for module in (
+        generate,
+        openai,
+        families,
+        distill_jobs,
+        methods,
+        classifiers,
+        datasets,
+        system,
+        health,
+        metrics,
+        console,
+    ):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.
     settings = get_settings()
     app.add_middleware(BodyGuard, settings=settings)
     app.add_middleware(Observe)
+    app.add_middleware(InTheirShape)
     if settings.cors_origins:
         # Outside of what makes errors, so that pages can read those too. Nobody logs in here, so a page may see any
         # header of an answer and send any header and method that there is.

@@ -18,7 +18,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "system", "jobs", "catalog", "generate"),
+    "app": ("console", "openai", "system", "jobs", "catalog", "generate"),
     "models": (
         "cli",
         "evaluation",
