@@ -49,7 +49,7 @@ def merged(below: Any, above: Any, key: str | None = None) -> Any:  # noqa: ANN4
     if isinstance(below, list) and isinstance(above, list) and key:
         new = {item[key]: item for item in above}
         kept = [merged(item, new.pop(item[key], {})) for item in below]
-        return kept + list(new.values())
+        return [*new.values(), *kept]
     return above
 
 
