@@ -50,7 +50,7 @@ class ModelsResponse(BaseModel):
     data: list[ModelObject]
 
 
-def pictures(result: bytes, *, created: float, image_format: ImageFormat, size: str) -> ImagesResponse:
+def pictures(result: bytes | str, *, created: float, image_format: ImageFormat, size: str) -> ImagesResponse:
     """The pictures of a result, which is ``GenerateResponse`` as JSON."""
     data = [ImageObject(b64_json=one["data"], seed=one["seed"]) for one in json.loads(result)["images"]]
     return ImagesResponse(created=int(created), data=data, output_format=image_format, size=size)

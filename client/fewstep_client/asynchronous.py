@@ -44,9 +44,9 @@ class AsyncClient:
         """See `Client.models`."""
         return await self._calls.models()
 
-    async def download(self, family: str, checkpoint: str, path: str | Path) -> Path:
+    async def download(self, checkpoint: str, path: str | Path) -> Path:
         """See `Client.download`."""
-        return await self._calls.download(family, checkpoint, Path(path))
+        return await self._calls.download(checkpoint, Path(path))
 
     async def rollback(self, family: str, steps: int) -> None:
         """See `Client.rollback`."""

@@ -65,10 +65,10 @@ class Calls(Asking):
         """Undo a promotion."""
         await self.ask("POST", f"/models/{quote(family, safe='')}/{steps}/rollback", repeatable=False)
 
-    async def download(self, family: str, checkpoint: str, path: Path) -> Path:
+    async def download(self, checkpoint: str, path: Path) -> Path:
         """Through a file beside it, so that at ``path`` is all or nothing."""
         partial = path.with_name(f"{path.name}.partial")
-        place = f"/models/{quote(family, safe='')}/{quote(checkpoint, safe='')}/download"
+        place = f"/models/{quote(checkpoint)}/download"
         async with self.streamed(place) as response:
             try:
                 with partial.open("wb") as file:

@@ -52,9 +52,9 @@ class Client:
         """All families."""
         return run(self._calls.models())
 
-    def download(self, family: str, checkpoint: str, path: str | Path) -> Path:
-        """A checkpoint as a zip of one folder, which plain diffusers opens. Returns where it is."""
-        return run(self._calls.download(family, checkpoint, Path(path)))
+    def download(self, checkpoint: str, path: str | Path) -> Path:
+        """A checkpoint, ``family/name``, as a zip of one folder, which plain diffusers opens. Returns where it is."""
+        return run(self._calls.download(checkpoint, Path(path)))
 
     def rollback(self, family: str, steps: int) -> None:
         """Undo the last promotion."""

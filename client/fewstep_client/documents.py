@@ -1,7 +1,7 @@
 """What the service says of models and jobs. Members that are not here are kept as they came."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ class Round(_Document):
 
     k: Annotated[int, Field(description="From 1")]
     steps: int
-    checkpoint: str
+    checkpoint: Annotated[str, Field(description="family/name, as which it serves once the job has succeeded")]
     metrics: dict[str, Any] | None = None
 
 
@@ -64,7 +64,7 @@ class Event:
     data: dict[str, Any]
 
 
-async def events_of(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
+async def events_of(lines: AsyncIterator[str]) -> AsyncGenerator[Event]:
     """Server-sent events of the lines of a stream; comments are passed over, and one that was cut off is none."""
     fields: dict[str, str] = {}
     async for line in lines:

@@ -17,7 +17,9 @@ T = TypeVar("T")
 class Transport(Protocol):
     """One of the two."""
 
-    http: httpx.Client | httpx.AsyncClient
+    @property
+    def http(self) -> httpx.Client | httpx.AsyncClient:
+        """What makes requests, with the address and the headers of all."""
 
     async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """The answer, read to its end unless it is streamed."""

@@ -62,10 +62,12 @@ def test_a_busy_service_is_asked_again_when_it_says(client: Client, stack: Stack
         hasty.generate(steps=1)
     assert refused.value.retry_after
     found: list[Images] = []
-    waiting = threading.Thread(target=lambda: found.append(Client(str(stack.api.base_url)).generate(steps=1, seed=3)))
+    patient = Client(str(stack.api.base_url))
+    waiting = threading.Thread(target=lambda: found.append(patient.generate(steps=1, seed=3)))
     waiting.start()
     stack.ensure_ready()
     waiting.join()
+    patient.close()
     assert found[0][0].data == client.generate(steps=1, seed=3)[0].data
 
 

@@ -23,3 +23,5 @@ def test_an_example_runs(example: str, distilling: Stack, tmp_path: Path, monkey
     exec(compile(example, str(README), "exec"), scope)
     if "job" in scope:
         scope["job"].delete()
+    if "client" in scope:
+        scope["client"].close()
