@@ -139,6 +139,7 @@ def ran(page: Page, kind: str, folder: Path) -> dict[str, Any]:
     scope: dict[str, Any] = {}
     with contextlib.chdir(folder):
         exec(page.get_by_role("tabpanel").inner_text(), scope)
+    scope["client"].close()
     return scope
 
 
