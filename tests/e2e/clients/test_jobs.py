@@ -68,6 +68,7 @@ def test_events_go_on_where_a_service_was_that_died(client: Client, distilling: 
     job = client.distill("tiny/4-step", name="heard-of", **SHORT)
     told: list[Event] = []
     for event in job.events():
+        assert event.id not in [one.id for one in told]
         told.append(event)
         if len(told) == 2:
             distilling.stop("api", signal.SIGKILL)
