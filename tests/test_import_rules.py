@@ -18,7 +18,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "system", "jobs", "catalog", "generate"),
+    "app": ("console", "system", "jobs", "catalog", "generate", "access"),
     "models": (
         "cli",
         "evaluation",
@@ -30,7 +30,7 @@ COLUMNS = {
         "checkpoints",
         "diffusion",
     ),
-    "core": ("local", "jobs", "methods", "generation", "catalog", "machine"),
+    "core": ("local", "jobs", "methods", "generation", "access", "catalog", "machine"),
 }
 """Rooms within rooms: each imports only those after it."""
 STRANGERS = {"worker": ("sampling", "distillation")}

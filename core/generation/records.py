@@ -155,6 +155,7 @@ async def submit(
         "" if most_load_s is None else round(1e6 * most_load_s),
         "" if version is None else version,
         int(1000 * ttl_s),
+        generation.owner,
     )
     if len(answer) == 1:
         if answer[0] == b"changed":
@@ -216,9 +217,12 @@ async def queue_position(redis: AsyncRedis, generation: Generation) -> int | Non
     return rank + interactive if is_bulk else rank
 
 
-async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float) -> bool:
-    """Cancel it, whatever its state; an ended one loses its result. Returns whether there was such a record."""
-    return await _CANCEL.run_async(redis, record_id, int(1000 * ttl_s)) is not None
+async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float, owner: str = "") -> bool:
+    """Cancel it, whatever its state; an ended one loses its result.
+
+    Returns whether there was such a record, of this owner if one is named.
+    """
+    return await _CANCEL.run_async(redis, record_id, int(1000 * ttl_s), owner) is not None
 
 
 async def forget(redis: AsyncRedis, record_id: str) -> None:

@@ -13,9 +13,10 @@
 -- ARGV[9]  the largest load with which it is accepted; empty: any
 -- ARGV[10] version of the catalogue; empty: any
 -- ARGV[11] how long it is kept without an end, in milliseconds
+-- ARGV[12] its owner; empty: none
 
 local id, request, lane, group, images, in_pieces, channel = unpack(ARGV, 1, 7)
-local work, most_load, version, ttl_ms = unpack(ARGV, 8, 11)
+local work, most_load, version, ttl_ms, owner = unpack(ARGV, 8, 12)
 local known = redis.call('HGET', RECORD .. id, 'created')
 if known then return {known, 0} end
 if version ~= '' and version ~= (redis.call('GET', 'fewstep:serving:version') or '0') then return {'changed'} end
@@ -26,6 +27,7 @@ end
 local created = time[1] .. string.format('.%06d', time[2])
 redis.call('HSET', RECORD .. id, 'status', 'queued', 'request', request, 'queue', lane, 'group', group, 'n', images,
   'in_pieces', in_pieces, 'channel', channel, 'created', created, 'attempts', 0, 'work', work)
+if owner ~= '' then redis.call('HSET', RECORD .. id, 'owner', owner) end
 redis.call('PEXPIRE', RECORD .. id, ttl_ms)
 redis.call('ZADD', QUEUED[lane], created, id)
 if work ~= '0' then redis.call('INCRBY', LOAD, work) end
