@@ -14,7 +14,14 @@ ROOMS = {"app", "worker", "models", "core"}
 ALLOWED = {
     "app": {"app", "core"},
     "worker": {"worker", "core", "models"},
-    "models": {"models", "core.catalog.card", "core.catalog.classifier_card", "core.errors", "core.methods"},
+    "models": {
+        "models",
+        "core.catalog.card",
+        "core.catalog.classifier_card",
+        "core.access",
+        "core.errors",
+        "core.methods",
+    },
     "core": {"core"},
 }
 COLUMNS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.access.keys import Key, Keys, digest, new_secret, read_keys
+from core.access.keys import NAME_WORDS, Key, Keys, digest, new_secret, read_keys
 from core.errors import FewstepError, InvalidRequest
 
 
@@ -29,11 +29,14 @@ def add(path: Path, name: str, **facts: Any) -> str:  # noqa: ANN401
         key = Key(name=name, sha256=digest(secret), created=datetime.now(UTC).replace(microsecond=0), **facts)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        raise InvalidRequest(first["msg"].removeprefix("Value error, "), field=str(first["loc"][0])) from None
+        field, words = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+        if field == "name":
+            raise InvalidRequest(f"NAME must be {NAME_WORDS}") from None
+        raise InvalidRequest(words, field=field) from None
 
     def added(keys: Keys) -> Keys:
         if any(other.name == name for other in keys.keys):
-            raise InvalidRequest(f"there is a key {name} already; revoke it first", field="name")
+            raise InvalidRequest(f"there is a key {name} already; revoke it first")
         return Keys(keys=(*keys.keys, key))
 
     _change(path, added)
@@ -51,7 +54,7 @@ def revoke(path: Path, name: str) -> None:
         left = tuple(key for key in keys.keys if key.name != name)
         if len(left) == len(keys.keys):
             there = ", ".join(key.name for key in keys.keys) or "none"
-            raise InvalidRequest(f"there is no key {name}; there are {there}", field="name")
+            raise InvalidRequest(f"there is no key {name}; there are {there}")
         return Keys(keys=left)
 
     _change(path, without)

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Annotated
 
 import limits
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from core.errors import FewstepError
 
 PREFIX = "fewstep_"
 """What every key begins with, so that programs that look for secrets know one."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+NAME_WORDS = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit"
 RATE_WORDS = "a number in a time, such as 10/second or 600/minute"
 
 
@@ -54,6 +55,10 @@ class Key(BaseModel):
     images_per_day: Annotated[int, Field(ge=1)] | None = None
     training_seconds_per_day: Annotated[int, Field(ge=1)] | None = None
     created: datetime
+
+    @field_serializer("scopes")
+    def _order(self, scopes: frozenset[Scope]) -> list[Scope]:
+        return sorted(scopes)
 
     @field_validator("scopes")
     @classmethod

@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address
 
+from core.access.keys import read_keys
 from core.errors import FewstepError
 from core.settings import Settings
 
@@ -16,13 +17,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def refuse_strangers(settings: Settings) -> None:
-    """Let nobody in by accident.
+def check_access(settings: Settings) -> None:
+    """Before an API starts: that nobody is let in by accident, and everyone with a key.
 
     Raises:
-        FewstepError: Others than this machine would reach an API that asks for no key, and nobody said that they may.
+        FewstepError: The keys cannot be read, or others than this machine would reach an API that asks for none, and
+            nobody said that they may.
     """
-    if settings.api_keys_file or settings.allow_anonymous or is_loopback(settings.host):
+    if settings.api_keys_file:
+        read_keys(settings.api_keys_file)
+        return
+    if settings.allow_anonymous or is_loopback(settings.host):
         return
     raise FewstepError(
         f"FEWSTEP_HOST: {settings.host} is reached by others, and there are no keys; name a file of keys in "
