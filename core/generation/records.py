@@ -176,8 +176,15 @@ async def read(redis: AsyncRedis, record_id: str) -> Record | None:
         images=int(fields.get(b"images", 0)),
         progress=float(fields.get(b"progress", 0)),
         result=fields.get(b"result", b""),
-        **json.loads(fields.get(b"facts", b"{}")),
+        **_facts(fields),
     )
+
+
+def _facts(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    if b"facts" in fields:
+        return dict(json.loads(fields[b"facts"]))
+    # Where an earlier release ended it, each is a field of its own.
+    return {name: json.loads(fields[key]) for name in ("headers", "problem") if (key := name.encode()) in fields}
 
 
 def ended(message: bytes) -> tuple[str, Ended | None]:

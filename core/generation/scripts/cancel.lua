@@ -4,7 +4,7 @@
 -- ARGV[2]  how long it is known that it was cancelled, in milliseconds
 
 local id, ttl_ms = ARGV[1], ARGV[2]
-local of = redis.call('HMGET', RECORD .. id, 'status', 'channel')
+local of = fields(id, 'status', 'channel')
 if not of[1] then
   for _, name in pairs(QUEUED) do redis.call('ZREM', name, id) end
   redis.call('HDEL', RUNNING, id)

@@ -11,7 +11,7 @@ local worker, ttl_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local answer = {}
 for i = 4, #ARGV, 4 do
   local id, status, facts, result = unpack(ARGV, i, i + 3)
-  local of = redis.call('HMGET', RECORD .. id, 'status', 'worker', 'channel')
+  local of = fields(id, 'status', 'worker', 'channel')
   local is_its = of[1] == 'running' and of[2] == worker
   answer[#answer + 1] = is_its and 1 or 0
   if is_its then
