@@ -17,6 +17,7 @@ from typing import Any
 
 from redis import Redis
 
+from core.access.repeats import key_of
 from core.catalog.serving import Made, Promotion
 from core.connections import text
 from core.jobs.record import Event, JobRecord, JobState, parse
@@ -65,12 +66,12 @@ class JobStore:
             or ``full``; and the id of the job that was made, or that the key stands for.
         """
         arguments = [job.id, job.name, job.model_dump_json(), fingerprint if key else "", int(1000 * ttl_s), max_active]
-        outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[_key(key, job.owner)])
+        outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[key_of("jobs", job.owner, key)])
         return text(outcome), text(found)
 
     def known(self, key: str, owner: str = "") -> tuple[str, str] | None:
         """Fingerprint and job id that an idempotency key of an owner stands for."""
-        fingerprint, job_id = self.redis.hmget(_key(key, owner), ["fingerprint", "id"])
+        fingerprint, job_id = self.redis.hmget(key_of("jobs", owner, key), ["fingerprint", "id"])
         return None if fingerprint is None or job_id is None else (text(fingerprint), text(job_id))
 
     def read(self, job_id: str) -> JobRecord | None:
@@ -239,11 +240,6 @@ def record_key(job_id: str) -> str:
 
 def _events(job_id: str) -> str:
     return f"fewstep:jobs:events:{job_id}"
-
-
-def _key(key: str, owner: str) -> str:
-    """Of what an idempotency key stands for; names of owners have no colon."""
-    return f"fewstep:jobs:key_of:{owner}:{key}" if owner else f"fewstep:jobs:key:{key}"
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401

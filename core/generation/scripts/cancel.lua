@@ -6,14 +6,17 @@
 -- ARGV[3]  its owner; empty: anyone's
 
 local id, ttl_ms, owner = ARGV[1], ARGV[2], ARGV[3]
-local of = redis.call('HMGET', RECORD .. id, 'status', 'channel', 'owner')
+local of = fields(id, 'status', 'channel', 'owner', 'webhook')
 if owner ~= '' and owner ~= of[3] then return false end
 if not of[1] then
   for _, name in pairs(QUEUED) do redis.call('ZREM', name, id) end
   redis.call('HDEL', RUNNING, id)
   return false
 end
-if of[1] == 'queued' or of[1] == 'running' then leave(id) end
+if of[1] == 'queued' or of[1] == 'running' then
+  leave(id)
+  if of[4] then post(of[4], 'generation', id, 'cancelled') end
+end
 redis.call('DEL', PIECES .. id)
 redis.call('HDEL', RECORD .. id, 'result', 'facts')
 redis.call('HSET', RECORD .. id, 'status', 'cancelled')
