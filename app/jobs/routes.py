@@ -16,15 +16,18 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.access.caller import Caller, Distils, Known
+from app.access.idempotency import IdempotencyKey, checked, gone, used_for_another
 from app.jobs import examples
-from app.jobs.answers import KEY, POLL_AFTER_S, IdempotencyKey, accepted, checked, find, too_many, unknown
+from app.jobs.answers import POLL_AFTER_S, accepted, find, quota_used, too_many, unknown
 from app.jobs.documents import PATH, JobResponse, JobsResponse, document_of, summary_of
 from app.jobs.events import EventId, follow, parse_event_id
 from app.jobs.pages import MOST_LISTED, Cursor, matching, parse_cursor
 from app.jobs.validation import resolve
 from app.paths import Root
 from app.service import Service, ServiceDependency
-from core.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from app.webhooks.asked import wanted
+from app.webhooks.documents import DeliveriesResponse, deliveries_of
+from core.errors import Conflict, NotFound, Unavailable
 from core.jobs.record import ENDED, JobState
 from core.jobs.removal import remove_or_discard
 from core.jobs.request import DistillRequest
@@ -82,6 +85,8 @@ def _create(
         key=key,
         fingerprint=fingerprint,
         ttl_s=settings.idempotency_ttl_s,
+        webhook=wanted(body.webhook, f"{root}{PATH}/{job.id}", settings),
+        training_per_day=caller.key and caller.key.training_seconds_per_day,
     )
     match outcome:
         case "created":
@@ -92,6 +97,8 @@ def _create(
             raise Conflict(f"another job has the name {job.name!r}", field="name")
         case "full":
             raise too_many(service)
+        case "quota":
+            raise quota_used(caller, found)
         case _:
             return _known(response, root, service, outcome, found)
 
@@ -153,6 +160,12 @@ async def get_events(
         yield event
 
 
+@router.get("/{id}/deliveries", summary="Messages to its webhook", responses=examples.LIST_RESPONSES)
+def list_deliveries(service: ServiceDependency, caller: Known, id: JobId) -> DeliveriesResponse:
+    """What was told of the job to the webhook that it came with, when, and how that went."""
+    return deliveries_of(service.jobs.redis, find(id, service, caller).job.id)
+
+
 def _samples(
     service: ServiceDependency, caller: Known, id: JobId, k: Annotated[int, Path(description="The round, from 1")]
 ) -> str:
@@ -195,13 +208,19 @@ def cancel_job(response: Response, service: ServiceDependency, caller: Distils, 
 def retry_job(response: Response, service: ServiceDependency, caller: Distils, root: Root, id: JobId) -> JobResponse:
     """Queue a failed or cancelled job again; it goes on from its last saved state."""
     find(id, service, caller)
-    outcome, fence = service.jobs.retry(id, max_active=service.settings.max_active_jobs)
+    outcome, fence = service.jobs.retry(
+        id,
+        max_active=service.settings.max_active_jobs,
+        training_per_day=caller.key and caller.key.training_seconds_per_day,
+    )
     match outcome:
         case "queued" if fence:
             _send(service, id, fence=fence)
             return accepted(response, find(id, service, caller), root)
         case "full":
             raise too_many(service)
+        case "quota":
+            raise quota_used(caller, fence)
         case "none":
             raise unknown(id)
         case _:
@@ -247,10 +266,10 @@ def _states_but(*excluded: JobState) -> list[JobState]:
 def _known(response: Response, root: str, service: Service, outcome: str, job_id: str) -> JobResponse:
     """The answer to a request whose key has been used."""
     if outcome == "other":
-        raise InvalidRequest(f"this {KEY} came with another request before; use a new one", field=KEY)
+        raise used_for_another()
     record = service.jobs.read(job_id)
     if record is None:
-        raise Conflict(f"the job of this {KEY} has been deleted; use a new one", field=KEY)
+        raise gone("job")
     return accepted(response, record, root)
 
 
