@@ -25,7 +25,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "system", "jobs", "catalog", "generate", "access"),
+    "app": ("console", "system", "jobs", "catalog", "generate", "webhooks", "access"),
     "models": (
         "cli",
         "evaluation",
@@ -37,10 +37,10 @@ COLUMNS = {
         "checkpoints",
         "diffusion",
     ),
-    "core": ("local", "jobs", "methods", "generation", "access", "catalog", "machine"),
+    "core": ("local", "jobs", "methods", "generation", "webhooks", "access", "catalog", "machine"),
 }
 """Rooms within rooms: each imports only those after it."""
-STRANGERS = {"worker": ("sampling", "distillation")}
+STRANGERS = {"worker": ("sampling", "distillation", "webhooks")}
 """Rooms of which none imports another."""
 MOST_FILES = 14
 MOST_LINES = 300

@@ -1,4 +1,4 @@
-"""Addresses, networks and origins as settings name them; each function gives what it was given, or says what is wrong."""
+"""Networks and origins as settings name them: each function gives what it was given, or says what is wrong with it."""
 
 import re
 from ipaddress import ip_network
