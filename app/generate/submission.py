@@ -160,15 +160,13 @@ async def _record(
     **facts: Any,  # noqa: ANN401
 ) -> Generation:
     """With facts as of ``records.submit``; and see to it that a worker knows. What ``counts`` is of the day's quota."""
-    key = asked.caller.key
-    quota = key.images_per_day if key is not None and counts else None
+    quota = asked.caller.images_per_day if counts else None
     try:
         with tracing.span("publish", kind="PRODUCER"):
             accepted, message = await records.submit(service.redis, generation, images_per_day=quota, **facts)
     except QuotaUsed as used:
-        assert key is not None
         raise TooMany(
-            f"the key {key.name} may have {quota} images a day (UTC), and these {generation.n} would be more",
+            f"the key {asked.caller.name} may have {quota} images a day (UTC), and these {generation.n} would be more",
             retry_after=used.left_s,
             allowed={"images_per_day": quota},
         ) from None

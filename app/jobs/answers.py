@@ -38,8 +38,7 @@ def too_many(service: Service) -> TooMany:
 
 def quota_used(caller: Caller, left_s: int | str) -> TooMany:
     """The error where a key's jobs have trained for as long today as they may; ``left_s`` until the day ends."""
-    assert caller.key is not None
-    most = caller.key.training_seconds_per_day
+    most = caller.training_per_day
     return TooMany(
         f"jobs of the key {caller.name} may train for {most} seconds a day (UTC), and have",
         retry_after=float(left_s),

@@ -86,7 +86,7 @@ def _create(
         fingerprint=fingerprint,
         ttl_s=settings.idempotency_ttl_s,
         webhook=wanted(body.webhook, f"{root}{PATH}/{job.id}", settings),
-        training_per_day=caller.key and caller.key.training_seconds_per_day,
+        training_per_day=caller.training_per_day,
     )
     match outcome:
         case "created":
@@ -211,7 +211,7 @@ def retry_job(response: Response, service: ServiceDependency, caller: Distils, r
     outcome, fence = service.jobs.retry(
         id,
         max_active=service.settings.max_active_jobs,
-        training_per_day=caller.key and caller.key.training_seconds_per_day,
+        training_per_day=caller.training_per_day,
     )
     match outcome:
         case "queued" if fence:

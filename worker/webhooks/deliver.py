@@ -77,7 +77,7 @@ def _post(message: Message, settings: Settings, *, until: float) -> int:
     """The status of the answer."""
     body, now = body_of(message), datetime.now(UTC)
     signature = Webhook(settings.webhook_secret.get_secret_value()).sign(message.id, now, body)
-    headers = {
+    headers: dict[str | bytes, str | bytes] = {
         "Content-Type": "application/json",
         "User-Agent": _agent(),
         "webhook-id": message.id,
