@@ -100,7 +100,7 @@ def test_no_folder_and_no_file_is_too_long_to_be_seen_at_once() -> None:
 
 def test_the_api_and_the_idle_worker_run_without_torch_and_tracing() -> None:
     code = (
-        "import app.main, app.server, worker.process, sys;"
+        "import app.main, app.server, worker.process, worker.webhooks.worker, models.cli.keys, sys;"
         "assert not {'torch', 'opentelemetry.sdk.trace'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,8 +10,8 @@ from core import presence
 from core.access import edit
 from core.access.keys import Scope
 from core.queues import Queue
-from tests.app.access.conftest import Keyed
 from tests.app.conftest import Api
+from tests.app.keyed import Keyed
 from tests.problems import problem
 from tests.processes import Process, module_of, wait_until
 from tests.prometheus import scrape

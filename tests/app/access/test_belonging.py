@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.jobs.record import JobState
-from tests.app.access.conftest import Keyed
+from tests.app.keyed import Keyed
 from tests.jobs import TTL_S, made_by, round_of
 from tests.problems import problem
 

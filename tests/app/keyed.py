@@ -1,17 +1,20 @@
 """An API that asks for keys, without workers, and a client for each of a few keys."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
-from redis import Redis
 
 from core.access import edit
 from core.access.keys import Scope
-from tests.app.conftest import Api
+
+if TYPE_CHECKING:
+    from tests.app.conftest import Api
 
 HOLDERS: dict[str, dict[str, Any]] = {
     "gina": {"scopes": [Scope.GENERATE]},
@@ -44,26 +47,13 @@ class Keyed:
         return self.clients[name]
 
 
-@pytest.fixture(scope="module")
-def _keyed(_running: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
-    file = tmp_path_factory.mktemp("keys") / "keys.json"
+@contextmanager
+def asking_for_keys(running: Api, file: Path) -> Iterator[Keyed]:
+    """One more process of an API, with a file of keys."""
     secrets = {name: edit.add(file, name, **facts) for name, facts in HOLDERS.items()}
-    process, client = _running.start(FEWSTEP_API_KEYS_FILE=str(file), FEWSTEP_WEBHOOK_SECRET="whsec_" + 43 * "a" + "=")
-    keyed = Keyed(_running, file, str(client.base_url), process.log, secrets)
+    process, client = running.start(FEWSTEP_API_KEYS_FILE=str(file), FEWSTEP_WEBHOOK_SECRET="whsec_" + 43 * "a" + "=")
+    keyed = Keyed(running, file, str(client.base_url), process.log, secrets)
     yield keyed
     for each in (client, *keyed.clients.values()):
         each.close()
     process.stop()
-
-
-@pytest.fixture
-def keyed(_keyed: Keyed) -> Keyed:
-    """The same without any job, generation or count."""
-    _keyed.api.clear()
-    return _keyed
-
-
-@pytest.fixture
-def redis(keyed: Keyed) -> Redis:
-    """Its Redis."""
-    return keyed.api.redis
