@@ -45,7 +45,7 @@ def test_what_cannot_be_told_is_refused(keyed: Keyed, webhook: Any, field: str) 
     assert keyed.api.jobs.ids() == []
 
 
-def test_who_waits_for_the_answer_is_told_by_it(keyed: Keyed) -> None:  # noqa:
+def test_who_waits_for_the_answer_is_told_by_it(keyed: Keyed) -> None:
     refused = keyed.client("both").post("/generate", json={"webhook": {"url": URL}})
     assert problem(refused, 422)["field"] == "webhook"
 
@@ -57,7 +57,7 @@ def test_a_service_without_a_secret_sends_none(api: Api) -> None:
     assert set(api.client.get("/system").json()["queues"]) == {"sampling", "distillation"}
 
 
-def test_messages_and_their_attempts_are_listed(keyed: Keyed) -> None:  # noqa:
+def test_messages_and_their_attempts_are_listed(keyed: Keyed) -> None:
     both, redis = keyed.client("both"), keyed.api.redis
     for path, body, kind in (("/generate", {}, "generation"), ("/distill-jobs", JOB, "job")):
         accepted = both.post(path, json=body | {"webhook": {"url": URL}}, headers=LATER)
@@ -84,7 +84,7 @@ def test_messages_and_their_attempts_are_listed(keyed: Keyed) -> None:  # noqa:
         assert told["attempts"][0]["at"].endswith("Z")
 
 
-def test_a_service_that_sends_some_shows_what_waits(keyed: Keyed) -> None:  # noqa:
+def test_a_service_that_sends_some_shows_what_waits(keyed: Keyed) -> None:
     both = keyed.client("both")
     place = both.post("/generate", json={"webhook": {"url": URL}}, headers=LATER).headers["location"]
     both.delete(place)
