@@ -36,7 +36,7 @@ def test_a_key_is_shown_once_and_its_digest_kept(tmp_path: Path) -> None:
     assert secret not in file.read_text() + made.stderr
     assert file.stat().st_mode & 0o077 == 0
     (key,) = read_keys(file).keys
-    assert (key.name, key.scopes, key.rate) == ("alice", {Scope.GENERATE, Scope.ADMIN}, "20/second")
+    assert (key.name, key.scopes, key.rate) == ("alice", frozenset({Scope.GENERATE, Scope.ADMIN}), "20/second")
     assert key.sha256 == digest(secret)
     assert find({key.sha256: key}, secret.encode()) == key
     assert find({key.sha256: key}, secret[:-1].encode()) is None

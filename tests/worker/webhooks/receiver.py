@@ -66,7 +66,7 @@ def receiving(*statuses: int) -> Iterator[Receiver]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment]  # who asked may have gone
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who asked may have gone
     receiver.port = server.server_port
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
