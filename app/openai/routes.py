@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from app.access.caller import Caller, Generates, Known
 from app.generate.answers import answer
 from app.generate.examples import OF_ANY_ENDPOINT, POST_RESPONSES, problem
 from app.generate.resolve import Asked
@@ -39,15 +40,18 @@ router = APIRouter(prefix=PREFIX, tags=["openai"], responses=in_their_shape(OF_A
     responses={200: {"content": {"application/json": {"example": IMAGES_EXAMPLE}}}, **in_their_shape(_ERRORS)},
 )
 async def create_images(
-    request: Request, service: ServiceDependency, body: Annotated[ImagesRequest, Body(openapi_examples=EXAMPLES)]
+    request: Request,
+    service: ServiceDependency,
+    caller: Generates,
+    body: Annotated[ImagesRequest, Body(openapi_examples=EXAMPLES)],
 ) -> Response:
     """The pictures of `POST /generate` for the same family, steps and seed, byte for byte.
 
     `steps` and `seed` are not OpenAI's: its Python client sends them as `extra_body`.
     """
-    plain, size = await run_in_threadpool(_plain, body, service)
+    plain, size = await run_in_threadpool(_plain, body, service, caller)
     try:
-        record = await submit_and_wait(Asked(plain, MediaType.JSON, asynchronous=False), request, service)
+        record = await submit_and_wait(Asked(plain, MediaType.JSON, caller, asynchronous=False), request, service)
     except ClientLeft:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     if record.status is not Status.SUCCEEDED or record.result is None:
@@ -56,11 +60,11 @@ async def create_images(
     return JSONResponse(made.model_dump(), headers=record.headers)
 
 
-def _plain(body: ImagesRequest, service: Service) -> tuple[GenerateRequest, str]:
+def _plain(body: ImagesRequest, service: Service, caller: Caller) -> tuple[GenerateRequest, str]:
     """The request for ``/generate``, and the size of its images. Reads the disk."""
-    families = service.catalog.families()
+    families = service.catalog.seen_by(caller)
     name, steps = split_model(body.model or service.settings.default_model, families)
-    family = service.catalog.find(name)
+    family = service.catalog.find(name, caller)
     try:
         plain = to_generate(body, families, family)
     except FewstepError as error:
@@ -71,16 +75,18 @@ def _plain(body: ImagesRequest, service: Service) -> tuple[GenerateRequest, str]
 
 
 @router.get("/models", summary="What images can be asked of, as OpenAI lists it")
-def list_models(service: ServiceDependency) -> ModelsResponse:
+def list_models(service: ServiceDependency, caller: Known) -> ModelsResponse:
     """Each family with each number of steps that it is served in."""
-    families = service.catalog.families().values()
+    families = service.catalog.seen_by(caller).values()
     return ModelsResponse(data=[model for family in families for model in models_of(family)])
 
 
 @router.get("/models/{model}", summary="One of them", responses=in_their_shape(_UNKNOWN))
-def get_model(service: ServiceDependency, model: Annotated[str, Path(description="Its id")]) -> ModelObject:
+def get_model(
+    service: ServiceDependency, caller: Known, model: Annotated[str, Path(description="Its id")]
+) -> ModelObject:
     """The model, if pictures can be asked of it."""
-    known = {one.id: one for one in list_models(service).data}
+    known = {one.id: one for one in list_models(service, caller).data}
     if model not in known:
         listed = ", ".join(known) or "none"
         raise NotFound(f"there is no model {model!r}; there are {listed}", field="model", allowed=list(known))

@@ -1,11 +1,12 @@
 /** The request as others would send it, to copy. */
 import { address } from "../base/api.js";
 import { html } from "../base/html.js";
+import { key } from "../base/key.js";
 import { CopyTabs } from "../parts/copy.js";
 
 const KINDS = {
   curl: (base, body) => `curl -sS ${quoted(`${base}generate`)} -H 'Content-Type: application/json' \\
-  -H 'Accept: image/png' -d ${quoted(JSON.stringify(body))} -o pictures.png`,
+  -H 'Accept: image/png'${key() && ' -H "Authorization: Bearer $FEWSTEP_API_KEY"'} -d ${quoted(JSON.stringify(body))} -o pictures.png`,
   "Python client": (base, body) => `from fewstep_client import Client
 
 client = Client(${JSON.stringify(base)})
