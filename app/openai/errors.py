@@ -16,6 +16,8 @@ from app.problems import PROBLEM
 PREFIX = "/v1"
 _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 """Those that their clients know, by status; others are what the problem is called."""
+_ELSEWHERE = frozenset({"type", "title", "status", "detail", "instance", "request_id", "field"})
+"""Members of a problem that OpenAI's shape, the status line or a header has."""
 _SCHEMA = {
     "type": "object",
     "required": ["error"],
@@ -62,7 +64,7 @@ class InTheirShape:
 
 
 def error_of(problem: Mapping[str, Any]) -> dict[str, Any]:
-    """A problem document as OpenAI writes errors, with ``allowed`` beside what that has."""
+    """A problem document as OpenAI writes errors; what has no place there, as ``allowed``, stands beside."""
     status, field = int(problem["status"]), problem.get("field")
     code = _CODES.get(status, problem["type"].rpartition(":")[2].replace("-", "_"))
     if status == HTTPStatus.NOT_FOUND and field == "model":
@@ -73,7 +75,7 @@ def error_of(problem: Mapping[str, Any]) -> dict[str, Any]:
         "param": field,
         "code": None if code == "blank" else code,  # of `about:blank`: the status says it all
     }
-    return {"error": error | ({"allowed": problem["allowed"]} if "allowed" in problem else {})}
+    return {"error": error | {name: value for name, value in problem.items() if name not in _ELSEWHERE}}
 
 
 def in_their_shape(responses: Responses) -> Responses:

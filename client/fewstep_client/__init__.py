@@ -18,7 +18,7 @@ from fewstep_client.errors import (
     Unavailable,
 )
 from fewstep_client.images import Image, Images
-from fewstep_client.options import GenerateOptions
+from fewstep_client.options import GenerateOptions, Webhook
 
 __all__ = [
     "AsyncClient",
@@ -46,4 +46,5 @@ __all__ = [
     "TooMany",
     "Unauthorized",
     "Unavailable",
+    "Webhook",
 ]

@@ -1,6 +1,18 @@
 """What may be asked of pictures."""
 
-from typing import Literal, TypedDict
+from typing import Literal, Required, TypedDict
+
+
+class Webhook(TypedDict, total=False):
+    """Who is told of an end.
+
+    Attributes:
+        url: Where messages are posted, signed as of Standard Webhooks.
+        events: Which ends: ``succeeded``, ``failed``, ``cancelled``; all by default. Of jobs also ``running``.
+    """
+
+    url: Required[str]
+    events: list[str]
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -15,6 +27,7 @@ class GenerateOptions(TypedDict, total=False):
         class_label: Class of all images, for models that have classes.
         format: ``png`` and ``webp`` lose nothing.
         priority: Interactive ones are sampled first.
+        webhook: Who is told of the end of what is submitted.
     """
 
     model: str
@@ -25,3 +38,4 @@ class GenerateOptions(TypedDict, total=False):
     class_label: int
     format: Literal["png", "webp", "jpeg"]
     priority: Literal["interactive", "bulk"]
+    webhook: Webhook

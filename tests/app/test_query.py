@@ -44,10 +44,8 @@ def test_every_endpoint_refuses_and_says_so_in_the_docs(api: Api) -> None:
     for method, path in endpoints:
         concrete = path.replace("{steps}", "1").replace("{k}", "1").replace("{", "").replace("}", "")
         response = api.client.request(method, concrete, params={"no-such": "1"})
-        (media_type,) = paths[path][method]["responses"]["422"]["content"]
-        assert response.headers["content-type"] == media_type, (method, path)
-        named = response.json()["error"]["param"] if path.startswith("/v1/") else problem(response, 422)["field"]
-        assert named == "no-such", (method, path)
+        assert problem(response, 422)["field"] == "no-such", (method, path)
+        assert response.headers["content-type"] in paths[path][method]["responses"]["422"]["content"], (method, path)
 
 
 def test_each_of_several_is_named_and_what_is_known_is_not(api: Api) -> None:
