@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     )
     bulk_threads: int = Field(2, ge=1, description="Bulk requests that one sampling worker works on at once")
     max_batch: int = Field(0, ge=0, description="Most images sampled together; 0 for as many as suit the device")
-    torch_threads: int = Field(0, ge=0, description="CPU threads that sample a batch; 0 for what suits the network")
+    torch_threads: int = Field(0, ge=0, description="CPU threads that sample; 0 for as many as there are cores")
     cache_bytes: int = Field(
         4 * 2**30, ge=0, description="Bytes of weights that a sampling worker keeps loaded; the longest unused go first"
     )

@@ -210,7 +210,7 @@ async def read(redis: AsyncRedis, record_id: str) -> Record | None:
     )
 
 
-def _facts(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _facts(fields: Mapping[Any, Any]) -> dict[str, Any]:
     if b"facts" in fields:
         return dict(json.loads(fields[b"facts"]))
     # Where an earlier release ended it, each is a field of its own.

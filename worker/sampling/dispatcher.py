@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -222,17 +221,11 @@ class Dispatcher:
     def _run(
         self, group: Group, inputs: Sequence[tuple[int, int]], between_steps: Callable[[], None]
     ) -> list[Pictures]:
-        self._set_threads(group)
-
-        def pause() -> None:
-            between_steps()
-            self._set_threads(group)
-
         seeds, labels = zip(*inputs, strict=True)
         try:
             with self._measured(group, len(inputs)):
                 noise = noise_for(seeds, group.sampler.card.image_shape)
-                between = pause if group.is_long else None
+                between = between_steps if group.is_long else None
                 pictures = list(
                     group.sampler.sample_noise(noise, labels=labels, num_steps=group.num_steps, between_steps=between)
                 )
@@ -252,11 +245,6 @@ class Dispatcher:
     def _ended(self, jobs: list[Job]) -> None:
         if of_requests := [job for job in jobs if job.request is not None]:
             self.on_ended(of_requests)
-
-    def _set_threads(self, group: Group) -> None:
-        if group.sampler.device.type == "cpu":
-            # Elsewhere it would do nothing but make torch compile networks anew, which it does for each number.
-            torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
 
     def _measured(self, group: Group, images: int) -> AbstractContextManager[None]:
         """Costs are known by checkpoint, in its own steps."""

@@ -38,6 +38,8 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
     On leaving, what is in hand is finished.
     """
     keep_memory()
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)  # before anything asks how many there are
     celery = make_celery(settings, transport=INTAKE)
     with Dispatcher(settings, connect(settings), name) as dispatcher, Crew(dispatcher) as crew:
         feeder = Feeder(dispatcher, crew, connect(settings), send_message=lambda: wake(celery, name))
