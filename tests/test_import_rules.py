@@ -14,7 +14,14 @@ ROOMS = {"app", "worker", "models", "core"}
 ALLOWED = {
     "app": {"app", "core"},
     "worker": {"worker", "core", "models"},
-    "models": {"models", "core.catalog.card", "core.catalog.classifier_card", "core.errors", "core.methods"},
+    "models": {
+        "models",
+        "core.catalog.card",
+        "core.catalog.classifier_card",
+        "core.errors",
+        "core.methods",
+        "core.training",
+    },
     "core": {"core"},
 }
 COLUMNS = {
@@ -30,7 +37,7 @@ COLUMNS = {
         "checkpoints",
         "diffusion",
     ),
-    "core": ("local", "jobs", "methods", "generation", "catalog", "machine"),
+    "core": ("local", "jobs", "training", "methods", "generation", "catalog", "machine"),
 }
 """Rooms within rooms: each imports only those after it."""
 STRANGERS = {"worker": ("sampling", "distillation")}
