@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from core.jobs.record import ENDED, JobRecord, JobState
-from core.jobs.request import CheckpointRef, ClassifierRef, DistillRequest, Judge, RoundResult
+from core.jobs.references import CheckpointRef, ClassifierRef, Judge, RoundResult
+from core.jobs.request import DistillRequest
 from core.machine.clock import utc
 
 PATH = "/distill-jobs"

@@ -6,7 +6,8 @@ from core.catalog.card import Card
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
 from core.errors import InvalidRequest
-from core.jobs.request import ClassifierRef, DistillRequest, Judge
+from core.jobs.references import ClassifierRef, Judge
+from core.jobs.request import DistillRequest
 
 
 def pick_judge(

@@ -16,14 +16,8 @@ from core.catalog.card import Card, CheckpointError, Family, no_such_checkpoint
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.jobs.request import (
-    MOST_DEFAULT_STEPS,
-    SYNTHETIC,
-    CheckpointRef,
-    ClassifierRef,
-    DistillJob,
-    DistillRequest,
-)
+from core.jobs.references import CheckpointRef, ClassifierRef
+from core.jobs.request import MOST_DEFAULT_STEPS, SYNTHETIC, DistillJob, DistillRequest
 from core.methods.declaration import find_method, settle
 from core.settings import Settings
 

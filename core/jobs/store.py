@@ -1,9 +1,9 @@
-"""The record of each distillation job in Redis: the truth that API and workers share.
+"""The record of each job in Redis: the truth that API and workers share.
 
 ``fewstep:jobs:record:{id}`` is a hash with all that is known of a job, ``fewstep:jobs:events:{id}`` the stream of what
 happened to it, the sorted set ``fewstep:jobs:all`` orders jobs by age, ``fewstep:jobs:active`` holds those that have
-not ended, ``fewstep:jobs:names`` maps the names of families to jobs, the set ``fewstep:artifacts:discarded`` holds keys
-of the artifact store that are to be removed. Every change is one atomic script, a file in ``scripts/``.
+not ended, ``fewstep:jobs:names`` maps names to the jobs that take them, the set ``fewstep:artifacts:discarded`` holds
+keys of the artifact store that are to be removed. Every change is one atomic script, a file in ``scripts/``.
 
 A job is worked on in slices. Who takes one gets the next number of the job's ``fence``, and the job's lease. Whatever
 it writes is refused once the fence has moved on, so a worker that hung, or was taken for dead, can spoil nothing. A
@@ -17,10 +17,9 @@ from typing import Any
 
 from redis import Redis
 
-from core.catalog.serving import Made, Promotion
+from core.catalog.serving import Made, MadeClassifier, Promotion
 from core.connections import text
-from core.jobs.record import Event, JobRecord, JobState, parse
-from core.jobs.request import DistillJob
+from core.jobs.record import Event, Job, JobRecord, JobState, parse
 from core.scripts import load
 
 MAX_ATTEMPTS = 3
@@ -49,7 +48,7 @@ class JobStore:
     # What the API does.
 
     def create(
-        self, job: DistillJob, *, max_active: int, key: str = "", fingerprint: str = "", ttl_s: float = 0
+        self, job: Job, *, max_active: int, key: str = "", fingerprint: str = "", ttl_s: float = 0
     ) -> tuple[str, str]:
         """Record a job as queued, unless something is in the way; all in one step.
 
@@ -61,10 +60,12 @@ class JobStore:
             ttl_s: How long the key is remembered.
 
         Returns:
-            ``created``, ``same`` (the key stands for this request already), ``other`` (for another), ``name`` (taken)
-            or ``full``; and the id of the job that was made, or that the key stands for.
+            ``created``, ``same`` (the key stands for this request already), ``other`` (for another), ``name`` (taken),
+            ``gone`` (an upload that it is made of) or ``full``; and the id of the job that was made, or that the key
+            stands for.
         """
-        arguments = [job.id, job.name, job.model_dump_json(), fingerprint if key else "", int(1000 * ttl_s), max_active]
+        settled = [fingerprint if key else "", int(1000 * ttl_s), max_active]
+        arguments = [job.id, job.place, job.model_dump_json(), *settled, *sorted(job.uses)]
         outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[f"fewstep:jobs:key:{key}"])
         return text(outcome), text(found)
 
@@ -93,9 +94,9 @@ class JobStore:
         found = self.redis.hget(record_key(job_id), "state")
         return None if found is None else JobState(text(found))
 
-    def named(self, name: str) -> str | None:
-        """Id of the job that has a family's name."""
-        found = self.redis.hget(_NAMES, name)
+    def named(self, place: str) -> str | None:
+        """Id of the job that has a name."""
+        found = self.redis.hget(_NAMES, place)
         return None if found is None else text(found)
 
     def events(self, job_id: str, *, after: str = "0", count: int = 500) -> list[Event]:
@@ -117,14 +118,14 @@ class JobStore:
         outcome, fence = self._run(_RETRY, job_id, [job_id, max_active])
         return text(outcome), int(fence)
 
-    def delete(self, job_id: str, name: str) -> tuple[str, str]:
-        """Forget an ended job and take its family back; its files are then among ``discarded``.
+    def delete(self, job_id: str, place: str) -> tuple[str, str]:
+        """Forget an ended job and take back what it made; its files are then among ``discarded``.
 
         Returns:
             ``deleted``; ``serves`` and ``family/steps`` where a checkpoint of it is promoted; ``none``, or the state
             that forbids it.
         """
-        outcome, where = self._run(_DELETE, job_id, [job_id, name])
+        outcome, where = self._run(_DELETE, job_id, [job_id, place])
         return text(outcome), text(where)
 
     def discard(self, key: str) -> None:
@@ -179,6 +180,7 @@ class JobStore:
         problem: Mapping[str, Any] | None = None,
         made: Mapping[str, Made] | None = None,
         promotions: Mapping[str, Promotion] | None = None,
+        classifiers: Mapping[str, MadeClassifier] | None = None,
     ) -> bool:
         """End a job, and with success let what it made serve, in one step.
 
@@ -187,8 +189,10 @@ class JobStore:
         documents = [
             "" if problem is None else json.dumps(problem),
             int(ttl_s),
-            json.dumps({key: one.model_dump_json() for key, one in (made or {}).items()}),
-            json.dumps({key: one.model_dump_json() for key, one in (promotions or {}).items()}),
+            *(
+                json.dumps({key: one.model_dump_json() for key, one in (documents or {}).items()})
+                for documents in (made, promotions, classifiers)
+            ),
         ]
         return self._run(_END, job_id, [job_id, fence, state, *documents]) is not None
 

@@ -1,6 +1,7 @@
 """Training a classifier: cross-entropy on mirrored and shifted images."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def classification_loss(*, label_smoothing: float, shift_by: int) -> Loss:
 
 
 @torch.inference_mode()
-def accuracy(classifier: Classifier, data: TrainingData) -> float:
+def accuracy(classifier: Classifier, data: TrainingData, between_batches: Callable[[], None] = lambda: None) -> float:
     """Share of a data set that the classifier gets right; leaves it in evaluation mode."""
     assert data.labels is not None
     classifier.eval()
@@ -64,6 +65,7 @@ def accuracy(classifier: Classifier, data: TrainingData) -> float:
     for images, labels in zip(data.images.split(_EVALUATION_BATCH), data.labels.split(_EVALUATION_BATCH), strict=True):
         logits, _ = classifier(to_float(images.to(classifier.mean.device)))
         right += int((logits.argmax(1) == labels.to(logits.device)).sum())
+        between_batches()
     return right / len(data.images)
 
 
@@ -117,7 +119,15 @@ class ClassifierRun:
         assert isinstance(trained, Classifier)
         return trained
 
-    def save(self, folder: Path, trained: Classifier, state_path: Path, *, command: str | None) -> ClassifierCard:
+    def save(
+        self,
+        folder: Path,
+        trained: Classifier,
+        state_path: Path,
+        *,
+        command: str | None,
+        between_batches: Callable[[], None] = lambda: None,
+    ) -> ClassifierCard:
         """Write it with its accuracy on the images that it has not seen."""
         return save_classifier(
             folder,
@@ -125,7 +135,7 @@ class ClassifierRun:
             architecture=self.options.architecture,
             image_shape=self.dataset.image_shape,
             class_names=self.dataset.class_names,
-            accuracy=accuracy(trained, self.testing),
+            accuracy=accuracy(trained, self.testing, between_batches),
             test_images=len(self.testing.images),
             data=self.dataset.name,
             data_fingerprint=self.dataset.fingerprint,

@@ -1,7 +1,7 @@
 """Training a teacher, from its data to its checkpoint, for whoever runs it: a terminal or a job."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -69,7 +69,15 @@ class TeacherRun:
         assert isinstance(trained, UNet2DModel)
         return trained
 
-    def save(self, folder: Path, trained: UNet2DModel, state_path: Path, *, command: str | None) -> Card:
+    def save(
+        self,
+        folder: Path,
+        trained: UNet2DModel,
+        state_path: Path,
+        *,
+        command: str | None,
+        between_batches: Callable[[], None] = lambda: None,  # noqa: ARG002
+    ) -> Card:
         """Write the checkpoint; errors as of ``models.checkpoints.checkpoint.save_checkpoint``."""
         device = self.denoiser.schedule.alpha.device
         return save_checkpoint(
@@ -93,14 +101,21 @@ class TeacherRun:
 
 
 def prepare_teacher(
-    options: TeacherOptions, *, data: str, init: Path | None, device: torch.device, execution: Execution
+    options: TeacherOptions,
+    *,
+    data: str,
+    init: Path | None,
+    init_name: str | None = None,
+    device: torch.device,
+    execution: Execution,
 ) -> TeacherRun:
     """Load the data, and make the network or load the one to go on from.
 
     Args:
-        options: What was asked for; ``init`` in them is for people.
+        options: What was asked for, its ``init`` apart.
         data: As of ``models.data.dataset.load_data``.
         init: Checkpoint folder to start from, in place of fresh weights. Its classes are then the checkpoint's.
+        init_name: What the card calls it, by default as its folders are called.
         device: Where to.
         execution: How the network is run.
 
@@ -130,7 +145,7 @@ def prepare_teacher(
         denoiser, card = load_denoiser(init, device)
         dataset = fit_data(dataset, card)
         schedule = card.schedule
-        start = {"init": f"{init.parent.name}/{init.name}", "init_sha256": card.sha256}
+        start = {"init": init_name or f"{init.parent.name}/{init.name}", "init_sha256": card.sha256}
     once = torch.zeros(1, dtype=torch.long, device=device)
     picture = torch.zeros(1, *dataset.image_shape, device=device)
     try_once(denoiser.network, picture, once, once if denoiser.num_classes else None)

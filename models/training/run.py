@@ -1,5 +1,6 @@
 """A training that is ready to begin, of whatever it is that learns."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,5 +24,13 @@ class Run(Protocol[Network]):
     def train(self, state_path: Path, on_progress: OnProgress) -> Network:
         """The trained network; arguments and errors as of ``models.training.trainer.train``."""
 
-    def save(self, folder: Path, trained: Network, state_path: Path, *, command: str | None) -> Any:  # noqa: ANN401
-        """Write what it came to, with its card, which is given back."""
+    def save(
+        self,
+        folder: Path,
+        trained: Network,
+        state_path: Path,
+        *,
+        command: str | None,
+        between_batches: Callable[[], None] = lambda: None,
+    ) -> Any:  # noqa: ANN401
+        """Write what it came to, with its card, which is given back; it may be tested before."""

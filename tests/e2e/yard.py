@@ -17,7 +17,8 @@ from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.catalog.serving import Serving, read
 from core.jobs.record import ENDED, JobRecord, JobState
-from core.jobs.request import CheckpointRef, DistillJob, DistillRequest
+from core.jobs.references import CheckpointRef
+from core.jobs.request import DistillJob, DistillRequest
 from core.jobs.store import JobStore
 from core.methods.declaration import find_method
 from core.queues import Queue

@@ -1,15 +1,16 @@
 -- Records a job as queued, unless something is in the way.
--- Returns what came of it (created, same, other, name or full), and the id or name that it is about.
+-- Returns what came of it (created, same, other, name, gone or full), and the id or name that it is about.
 --
 -- KEYS[1]  record of the job
 -- KEYS[2]  stream of its events
 -- KEYS[3]  what its idempotency key stands for
 -- ARGV[1]  id of the job
--- ARGV[2]  name of the family that it makes
+-- ARGV[2]  what it takes of all names: that of the family that it makes, or classifiers/name
 -- ARGV[3]  the job, as JSON
 -- ARGV[4]  fingerprint of the request; empty: it has no idempotency key
 -- ARGV[5]  how long the key is remembered, in milliseconds
 -- ARGV[6]  most jobs that may wait or run
+-- ARGV[7]  and on: ids of the jobs and uploads that it is made of
 
 local id, name, job, fingerprint, ttl_ms, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 if fingerprint ~= '' then
@@ -18,11 +19,15 @@ if fingerprint ~= '' then
 end
 if redis.call('HEXISTS', 'fewstep:jobs:names', name) == 1 then return {'name', name} end
 if redis.call('SCARD', 'fewstep:jobs:active') >= most then return {'full', ''} end
+for i = 7, #ARGV do
+  local there = redis.call('EXISTS', 'fewstep:jobs:record:' .. ARGV[i], 'fewstep:uploads:record:' .. ARGV[i])
+  if there == 0 then return {'gone', ARGV[i]} end
+end
 redis.call('HSET', 'fewstep:jobs:names', name, id)
 redis.call('ZADD', 'fewstep:jobs:all', now, id)
 redis.call('SADD', 'fewstep:jobs:active', id)
 set('job', job, 'created', now, 'fence', 0, 'attempts', 0, 'tries', 0, 'failures', 0)
-set('round', 0, 'iteration', 0, 'hinted', now)
+set('round', 0, 'iteration', 0, 'hinted', now, 'uses', table.concat(ARGV, ' ', 7))
 move('queued')
 if fingerprint ~= '' then
   redis.call('HSET', KEYS[3], 'fingerprint', fingerprint, 'id', id)
