@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
+from app.access.caller import Whoever
 from app.ending import draining
 from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
@@ -41,8 +42,10 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Requests can be served", responses={503: {"description": "A check failed"}})
-async def readyz(service: ServiceDependency) -> Ready:
+async def readyz(service: ServiceDependency, caller: Whoever) -> Ready:
     """Redis, and at least one sampling worker; each worker by name. Distillation workers are shown, not required.
+
+    It takes no key; where keys are asked for, workers are shown to those who have one.
 
     `precision` names checkpoints that sampling workers sample in several precisions, and is not required either.
 
@@ -51,6 +54,8 @@ async def readyz(service: ServiceDependency) -> Ready:
     if draining.is_set():
         raise Unavailable("not ready: this process is stopping", retry_after=RETRY_AFTER_S)
     checks = await _check(service)
+    if not caller.scopes:
+        checks = {name: check.model_copy(update={"workers": {}}) for name, check in checks.items()}
     if missing := [name for name, check in checks.items() if check.required and not check.ok]:
         document = {name: check.model_dump() for name, check in checks.items()}
         raise Unavailable(f"not ready: {', '.join(missing)}", retry_after=RETRY_AFTER_S, checks=document)

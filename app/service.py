@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from app.access.rates import Rates
 from app.catalog.catalog import Catalog
 from app.generate.bell import Bell
 from app.generate.capacity import Capacity
@@ -42,6 +43,7 @@ class Service:
     jobs: JobStore
     artifacts: ArtifactStore
     storage: Storage
+    rates: Rates
 
 
 @asynccontextmanager
@@ -63,6 +65,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 JobStore(blocking),
                 artifacts,
                 storage,
+                Rates(redis),
             )
             storage.close()
             celery.close()

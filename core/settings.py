@@ -78,6 +78,18 @@ class Settings(BaseSettings):
         " as https://app.example; * for any. Empty: pages of the API's own origin alone",
     )
 
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of the keys that requests must come with, made by `fewstep keys`. Empty: everyone who reaches"
+        " the API may do everything",
+    )
+    allow_anonymous: bool = Field(
+        False, description="Whether an API without keys may listen on an address that others reach"
+    )
+    open_metrics: bool = Field(
+        True, description="Whether /metrics of the API is answered without a key; else it takes one of scope admin"
+    )
+
     max_images: int = Field(256, ge=1, description="Most images in one request, asynchronous zip and npy apart")
     max_bulk_images: int = Field(10_000, ge=1, description="Most images in an asynchronous request for a zip or npy")
     max_checkpoint_steps: int = Field(
@@ -169,6 +181,11 @@ class Settings(BaseSettings):
     def _know_no_empty_cache(cls, given: Path | str, known: ValidationInfo) -> Path | str:
         return given or known.data.get("var", Path("var")) / "cache"
 
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _know_no_empty_file(cls, given: Path | str | None) -> Path | str | None:
+        return given or None
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr) -> SecretStr:
@@ -189,10 +206,10 @@ class Settings(BaseSettings):
             raise ValueError("must be an address that begins with http:// or https://, or empty")
         return url
 
-    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts", "cache")
+    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts", "cache", "api_keys_file")
     @classmethod
-    def _expand(cls, given: Path | str) -> Path | str:
-        return type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)
+    def _expand(cls, given: Path | str | None) -> Path | str | None:
+        return given and type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)
 
     @field_validator("cors_origins", "trusted_proxies", mode="before")
     @classmethod

@@ -18,6 +18,7 @@ ALLOWED = {
         "models",
         "core.catalog.card",
         "core.catalog.classifier_card",
+        "core.access",
         "core.errors",
         "core.methods",
         "core.training",
@@ -25,7 +26,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "system", "jobs", "catalog", "generate"),
+    "app": ("console", "system", "jobs", "catalog", "generate", "access"),
     "models": (
         "cli",
         "evaluation",
@@ -37,7 +38,7 @@ COLUMNS = {
         "checkpoints",
         "diffusion",
     ),
-    "core": ("local", "jobs", "training", "methods", "generation", "catalog", "machine"),
+    "core": ("local", "jobs", "training", "methods", "generation", "access", "catalog", "machine"),
 }
 """Rooms within rooms: each imports only those after it."""
 STRANGERS = {"worker": ("sampling", "distillation")}

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Request, Response
 
+from app.access.caller import Generates, Known
 from app.generate import examples
 from app.generate.answers import answer, find, pending, unknown
 from app.generate.negotiation import prefers_async
@@ -27,6 +28,7 @@ RecordId = Annotated[str, Path(description="The id from `Location`")]
 async def generate(
     request: Request,
     service: ServiceDependency,
+    caller: Generates,
     root: Root,
     body: Annotated[GenerateRequest, Body(openapi_examples=examples.REQUESTS)] = ALL_DEFAULTS,
     accept: Annotated[list[str] | None, Header(description="Media type of the result")] = None,
@@ -40,7 +42,7 @@ async def generate(
     array may have up to 10,000 images, and `Location` tells how many are done.
     """
     asynchronous = prefers_async(prefer or [])
-    asked = Asked(body, ",".join(accept or []), asynchronous=asynchronous)
+    asked = Asked(body, ",".join(accept or []), caller, asynchronous=asynchronous)
     if asynchronous:
         generation = await submit(asked, service)
         response = await pending(Record(Status.QUEUED, generation), service)
@@ -55,19 +57,21 @@ async def generate(
 
 
 @router.get("/{id}", summary="Status, then the result", response_class=Response, responses=examples.GET_RESPONSES)
-async def get_result(request: Request, service: ServiceDependency, id: RecordId) -> Response:
+async def get_result(request: Request, service: ServiceDependency, caller: Known, id: RecordId) -> Response:
     """`202` with queue position and progress until it has ended, then what `POST` would have answered.
 
     The media type is the one negotiated by `POST`. Results are kept for an hour after the end.
     """
-    return await answer(request, await find(id, service), service)
+    return await answer(request, await find(id, service, caller), service)
 
 
 @router.delete("/{id}", status_code=204, summary="Cancel, or discard the result", responses=examples.DELETE_RESPONSES)
-async def cancel(service: ServiceDependency, id: RecordId) -> None:
+async def cancel(service: ServiceDependency, caller: Generates, id: RecordId) -> None:
     """Cancel a generation before or while it is sampled, or discard its result.
 
     Idempotent, whatever the state was; `GET` answers `410` from then on.
     """
-    if not await records.cancel(service.redis, id, ttl_s=service.settings.result_ttl_s):
+    if not await records.cancel(
+        service.redis, id, ttl_s=service.settings.result_ttl_s, owner="" if caller.sees_all else caller.name
+    ):
         raise unknown(id, service)

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import WithJsonSchema
 
+from app.access.caller import Caller
 from app.jobs.documents import PATH, JobResponse, document_of
 from app.service import Service
 from core.errors import InvalidRequest, NotFound, TooMany
@@ -19,14 +20,14 @@ KEY_PATTERN = "^[!-~]{1,200}$"
 IdempotencyKey = Annotated[str, WithJsonSchema({"type": "string", "pattern": KEY_PATTERN})]
 
 
-def find(job_id: str, service: Service) -> JobRecord:
+def find(job_id: str, service: Service, caller: Caller) -> JobRecord:
     """The record of a job.
 
     Raises:
-        NotFound: There is none, or no more.
+        NotFound: There is none, or no more, or it belongs to another.
     """
     record = service.jobs.read(job_id)
-    if record is None:
+    if record is None or not caller.sees(record.job.owner):
         raise unknown(job_id)
     return record
 

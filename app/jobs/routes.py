@@ -15,6 +15,7 @@ from fastapi import APIRouter, Body, Depends, Header, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from app.access.caller import Caller, Distils, Known
 from app.jobs import examples
 from app.jobs.answers import KEY, POLL_AFTER_S, IdempotencyKey, accepted, checked, find, too_many, unknown
 from app.jobs.documents import PATH, JobResponse, JobsResponse, document_of, summary_of
@@ -43,6 +44,7 @@ JobId = Annotated[str, Path(description="The id from `Location`")]
 async def create_job(
     response: Response,
     service: ServiceDependency,
+    caller: Distils,
     root: Root,
     body: Annotated[DistillRequest, Body(openapi_examples=examples.REQUESTS)],
     idempotency_key: Annotated[
@@ -56,7 +58,7 @@ async def create_job(
     # What a job made is in the artifact store, whose threads these then are.
     made = await run_in_threadpool(_is_made, body.teacher, service)
     run = service.storage.call if made else run_in_threadpool
-    return await run(_create, response, root, service, body, checked(idempotency_key))
+    return await run(_create, response, root, service, caller, body, checked(idempotency_key))
 
 
 def _is_made(teacher: str, service: Service) -> bool:
@@ -65,13 +67,15 @@ def _is_made(teacher: str, service: Service) -> bool:
     return (family, checkpoint) in service.catalog.serving().made
 
 
-def _create(response: Response, root: str, service: Service, body: DistillRequest, key: str) -> JobResponse:
+def _create(
+    response: Response, root: str, service: Service, caller: Caller, body: DistillRequest, key: str
+) -> JobResponse:
     fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     # Before anything is checked, so that a repeat is answered even if what the job was made from is gone.
-    if key and (known := service.jobs.known(key)):
+    if key and (known := service.jobs.known(key, caller.name)):
         return _known(response, root, service, "same" if known[0] == fingerprint else "other", known[1])
     settings = service.settings
-    job = resolve(body, service)
+    job = resolve(body, service, caller)
     outcome, found = service.jobs.create(
         job,
         max_active=settings.max_active_jobs,
@@ -83,7 +87,7 @@ def _create(response: Response, root: str, service: Service, body: DistillReques
         case "created":
             log.info("job accepted", job=job.id, teacher=body.teacher, name=job.name)
             _send(service, job.id, fence=0)
-            return accepted(response, find(job.id, service), root)
+            return accepted(response, find(job.id, service, caller), root)
         case "name":
             raise Conflict(f"another job has the name {job.name!r}", field="name")
         case "full":
@@ -95,23 +99,24 @@ def _create(response: Response, root: str, service: Service, body: DistillReques
 @router.get("", summary="All jobs, newest first", responses=examples.LIST_RESPONSES)
 def list_jobs(
     service: ServiceDependency,
+    caller: Known,
     root: Root,
     state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Most jobs on a page")] = 20,
     cursor: Annotated[Cursor | None, Query(description="From `next` of the page before")] = None,
 ) -> JobsResponse:
-    """Jobs with their progress; `next` is the path of the following page."""
+    """Your jobs with their progress, with the scope `admin` those of all; `next` is the path of the following page."""
     # One more than is shown tells whether there is a page after this one.
-    found = list(islice(matching(service.jobs, state, before=parse_cursor(cursor)), limit + 1))
+    found = list(islice(matching(service.jobs, state, caller, before=parse_cursor(cursor)), limit + 1))
     shown, query = found[:limit], {"limit": limit} | ({"state": state} if state else {})
     following = f"{root}{PATH}?{urlencode(query | {'cursor': shown[-1][0]})}" if len(found) > limit else None
     return JobsResponse(jobs=[summary_of(record, root) for _, record in shown], next=following)
 
 
 @router.get("/{id}", summary="State and progress", responses=examples.GET_RESPONSES)
-def get_job(response: Response, service: ServiceDependency, root: Root, id: JobId) -> JobResponse:
+def get_job(response: Response, service: ServiceDependency, caller: Known, root: Root, id: JobId) -> JobResponse:
     """How far it is, what each finished round made and how good that is. `Retry-After` until it has ended."""
-    record = find(id, service)
+    record = find(id, service, caller)
     response.headers["Cache-Control"] = "no-store"
     if record.state not in ENDED:
         response.headers["Retry-After"] = str(POLL_AFTER_S)
@@ -120,13 +125,14 @@ def get_job(response: Response, service: ServiceDependency, root: Root, id: JobI
 
 def _after(
     service: ServiceDependency,
+    caller: Known,
     id: JobId,
     last_event_id: Annotated[
         EventId | None, Header(description="The last event you have; what came after it is told")
     ] = None,
 ) -> str:
     """Where to go on; all that can be wrong is found here, before the answer begins."""
-    find(id, service)
+    find(id, service, caller)
     return parse_event_id(last_event_id)
 
 
@@ -147,9 +153,11 @@ async def get_events(
         yield event
 
 
-def _samples(service: ServiceDependency, id: JobId, k: Annotated[int, Path(description="The round, from 1")]) -> str:
+def _samples(
+    service: ServiceDependency, caller: Known, id: JobId, k: Annotated[int, Path(description="The round, from 1")]
+) -> str:
     """Key of the picture of a round."""
-    rounds = find(id, service).rounds
+    rounds = find(id, service, caller).rounds
     if not 1 <= k <= len(rounds):
         raise NotFound(f"{len(rounds)} rounds are finished", field="k", allowed={"minimum": 1, "maximum": len(rounds)})
     return rounds[k - 1].samples
@@ -168,28 +176,30 @@ async def get_samples(service: ServiceDependency, key: Annotated[str, Depends(_s
 
 
 @router.post("/{id}/cancel", summary="Call a job off", responses=examples.CANCEL_RESPONSES)
-def cancel_job(response: Response, service: ServiceDependency, root: Root, id: JobId) -> JobResponse:
+def cancel_job(response: Response, service: ServiceDependency, caller: Distils, root: Root, id: JobId) -> JobResponse:
     """`200` once it is cancelled: at once while it waits; `202` while its worker has yet to hear of it.
 
     Idempotent. A job that has succeeded or failed cannot be cancelled any more.
     """
+    find(id, service, caller)
     state = service.jobs.cancel(id, ttl_s=service.settings.job_ttl_s)
     if state is None:
         raise unknown(id)
     if state in (JobState.SUCCEEDED, JobState.FAILED):
         raise Conflict(f"the job has {state} already", field="state", allowed=_states_but(*ENDED))
-    record = find(id, service)
+    record = find(id, service, caller)
     return document_of(record, root) if state is JobState.CANCELLED else accepted(response, record, root)
 
 
 @router.post("/{id}/retry", status_code=202, summary="Take a job up again", responses=examples.RETRY_RESPONSES)
-def retry_job(response: Response, service: ServiceDependency, root: Root, id: JobId) -> JobResponse:
+def retry_job(response: Response, service: ServiceDependency, caller: Distils, root: Root, id: JobId) -> JobResponse:
     """Queue a failed or cancelled job again; it goes on from its last saved state."""
+    find(id, service, caller)
     outcome, fence = service.jobs.retry(id, max_active=service.settings.max_active_jobs)
     match outcome:
         case "queued" if fence:
             _send(service, id, fence=fence)
-            return accepted(response, find(id, service), root)
+            return accepted(response, find(id, service, caller), root)
         case "full":
             raise too_many(service)
         case "none":
@@ -198,9 +208,9 @@ def retry_job(response: Response, service: ServiceDependency, root: Root, id: Jo
             raise Conflict(f"the job is {outcome}", field="state", allowed=[JobState.FAILED, JobState.CANCELLED])
 
 
-def _forget(service: ServiceDependency, root: Root, id: JobId) -> None:
+def _forget(service: ServiceDependency, caller: Distils, root: Root, id: JobId) -> None:
     """Delete the record, which takes a thread."""
-    record = find(id, service)
+    record = find(id, service, caller)
     for other in service.jobs.active():
         if other.job.teacher.family == record.job.name and other.job.id != id:
             raise Conflict(f"the job {other.job.id} distils {record.job.name}; cancel it or wait for its end")

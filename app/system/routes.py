@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from app.access.caller import Known
 from app.paths import Root
 from app.service import ServiceDependency
 from app.system.documents import Limits, QueueSummary, RecentSummary, SystemResponse, WorkerSummary
@@ -20,7 +21,7 @@ router = APIRouter(tags=["operation"])
 
 
 @router.get("/system", summary="What the service is doing")
-def get_system(response: Response, service: ServiceDependency, root: Root) -> SystemResponse:
+def get_system(response: Response, service: ServiceDependency, _: Known, root: Root) -> SystemResponse:
     """Workers with their devices, queues and their ages, jobs by state, what this process answered lately, and limits.
 
     For people and pages; `/readyz` is for load balancers and `/metrics` for Prometheus.

@@ -35,6 +35,7 @@ class Made(BaseModel):
     Attributes:
         artifact: Key of its folder in the artifact store.
         job: Id of the job, or of the upload.
+        owner: Name of the key that it belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +43,7 @@ class Made(BaseModel):
     card: Card
     artifact: str
     job: str
+    owner: str = ""
 
 
 class MadeClassifier(BaseModel):
@@ -52,6 +54,7 @@ class MadeClassifier(BaseModel):
     card: ClassifierCard
     artifact: str
     job: str
+    owner: str = ""
 
 
 class Promotion(BaseModel):
@@ -127,7 +130,7 @@ def overlay(families: Mapping[str, Family], serving: Serving) -> dict[str, Famil
     """The families on disk together with what jobs have made and promoted."""
     result = dict(families)
     for (name, checkpoint), made in serving.made.items():
-        result[name] = _with(result.get(name) or Family(name, Path(name), {}), checkpoint, made)
+        result[name] = _with(result.get(name) or Family(name, Path(name), {}, owner=made.owner), checkpoint, made)
     for (name, steps), promotions in serving.promoted.items():
         for promotion in promotions:
             found = serving.made.get((promotion.family, promotion.checkpoint))

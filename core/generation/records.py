@@ -33,7 +33,7 @@ MAX_MESSAGE_BYTES = 2**18
 """Of a result that goes to who waits for it with the message of its end; a larger one is fetched from its record."""
 
 _SUBMIT = Script("generation/shared", "generation/submit")
-_CANCEL = Script("generation/shared", "generation/cancel")
+_CANCEL = Script("webhooks/shared", "generation/shared", "generation/cancel")
 
 
 class Status(StrEnum):
@@ -73,6 +73,46 @@ class Overloaded(Exception):  # noqa: N818
     def __init__(self, load_s: float) -> None:
         super().__init__(load_s)
         self.load_s = load_s
+
+
+class QuotaUsed(Exception):  # noqa: N818
+    """Its owner has asked for as many images today as they may.
+
+    Attributes:
+        left_s: Seconds until the day ends.
+    """
+
+    def __init__(self, left_s: float) -> None:
+        super().__init__(left_s)
+        self.left_s = left_s
+
+
+class KeyUsed(Exception):  # noqa: N818
+    """The idempotency key stands for a generation already.
+
+    Attributes:
+        record_id: For this one.
+        is_same: Whether it was the same request.
+    """
+
+    def __init__(self, record_id: str, *, is_same: bool) -> None:
+        super().__init__(record_id)
+        self.record_id, self.is_same = record_id, is_same
+
+
+@dataclass(frozen=True)
+class Repeatable:
+    """What a client calls a request, to send it again without harm.
+
+    Attributes:
+        key: Of Redis, as of ``core.access.repeats``.
+        fingerprint: Of the request.
+        ttl_s: How long the key is remembered.
+    """
+
+    key: str
+    fingerprint: str
+    ttl_s: float
 
 
 @dataclass(frozen=True)
@@ -123,6 +163,9 @@ async def submit(
     work_s: float = 0,
     most_load_s: float | None = None,
     version: int | None = None,
+    images_per_day: int | None = None,
+    repeatable: Repeatable | None = None,
+    webhook: str = "",
 ) -> tuple[Generation, bool]:
     """Record a generation as queued, and wake a worker; harmless if that was done before.
 
@@ -134,13 +177,18 @@ async def submit(
         work_s: What it adds to the load until it ends.
         most_load_s: The largest load with which it is accepted.
         version: Of the catalogue that names what is asked.
+        images_per_day: Most images that its owner may ask for in a day of UTC, by Redis's clock.
+        repeatable: Under which key the request may come again.
+        webhook: Where its end is to be told, as of ``core.webhooks.request``.
 
     Returns:
         The generation with its times, and whether a worker must be sent a message, since all sleep.
 
     Raises:
+        KeyUsed: It was recorded before under another id.
         CatalogChanged: There is a newer catalogue.
         Overloaded: The load is larger.
+        QuotaUsed: Its owner would have more images than that.
     """
     answer = await _SUBMIT.run_async(
         redis,
@@ -155,13 +203,34 @@ async def submit(
         "" if most_load_s is None else round(1e6 * most_load_s),
         "" if version is None else version,
         int(1000 * ttl_s),
+        generation.owner,
+        "" if images_per_day is None else images_per_day,
+        *(("", "", 0) if repeatable is None else _arguments(repeatable)),
+        webhook,
     )
-    if len(answer) == 1:
-        if answer[0] == b"changed":
+    match answer:
+        case [b"used", same, record_id]:
+            raise KeyUsed(text(record_id), is_same=bool(same))
+        case [b"changed"]:
             raise CatalogChanged
-        raise Overloaded(int(answer[0]) / 1e6)
+        case [b"load", load]:
+            raise Overloaded(int(load) / 1e6)
+        case [b"quota", left_s]:
+            raise QuotaUsed(left_s)
     created, message = answer
     return accepted_at(generation, float(created)), bool(message)
+
+
+def _arguments(repeatable: Repeatable) -> tuple[str, str, int]:
+    return repeatable.key, repeatable.fingerprint, int(1000 * repeatable.ttl_s)
+
+
+async def used(redis: AsyncRedis, repeatable: Repeatable) -> KeyUsed | None:
+    """What the key of a request stands for already."""
+    fingerprint, record_id = await redis.hmget(repeatable.key, ["fingerprint", "id"])
+    if fingerprint is None or record_id is None:
+        return None
+    return KeyUsed(text(record_id), is_same=text(fingerprint) == repeatable.fingerprint)
 
 
 async def read(redis: AsyncRedis, record_id: str) -> Record | None:
@@ -176,8 +245,15 @@ async def read(redis: AsyncRedis, record_id: str) -> Record | None:
         images=int(fields.get(b"images", 0)),
         progress=float(fields.get(b"progress", 0)),
         result=fields.get(b"result", b""),
-        **json.loads(fields.get(b"facts", b"{}")),
+        **_facts(fields),
     )
+
+
+def _facts(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    if b"facts" in fields:
+        return dict(json.loads(fields[b"facts"]))
+    # Where an earlier release ended it, each is a field of its own.
+    return {name: json.loads(fields[key]) for name in ("headers", "problem") if (key := name.encode()) in fields}
 
 
 def ended(message: bytes) -> tuple[str, Ended | None]:
@@ -216,9 +292,12 @@ async def queue_position(redis: AsyncRedis, generation: Generation) -> int | Non
     return rank + interactive if is_bulk else rank
 
 
-async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float) -> bool:
-    """Cancel it, whatever its state; an ended one loses its result. Returns whether there was such a record."""
-    return await _CANCEL.run_async(redis, record_id, int(1000 * ttl_s)) is not None
+async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float, owner: str = "") -> bool:
+    """Cancel it, whatever its state; an ended one loses its result.
+
+    Returns whether there was such a record, of this owner if one is named.
+    """
+    return await _CANCEL.run_async(redis, record_id, int(1000 * ttl_s), owner) is not None
 
 
 async def forget(redis: AsyncRedis, record_id: str) -> None:

@@ -111,6 +111,7 @@ class Generation(BaseModel):
         deadline: By the same clock, after which nobody waits for the result; ``None`` for an asynchronous one.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
         trace: The ``traceparent`` of the HTTP request, for the spans of the worker; empty where it is not traced.
+        owner: Name of the key that it belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -132,6 +133,7 @@ class Generation(BaseModel):
     deadline: float | None
     request_id: str
     trace: str = ""
+    owner: str = ""
 
     @property
     def seeds(self) -> range:

@@ -137,6 +137,7 @@ class DistillJob(BaseModel):
         judge: None: students are not judged.
         created: Seconds since the epoch.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
+        owner: Name of the key that it belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -151,6 +152,7 @@ class DistillJob(BaseModel):
     judge: Judge | None
     created: float
     request_id: str
+    owner: str = ""
     data_ref: DataRef | None = None
 
     @property

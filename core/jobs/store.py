@@ -17,6 +17,7 @@ from typing import Any
 
 from redis import Redis
 
+from core.access.repeats import key_of
 from core.catalog.serving import Made, MadeClassifier, Promotion
 from core.connections import text
 from core.jobs.record import Event, Job, JobRecord, JobState, parse
@@ -65,13 +66,13 @@ class JobStore:
             stands for.
         """
         settled = [fingerprint if key else "", int(1000 * ttl_s), max_active]
-        arguments = [job.id, job.place, job.model_dump_json(), *settled, *sorted(job.uses)]
-        outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[f"fewstep:jobs:key:{key}"])
+        arguments = [job.id, job.place, job.model_dump_json(), *settled, " ".join(sorted(job.uses))]
+        outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[key_of("jobs", job.owner, key)])
         return text(outcome), text(found)
 
-    def known(self, key: str) -> tuple[str, str] | None:
-        """Fingerprint and job id that an idempotency key stands for."""
-        fingerprint, job_id = self.redis.hmget(f"fewstep:jobs:key:{key}", ["fingerprint", "id"])
+    def known(self, key: str, owner: str = "") -> tuple[str, str] | None:
+        """Fingerprint and job id that an idempotency key of an owner stands for."""
+        fingerprint, job_id = self.redis.hmget(key_of("jobs", owner, key), ["fingerprint", "id"])
         return None if fingerprint is None or job_id is None else (text(fingerprint), text(job_id))
 
     def read(self, job_id: str) -> JobRecord | None:

@@ -87,6 +87,7 @@ class TrainingJob(BaseModel):
         judge: What a teacher is judged by.
         created: Seconds since the epoch.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
+        owner: Name of the key that it belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -101,6 +102,7 @@ class TrainingJob(BaseModel):
     judge: Judge | None = None
     created: float
     request_id: str
+    owner: str = ""
 
     @property
     def options(self) -> TeacherOptions | ClassifierOptions:

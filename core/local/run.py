@@ -22,6 +22,7 @@ from threading import Event
 
 from pydantic import ValidationError
 
+from core.access.listening import check_access
 from core.errors import FewstepError
 from core.local.follow import follow
 from core.local.monitor import SERVICE, write_targets
@@ -165,6 +166,7 @@ def run(settings: Settings) -> int:
     Raises:
         FewstepError: Something is in the way of starting; nothing has been started.
     """
+    check_access(settings)
     processes = read_procfile(Path("Procfile"))
     with_redis = not os.environ.get("FEWSTEP_REDIS_URL")
     if not with_redis:

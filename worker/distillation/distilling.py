@@ -70,7 +70,7 @@ class Distilling:
         for result in results:
             card = read_card(turn.artifacts.folder(result.artifact))
             _, name = result.checkpoint.rsplit("/", 1)
-            made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id)
+            made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id, owner=job.owner)
             if result.promote and result.steps is not None:
                 promotions[serving_key(job.teacher.family, result.steps)] = Promotion(
                     family=job.name,

@@ -106,7 +106,9 @@ class Training:
         (result,), job = results, self.job
         folder = turn.artifacts.folder(result.artifact)
         if job.kind is JobKind.CLASSIFIER:
-            found = MadeClassifier(card=read_classifier_card(folder), artifact=result.artifact, job=job.id)
+            found = MadeClassifier(
+                card=read_classifier_card(folder), artifact=result.artifact, job=job.id, owner=job.owner
+            )
             return Outcome(classifiers={job.name: found})
-        made = Made(card=read_card(folder), artifact=result.artifact, job=job.id)
+        made = Made(card=read_card(folder), artifact=result.artifact, job=job.id, owner=job.owner)
         return Outcome(made={serving_key(job.name, TEACHER): made})

@@ -5,7 +5,7 @@
 -- ARGV[3]  what this adds to its attempts
 
 local id, worker, attempts = unpack(ARGV)
-local of = redis.call('HMGET', RECORD .. id, 'status', 'worker', 'queue', 'created')
+local of = fields(id, 'status', 'worker', 'queue', 'created')
 if of[1] ~= 'running' or of[2] ~= worker then
   if not of[1] then redis.call('HDEL', RUNNING, id) end
   return false

@@ -25,9 +25,19 @@ local function wake()
   return redis.call('SET', MESSAGE_SENT, 1, 'NX', 'PX', 1000) and 1 or 0
 end
 
+-- What records lack that an earlier release made.
+local DEFAULTS = {queue = 'interactive', group = '', n = 1, in_pieces = '0', channel = '', work = '0'}
+
+-- Values of fields of a generation, in their order.
+local function fields(id, ...)
+  local values = redis.call('HMGET', RECORD .. id, ...)
+  for i, name in ipairs({...}) do values[i] = values[i] or DEFAULTS[name] or false end
+  return values
+end
+
 -- Takes a generation off the lists of what waits and runs, and its work off the load.
 local function leave(id)
-  local of = redis.call('HMGET', RECORD .. id, 'queue', 'work')
+  local of = fields(id, 'queue', 'work')
   redis.call('ZREM', QUEUED[of[1]], id)
   redis.call('HDEL', RUNNING, id)
   if of[2] ~= '0' then redis.call('DECRBY', LOAD, of[2]) end

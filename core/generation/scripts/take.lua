@@ -28,7 +28,7 @@ end
 local function look(lane)
   for _, id in ipairs(redis.call('ZRANGE', QUEUED[lane], 0, MOST_SEEN - 1)) do
     if room <= 0 and places <= 0 then return end
-    local of = redis.call('HMGET', RECORD .. id, 'status', 'group', 'n', 'in_pieces')
+    local of = fields(id, 'status', 'group', 'n', 'in_pieces')
     if of[1] ~= 'queued' then
       redis.call('ZREM', QUEUED[lane], id)  -- it has expired
     elseif of[4] == '1' then

@@ -10,24 +10,25 @@
 -- ARGV[4]  fingerprint of the request; empty: it has no idempotency key
 -- ARGV[5]  how long the key is remembered, in milliseconds
 -- ARGV[6]  most jobs that may wait or run
--- ARGV[7]  and on: ids of the jobs and uploads that it is made of
+-- ARGV[7]  ids of the jobs and uploads that it is made of, with blanks between
 
 local id, name, job, fingerprint, ttl_ms, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local uses = ARGV[7]
 if fingerprint ~= '' then
   local known = redis.call('HMGET', KEYS[3], 'fingerprint', 'id')
   if known[1] then return {known[1] == fingerprint and 'same' or 'other', known[2]} end
 end
 if redis.call('HEXISTS', 'fewstep:jobs:names', name) == 1 then return {'name', name} end
 if redis.call('SCARD', 'fewstep:jobs:active') >= most then return {'full', ''} end
-for i = 7, #ARGV do
-  local there = redis.call('EXISTS', 'fewstep:jobs:record:' .. ARGV[i], 'fewstep:uploads:record:' .. ARGV[i])
-  if there == 0 then return {'gone', ARGV[i]} end
+for used in string.gmatch(uses, '%S+') do
+  local there = redis.call('EXISTS', 'fewstep:jobs:record:' .. used, 'fewstep:uploads:record:' .. used)
+  if there == 0 then return {'gone', used} end
 end
 redis.call('HSET', 'fewstep:jobs:names', name, id)
 redis.call('ZADD', 'fewstep:jobs:all', now, id)
 redis.call('SADD', 'fewstep:jobs:active', id)
 set('job', job, 'created', now, 'fence', 0, 'attempts', 0, 'tries', 0, 'failures', 0)
-set('round', 0, 'iteration', 0, 'hinted', now, 'uses', table.concat(ARGV, ' ', 7))
+set('round', 0, 'iteration', 0, 'hinted', now, 'uses', uses)
 move('queued')
 if fingerprint ~= '' then
   redis.call('HSET', KEYS[3], 'fingerprint', fingerprint, 'id', id)

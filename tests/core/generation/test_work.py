@@ -204,3 +204,33 @@ async def test_a_worker_that_died_awake_is_believed_no_longer_than_its_lease(
         take(worker, Room(1), name, waits=True)
     time.sleep(0.1)
     assert await submit(api)
+
+
+OF_THE_QUEUE = ("queue", "group", "n", "in_pieces", "channel")
+"""Fields that records of releases before the queue in Redis lack."""
+
+
+async def test_records_of_an_earlier_release_are_taken_put_back_cancelled_and_ended(
+    api: AsyncRedis, worker: Redis
+) -> None:
+    ids = [await create(api, n=2) for _ in range(3)]
+    for record_id in ids:
+        await api.hdel(records.record_key(record_id), *OF_THE_QUEUE)
+    assert take(worker, Room(8)) == ids
+    assert work.put_back(worker, ids[0], "w1")
+    assert take(worker, Room(8)) == ids[:1]
+    assert await records.cancel(api, ids[1], ttl_s=100)
+    ends = [End(record_id, records.Status.SUCCEEDED, headers={"A": "b"}, result=b"x") for record_id in ids]
+    assert work.finish(worker, "w1", ends, ttl_s=100) == [True, False, True]
+    assert work.running(worker) == {}
+    assert (await records.read(api, ids[0])).result == b"x"  # type: ignore[union-attr]
+
+
+async def test_the_end_of_a_record_of_an_earlier_release_can_be_read(api: AsyncRedis, worker: Redis) -> None:
+    record_id = await create(api)
+    start(worker, "w1")
+    old = {"status": "succeeded", "result": b"x", "headers": '{"A": "b"}'}
+    await api.hset(records.record_key(record_id), mapping=old)
+    record = await records.read(api, record_id)
+    assert record is not None
+    assert (record.result, record.headers, record.problem) == (b"x", {"A": "b"}, None)
