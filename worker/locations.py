@@ -5,8 +5,9 @@ from pathlib import Path
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import CARD_NAME, CheckpointError, read_card
 from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, read_classifier_card
+from core.catalog.datasets import DataRef
 from core.errors import InvalidRequest
-from core.jobs.references import CheckpointRef, ClassifierRef, DataRef
+from core.jobs.references import CheckpointRef, ClassifierRef
 from core.settings import Settings
 from models.checkpoints.files import sha256 as sha256_of
 

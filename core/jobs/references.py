@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.catalog.datasets import DataRef
+
 WHERE_IT_IS = Field(exclude_if=lambda value: value is None)
 """Of what lies in a folder nothing is said."""
 
@@ -49,20 +51,6 @@ class ClassifierRef(BaseModel):
     artifact: Annotated[str | None, WHERE_IT_IS] = None
 
 
-class DataRef(BaseModel):
-    """A data set that was uploaded, as it was when it was named.
-
-    Attributes:
-        artifact: Key of the file in the artifact store.
-        sha256: Of the file.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    artifact: str
-    sha256: str
-
-
 class Judge(BaseModel):
     """What students are judged by, as the teacher's card has it.
 
@@ -81,7 +69,7 @@ class Judge(BaseModel):
     data_ref: Annotated[DataRef | None, WHERE_IT_IS] = None
 
 
-def owners_of(*named: str | DataRef | None) -> frozenset[str]:
+def origins_of(*named: str | DataRef | None) -> frozenset[str]:
     """Ids of the jobs and uploads that artifacts belong to: the second part of each key."""
     keys = (one.artifact if isinstance(one, DataRef) else one for one in named)
     return frozenset(key.split("/")[1] for key in keys if key is not None)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from core.catalog.datasets import DataRef
 from core.generation.request import MAX_SEED
-from core.jobs.references import CheckpointRef, ClassifierRef, DataRef, JobKind, Judge, owners_of
+from core.jobs.references import CheckpointRef, ClassifierRef, JobKind, Judge, origins_of
 from core.methods.declaration import all_methods, all_options, described, owners
 
 Promote = Literal["never", "if_better", "always"]
@@ -175,7 +176,7 @@ class DistillJob(BaseModel):
         """Ids of the jobs and uploads that it is made of."""
         judged = (self.judge.classifier.artifact, self.judge.data_ref) if self.judge else ()
         classifier = self.classifier.artifact if self.classifier else None
-        return owners_of(self.teacher.artifact, classifier, self.data_ref, *judged)
+        return origins_of(self.teacher.artifact, classifier, self.data_ref, *judged)
 
     def iterations_of(self, round_index: int) -> int:
         """Of a round, from 0."""

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from core.jobs.references import CheckpointRef, DataRef, JobKind, Judge, owners_of
+from core.catalog.datasets import DataRef
+from core.jobs.references import CheckpointRef, JobKind, Judge, origins_of
 from core.jobs.request import NAME_PATTERN
 from core.training.options import ClassifierOptions, Kind, TeacherOptions, described, fields_of_all, settle
 
@@ -123,7 +124,7 @@ class TrainingJob(BaseModel):
     def uses(self) -> frozenset[str]:
         """Ids of the jobs and uploads that it is made of."""
         judged = (self.judge.classifier.artifact, self.judge.data_ref) if self.judge else ()
-        return owners_of(self.data_ref, self.init.artifact if self.init else None, *judged)
+        return origins_of(self.data_ref, self.init.artifact if self.init else None, *judged)
 
     def iterations_of(self, round_index: int) -> int:  # noqa: ARG002
         """Of the round."""
