@@ -26,7 +26,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "system", "jobs", "catalog", "generate", "access"),
+    "app": ("console", "system", "training", "jobs", "catalog", "generate", "access"),
     "models": (
         "cli",
         "evaluation",

@@ -20,12 +20,18 @@ class DataRef(BaseModel):
     Attributes:
         artifact: Key of the file in the artifact store.
         sha256: Of the file.
+        size: Side of the squares that its pictures are cropped and resized to; None: as they are.
+        image_column: Of a table, which is read; None: the only one.
+        label_column: Likewise.
     """
 
     model_config = ConfigDict(frozen=True)
 
     artifact: str
     sha256: str
+    size: int | None = None
+    image_column: str | None = None
+    label_column: str | None = None
 
 
 class DatasetFacts(BaseModel):

@@ -27,15 +27,6 @@ class Kind(StrEnum):
 class TrainingOptions(Options):
     """Of any training. Names are those of the JSON body and, with dashes, of the command line."""
 
-    size: Annotated[
-        int | None, Field(ge=1, description="Crop pictures to squares and resize them to so many pixels a side")
-    ] = None
-    image_column: Annotated[
-        str | None, Field(max_length=200, description="Of a Parquet file with several columns of pictures: which")
-    ] = None
-    label_column: Annotated[
-        str | None, Field(max_length=200, description="Of a Parquet file with several columns of classes: which")
-    ] = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED, description="Of all randomness")] = 0
 
 

@@ -18,7 +18,7 @@ from models.classifiers.classifier import Classifier
 from models.data.classes import count_classes, describe, in_classes_of
 from models.data.dataset import Dataset, load_data
 from models.data.images import to_float
-from models.data.parquet_files import Columns
+from models.data.parquet_files import ALL_FOUND, Columns
 from models.data.sources import NoSuchSplit
 from models.training.batches import Batch, TrainingData
 from models.training.execution import Execution
@@ -151,7 +151,14 @@ class ClassifierRun:
 
 
 def prepare_classifier(
-    options: ClassifierOptions, *, data: str, test: str | None = None, device: torch.device, execution: Execution
+    options: ClassifierOptions,
+    *,
+    data: str,
+    test: str | None = None,
+    size: int | None = None,
+    columns: Columns = ALL_FOUND,
+    device: torch.device,
+    execution: Execution,
 ) -> ClassifierRun:
     """Load the data and make the network.
 
@@ -159,20 +166,21 @@ def prepare_classifier(
         options: What was asked for.
         data: As of ``models.data.dataset.load_data``, with labels.
         test: Where the images to test on are; without it a fifth of ``data`` is kept for that.
+        size: Side of the pictures.
+        columns: Of tables.
         device: Where to.
         execution: How the network is run.
 
     Raises:
         InvalidRequest: The data are not to be had or have no labels, the test data others.
     """
-    columns = Columns(options.image_column, options.label_column)
-    dataset = load_data(data, size=options.size, columns=columns)
+    dataset = load_data(data, size=size, columns=columns)
     num_classes = count_classes(dataset)
     if num_classes < 2:
         raise InvalidRequest(f"{dataset.name}: all pictures are of one class; a classifier needs two", field="data")
     about, training = describe(dataset), TrainingData.from_dataset(dataset, device)
     if test:
-        tested = _test_data(test, dataset, num_classes, size=options.size, columns=columns)
+        tested = _test_data(test, dataset, num_classes, size=size, columns=columns)
         about, testing = f"{about}\ntested on {describe(tested)}", TrainingData.from_dataset(tested, device)
     else:
         training, testing = split(training, seed=options.seed)

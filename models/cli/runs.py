@@ -30,6 +30,8 @@ def train_teacher(
     *,
     out: Path,
     data: str,
+    size: int | None = None,
+    columns: Columns = ALL_FOUND,
     options: TeacherOptions,
     init: Path | None = None,
     device: str = "auto",
@@ -40,7 +42,10 @@ def train_teacher(
 
     Args:
         out: Checkpoint folder; its state while it runs is beside it.
-        data: As of ``models.distillation.teacher.prepare_teacher``, and so are ``options`` and ``init``.
+        data: As of ``models.distillation.teacher.prepare_teacher``, and so are ``size``, ``columns``, ``options`` and
+            ``init``.
+        size: Side of the pictures.
+        columns: Of a table.
         options: What was asked for.
         init: Checkpoint folder to start from.
         device: As of ``models.sampling.engine.pick_device``.
@@ -53,7 +58,9 @@ def train_teacher(
     """
     join_processes()
     refuse_out(out)
-    run = prepare_teacher(options, data=data, init=init, device=pick_device(device), execution=execution)
+    run = prepare_teacher(
+        options, data=data, size=size, columns=columns, init=init, device=pick_device(device), execution=execution
+    )
     trained, state_path = _trained(run, out)
     if process_index():
         return
@@ -67,6 +74,8 @@ def train_classifier(
     out: Path,
     data: str,
     test: str | None = None,
+    size: int | None = None,
+    columns: Columns = ALL_FOUND,
     options: ClassifierOptions,
     device: str = "auto",
     execution: Execution = AUTO,
@@ -76,8 +85,11 @@ def train_classifier(
 
     Args:
         out: Folder to write; the state of the run is beside it while it lasts.
-        data: As of ``models.classifiers.training.prepare_classifier``, and so are ``test`` and ``options``.
+        data: As of ``models.classifiers.training.prepare_classifier``, and so are ``test``, ``size``, ``columns`` and
+            ``options``.
         test: What to test on.
+        size: Side of the pictures.
+        columns: Of tables.
         options: What was asked for.
         device: As of ``models.sampling.engine.pick_device``.
         execution: How the network is run.
@@ -90,7 +102,9 @@ def train_classifier(
     """
     refuse_processes("batch normalisation would see the images of one process only; start it without torchrun")
     refuse_out(out)
-    run = prepare_classifier(options, data=data, test=test, device=pick_device(device), execution=execution)
+    run = prepare_classifier(
+        options, data=data, test=test, size=size, columns=columns, device=pick_device(device), execution=execution
+    )
     trained, state_path = _trained(run, out)
     with last_step(out, state_path):
         card = run.save(out, trained, state_path, command=command)

@@ -88,6 +88,9 @@ def _with_options(command: _Command, options: Mapping[str, tuple[Any, Any]]) -> 
 def train(
     out: Out,
     data: Data = "digits",
+    size: Size = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
@@ -98,11 +101,14 @@ def train(
     lists = {name: _integers(options[name], name) for name in ("multipliers", "attention")}
     asked = TeacherOptions.checked(options | lists)
     from models.cli.runs import train_teacher
+    from models.data.parquet_files import Columns
     from models.training.execution import Execution
 
     train_teacher(
         out=out,
         data=data,
+        size=size,
+        columns=Columns(image_column, label_column),
         options=asked,
         init=locate_checkpoint(checkpoints, home(asked.init)) if asked.init else None,
         device=device,
@@ -220,6 +226,9 @@ def train_classifier(
     test: Annotated[
         str | None, typer.Option(help="Data to measure accuracy on; without it a fifth of --data is kept for that.")
     ] = None,
+    size: Size = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     compile_: Compile = None,
@@ -228,12 +237,15 @@ def train_classifier(
     """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
     asked = ClassifierOptions.checked(options)
     from models.cli.runs import train_classifier as run
+    from models.data.parquet_files import Columns
     from models.training.execution import Execution
 
     card = run(
         out=out,
         data=data,
         test=test,
+        size=size,
+        columns=Columns(image_column, label_column),
         options=asked,
         device=device,
         execution=Execution(precision=precision, compile=compile_),

@@ -13,7 +13,7 @@ from core.training.options import TeacherOptions
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
 from models.data.classes import count_classes, describe
 from models.data.dataset import Dataset, load_data
-from models.data.parquet_files import Columns
+from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, full_rows
 from models.diffusion.unet import UNetConfig, build_unet, refuse_unfit
@@ -104,6 +104,8 @@ def prepare_teacher(
     options: TeacherOptions,
     *,
     data: str,
+    size: int | None = None,
+    columns: Columns = ALL_FOUND,
     init: Path | None,
     init_name: str | None = None,
     device: torch.device,
@@ -113,7 +115,9 @@ def prepare_teacher(
 
     Args:
         options: What was asked for, its ``init`` apart.
-        data: As of ``models.data.dataset.load_data``.
+        data: As of ``models.data.dataset.load_data``, and so are ``size`` and ``columns``.
+        size: Side of the pictures.
+        columns: Of a table.
         init: Checkpoint folder to start from, in place of fresh weights. Its classes are then the checkpoint's.
         init_name: What the card calls it, by default as its folders are called.
         device: Where to.
@@ -123,7 +127,7 @@ def prepare_teacher(
         InvalidRequest: The data are not to be had, or do not fit the network.
         CheckpointError: The checkpoint is damaged.
     """
-    dataset = load_data(data, size=options.size, columns=Columns(options.image_column, options.label_column))
+    dataset = load_data(data, size=size, columns=columns)
     start: dict[str, object]
     if init is None:
         num_classes = count_classes(dataset) if options.class_conditional else None

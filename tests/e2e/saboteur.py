@@ -60,6 +60,15 @@ def pause(watch: Watch) -> None:
     BEAT(watch)
 
 
+def pause_in_training(watch: Watch) -> None:
+    """In the middle of a slice that is not the first, as ``pause``."""
+    if watch.fence > 1 and watch.at[1] and once():
+        while MARK.exists() and not watch._is_draining():
+            time.sleep(0.01)
+        MARK.touch()
+    BEAT(watch)
+
+
 def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *arguments: Any, **facts: Any) -> bool:  # noqa: ANN401
     """As a machine that sleeps at the worst moment, parent and child, until someone wakes the parent."""
     if once():
@@ -77,6 +86,8 @@ match ACCIDENT:
         Watch.beat = die_or_hang  # type: ignore[assignment, method-assign]
     case "pause":
         Watch.beat = pause  # type: ignore[assignment, method-assign]
+    case "pause in training":
+        Watch.beat = pause_in_training  # type: ignore[assignment, method-assign]
     case "freeze before publishing":
         JobStore.end = freeze_before_publishing  # type: ignore[assignment, method-assign]
     case _:

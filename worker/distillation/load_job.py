@@ -5,6 +5,7 @@ from core.catalog.card import read_card
 from core.jobs.request import SYNTHETIC, DistillJob
 from core.methods.declaration import find_method
 from core.settings import Settings
+from models.data.parquet_files import ALL_FOUND
 from models.distillation.chain import Chain, prepare_chain
 from models.distillation.method import load_method
 from models.distillation.synthetic import SyntheticConfig
@@ -51,12 +52,17 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         device=settings.device,
     )
     assert request.from_steps is not None  # decided when the job was accepted
+    source = None
+    if job.data is not None and synthetic is None:
+        source = data_source(job.data, job.data_ref, settings, artifacts)
     chain = prepare_chain(
         teacher=folder,
         parent=parent,
         from_steps=request.from_steps,
         to_steps=request.to_steps,
-        data=job.data if synthetic or job.data is None else data_source(job.data, job.data_ref, settings, artifacts),
+        data=source["data"] if source else job.data,
+        size=source["size"] if source else None,
+        columns=source["columns"] if source else ALL_FOUND,
         synthetic=synthetic,
         config=config,
         method=loaded,

@@ -62,13 +62,18 @@ def assemble_jury(judge: Judge, teacher: Path | None, settings: Settings, artifa
     if teacher is not None:
         refuse_distilled_through(folder, teacher)
     source = data_source(judge.data, judge.data_ref, settings, artifacts)
-    train = load_data(source)
+    train = load_data(source["data"], size=source["size"], columns=source["columns"])
     if train.fingerprint != judge.data_fingerprint:
         raise InvalidRequest(f"{judge.data} holds other pictures than the teacher was judged by", field="data")
     extractor = judge_extractor(
         folder, image_shape=train.image_shape, classes=train.class_names, device=pick_device(settings.device)
     )
-    return Jury(judge, extractor, train, load_reference(source, train, size=None, extractor=extractor))
+    return Jury(
+        judge,
+        extractor,
+        train,
+        load_reference(source["data"], train, size=source["size"], columns=source["columns"], extractor=extractor),
+    )
 
 
 def finish_round(

@@ -37,15 +37,15 @@ class Training:
             FewstepError: It is not there, or is another than when the job was accepted.
         """
         settings, artifacts, options = turn.settings, turn.artifacts, job.options
-        data = data_source(job.data, job.data_ref, settings, artifacts)
+        source = data_source(job.data, job.data_ref, settings, artifacts)
         device = pick_device(settings.device)
         if not isinstance(options, TeacherOptions):
-            return cls(job, prepare_classifier(options, data=data, device=device, execution=AUTO), None)
+            return cls(job, prepare_classifier(options, **source, device=device, execution=AUTO), None)
         Execution(precision=settings.precision).precision_on(device)  # it is judged in it
         init = None
         if job.init is not None:
             init = named_checkpoint(settings, artifacts, job.init, field="init")
-        run = prepare_teacher(options, data=data, init=init, init_name=options.init, device=device, execution=AUTO)
+        run = prepare_teacher(options, **source, init=init, init_name=options.init, device=device, execution=AUTO)
         return cls(job, run, None if job.judge is None else assemble_jury(job.judge, init, settings, artifacts))
 
     @property
