@@ -17,8 +17,8 @@ from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings
+from worker.child import Child, ChildDied
 from worker.device_metrics import DeviceMetrics, pick_meter
-from worker.distillation.child import Child, ChildDied
 from worker.distillation.data_folder import DataFolder
 from worker.distillation.metrics import LEASE_LOSSES, SLICES, Board
 from worker.distillation.sweep import JobSweep
