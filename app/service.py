@@ -22,6 +22,7 @@ from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.connections import connect, connect_async
 from core.jobs.store import JobStore
 from core.settings import Settings
+from core.uploads.store import UploadStore
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Service:
     """One for each process.
 
     Attributes:
-        jobs: On a connection for threads: endpoints that use it are no coroutines.
+        jobs: On a connection for threads: endpoints that use it are no coroutines. So are ``uploads``.
         artifacts: For threads of ``storage``, since it may be slow.
     """
 
@@ -41,6 +42,7 @@ class Service:
     bell: Bell
     capacity: Capacity
     jobs: JobStore
+    uploads: UploadStore
     artifacts: ArtifactStore
     storage: Storage
     rates: Rates
@@ -63,6 +65,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 Bell(celery),
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
+                UploadStore(blocking),
                 artifacts,
                 storage,
                 Rates(redis),

@@ -26,7 +26,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "system", "training", "jobs", "catalog", "generate", "access"),
+    "app": ("console", "system", "uploads", "training", "jobs", "catalog", "generate", "access"),
     "models": (
         "cli",
         "evaluation",
@@ -38,10 +38,10 @@ COLUMNS = {
         "checkpoints",
         "diffusion",
     ),
-    "core": ("local", "jobs", "training", "methods", "generation", "access", "catalog", "machine"),
+    "core": ("local", "uploads", "jobs", "training", "methods", "generation", "access", "catalog", "machine"),
 }
 """Rooms within rooms: each imports only those after it."""
-STRANGERS = {"worker": ("sampling", "distillation")}
+STRANGERS = {"worker": ("sampling", "distillation", "uploads")}
 """Rooms of which none imports another."""
 MOST_FILES = 14
 MOST_LINES = 300

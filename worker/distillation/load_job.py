@@ -12,8 +12,9 @@ from models.distillation.synthetic import SyntheticConfig
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO, Execution
 from models.training.trainer import TrainConfig
+from worker.brought import data_source
 from worker.distillation.rounds import Jury, assemble_jury
-from worker.locations import classifier_folder, data_source, named_checkpoint
+from worker.locations import classifier_folder, named_checkpoint
 
 SYNTHETIC_IMAGES = 1024
 """In memory at a time: a quarter of the command line's, since a CPU takes long to make them."""

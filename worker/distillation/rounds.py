@@ -24,7 +24,8 @@ from models.evaluation.reference import Reference, load_reference
 from models.sampling.compiled import pays
 from models.sampling.engine import Sampler, pick_device
 from models.training.execution import Precision
-from worker.locations import checkpoint_folder, classifier_folder, data_source
+from worker.brought import data_source
+from worker.locations import checkpoint_folder, classifier_folder
 
 GRID_SEEDS = range(64)
 

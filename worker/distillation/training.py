@@ -16,9 +16,10 @@ from models.evaluation.evaluate import save_evaluation
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO, Execution
 from models.training.run import Run
+from worker.brought import data_source
 from worker.distillation.rounds import GRID_SEEDS, Jury, assemble_jury, open_sampler
 from worker.distillation.turn import Outcome, Turn
-from worker.locations import data_source, named_checkpoint
+from worker.locations import named_checkpoint
 
 
 @dataclass(frozen=True)
