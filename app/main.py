@@ -26,6 +26,7 @@ from app.query import refuse_unknown_parameters
 from app.service import run_service
 from app.system import routes as system
 from app.training import routes as training_jobs
+from app.uploads import routes as uploads
 from core.settings import get_settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -54,19 +55,9 @@ def create_app() -> FastAPI:
         swagger_ui_parameters={"persistAuthorization": True},
         redirect_slashes=False,  # to an address in full, which a proxy may call otherwise; `problems` does
     )
-    for module in (
-        generate,
-        families,
-        distill_jobs,
-        training_jobs,
-        methods,
-        classifiers,
-        datasets,
-        system,
-        health,
-        metrics,
-        console,
-    ):
+    models = (families, uploads, classifiers, datasets)
+    jobs = (distill_jobs, training_jobs, methods)
+    for module in (generate, *models, *jobs, system, health, metrics, console):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.

@@ -9,6 +9,7 @@ from app.access.caller import Caller, Known
 from app.service import Service, ServiceDependency
 from core.catalog import datasets
 from core.catalog.datasets import DatasetFacts
+from core.uploads.record import UploadKind
 
 router = APIRouter(tags=["models"])
 
@@ -30,4 +31,6 @@ def list_datasets(service: ServiceDependency, caller: Known) -> DatasetsResponse
 
 def read_datasets(service: Service, caller: Caller) -> dict[str, DatasetFacts]:
     """All data sets that a caller sees, by name."""
-    return {name: facts for name, facts in datasets.read(service.jobs.redis).items() if caller.sees_shared(facts.owner)}
+    uploaded = {upload.name: upload.dataset for upload in service.uploads.all(UploadKind.DATASET)}
+    known = dict(sorted(uploaded.items())) | datasets.read(service.jobs.redis)
+    return {name: facts for name, facts in known.items() if caller.sees_shared(facts.owner)}

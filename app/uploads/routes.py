@@ -31,7 +31,13 @@ router = APIRouter(tags=["models"])
 Name = Annotated[str, Path(max_length=64, description="Small letters, digits, `.`, `_` and `-`")]
 
 
-@router.put("/datasets/{name}", status_code=202, summary="Upload a data set", openapi_extra=examples.FILE)
+@router.put(
+    "/datasets/{name}",
+    status_code=202,
+    response_model=UploadResponse,
+    summary="Upload a data set",
+    openapi_extra=examples.FILE,
+)
 async def put_dataset(
     request: Request,
     response: Response,
@@ -48,7 +54,7 @@ async def put_dataset(
     label_column: Annotated[
         str | None, Query(max_length=200, description="Of a Parquet file with several columns of classes: which")
     ] = None,
-) -> UploadResponse | Response:
+) -> Any:  # noqa: ANN401 (an upload, or nothing where nobody is there to read it)
     """The body is the file: a zip of pictures, in a folder for each class or none, a Parquet file in the Hugging Face
     Hub's image layout, or CIFAR's Python archive. `Content-Digest` or `Repr-Digest` may have its SHA-256.
 
@@ -59,7 +65,11 @@ async def put_dataset(
 
 
 @router.put(
-    "/models/{family}/{checkpoint}", status_code=202, summary="Upload a checkpoint", openapi_extra=examples.FILE
+    "/models/{family}/{checkpoint}",
+    status_code=202,
+    response_model=UploadResponse,
+    summary="Upload a checkpoint",
+    openapi_extra=examples.FILE,
 )
 async def put_model(
     request: Request,
@@ -73,7 +83,7 @@ async def put_model(
         PredictionType | None,
         Query(description="What the network predicts; a `ckpt.pt` does not say, and is taken to predict the sample"),
     ] = None,
-) -> UploadResponse | Response:
+) -> Any:  # noqa: ANN401 (an upload, or nothing where nobody is there to read it)
     """The body is a zip of a checkpoint's folder, of ours or of a pipeline of diffusers, or a `ckpt.pt` of the CFD
     authors' code. As of a data set in all else.
     """  # noqa: D205
@@ -81,10 +91,16 @@ async def put_model(
     return await _put(request, response, service, caller, root, UploadKind.MODEL, f"{family}/{checkpoint}", asked)
 
 
-@router.put("/classifiers/{name}", status_code=202, summary="Upload a classifier", openapi_extra=examples.FILE)
+@router.put(
+    "/classifiers/{name}",
+    status_code=202,
+    response_model=UploadResponse,
+    summary="Upload a classifier",
+    openapi_extra=examples.FILE,
+)
 async def put_classifier(
     request: Request, response: Response, service: ServiceDependency, caller: Distils, root: Root, name: Name
-) -> UploadResponse | Response:
+) -> Any:  # noqa: ANN401 (an upload, or nothing where nobody is there to read it)
     """The body is a zip of a classifier's folder, as `fewstep train-classifier` writes it."""
     return await _put(request, response, service, caller, root, UploadKind.CLASSIFIER, name, {})
 
