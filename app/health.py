@@ -13,7 +13,7 @@ from app.service import Service, ServiceDependency
 from core import presence
 from core.errors import Unavailable
 from core.generation.precision import describe, disagreements
-from core.queues import Queue
+from core.queues import Queue, queues
 from core.refusals import reason
 
 router = APIRouter(tags=["operation"])
@@ -43,7 +43,7 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", summary="Requests can be served", responses={503: {"description": "A check failed"}})
 async def readyz(service: ServiceDependency, caller: Whoever) -> Ready:
-    """Redis, and at least one sampling worker; each worker by name. Distillation workers are shown, not required.
+    """Redis, and at least one sampling worker; each worker by name. Other workers are shown, not required.
 
     It takes no key; where keys are asked for, workers are shown to those who have one.
 
@@ -64,8 +64,8 @@ async def readyz(service: ServiceDependency, caller: Whoever) -> Ready:
 
 async def _check(service: Service) -> dict[str, Check]:
     try:
-        workers = {queue: await presence.workers(service.redis, queue) for queue in Queue}
-        failures = {queue: await presence.failure(service.redis, queue) for queue in Queue}
+        workers = {queue: await presence.workers(service.redis, queue) for queue in queues(service.settings)}
+        failures = {queue: await presence.failure(service.redis, queue) for queue in queues(service.settings)}
         await service.redis.set(presence.PROBE, "", px=1000)
     except (RedisError, OSError) as error:
         return {"redis": Check(ok=False, detail=f"Redis {reason(error)}")}

@@ -21,6 +21,7 @@ from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.connections import connect, connect_async
 from core.jobs.store import JobStore
+from core.queues import queues
 from core.settings import Settings
 from core.uploads.store import UploadStore
 
@@ -79,7 +80,7 @@ def _looked_up_metrics(settings: Settings, artifacts: ArtifactStore) -> Iterator
     """``/metrics`` has them meanwhile."""
     volumes = {"var": settings.var} | ({"artifacts": artifacts.here} if artifacts.here else {})
     with connect(settings, patient=False, timeout_s=TIMEOUT_S) as redis:
-        collectors = (RedisMetrics(JobStore(redis)), StorageMetrics(volumes))
+        collectors = (RedisMetrics(JobStore(redis), queues(settings)), StorageMetrics(volumes))
         for collector in collectors:
             REGISTRY.register(collector)
         try:

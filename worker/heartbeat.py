@@ -89,7 +89,9 @@ class Heartbeat:
             except Exception:
                 self._in_trouble = True
                 log.exception("heartbeat failed")
-            (self._left if self._draining.is_set() else self._draining).wait(self._interval_s)
+            # After trouble it is known sooner that the worker is there again.
+            pause_s = self._interval_s / (4 if self._in_trouble else 1)
+            (self._left if self._draining.is_set() else self._draining).wait(pause_s)
         try:
             presence.leave(self._redis, self._queue, self._name)
         except (RedisError, OSError) as error:

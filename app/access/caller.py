@@ -31,6 +31,16 @@ class Caller:
     key: Key | None = None
 
     @property
+    def training_per_day(self) -> int | None:
+        """Seconds that their jobs may train in a day; None: any number."""
+        return None if self.key is None else self.key.training_seconds_per_day
+
+    @property
+    def images_per_day(self) -> int | None:
+        """Images that they may ask for in a day; None: any number."""
+        return None if self.key is None else self.key.images_per_day
+
+    @property
     def sees_all(self) -> bool:
         """Whether what belongs to others is theirs to see."""
         return Scope.ADMIN in self.scopes

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from core.jobs.record import ENDED, JobRecord, JobState
+from core.jobs.record import ENDED, Job, JobRecord, JobState
 from core.jobs.references import CheckpointRef, ClassifierRef, JobKind, Judge, RoundResult
 from core.jobs.request import DistillJob, DistillRequest
 from core.machine.clock import utc
@@ -141,7 +141,7 @@ def _eta_s(record: JobRecord) -> float | None:
 
 def _links(record: JobRecord, root: str) -> Iterator[tuple[str, str]]:
     """What can be done next."""
-    path = path_of(record, root)
+    path = path_of(record.job, root)
     yield "self", path
     yield "events", f"{path}/events"
     if record.state not in ENDED:
@@ -150,9 +150,9 @@ def _links(record: JobRecord, root: str) -> Iterator[tuple[str, str]]:
         yield "retry", f"{path}/retry"
 
 
-def path_of(record: JobRecord, root: str) -> str:
+def path_of(job: Job, root: str) -> str:
     """Of a job, by what it makes."""
-    return f"{root}{PATH if record.job.kind is JobKind.DISTILLATION else TRAINING_PATH}/{record.job.id}"
+    return f"{root}{PATH if job.kind is JobKind.DISTILLATION else TRAINING_PATH}/{job.id}"
 
 
 def _round(path: str, k: int, result: RoundResult) -> dict[str, Any]:

@@ -8,15 +8,19 @@ from functools import partial
 
 import kombu.exceptions
 import redis.exceptions
-from pydantic import BaseModel
 
 from app.access.caller import Caller
-from app.jobs.answers import KEY, find, too_many, unknown
+from app.access.idempotency import gone, used_for_another
+from app.jobs.answers import find, quota_used, too_many, unknown
+from app.jobs.documents import path_of
 from app.service import Service
-from core.errors import Conflict, InvalidRequest, Unavailable
+from app.webhooks.asked import wanted
+from core.errors import Conflict, Unavailable
 from core.jobs.record import ENDED, Job, JobRecord, JobState
 from core.jobs.references import JobKind
 from core.jobs.removal import remove_or_discard
+from core.jobs.request import DistillRequest
+from core.jobs.training import TrainingRequest
 from core.log import get_logger
 from core.queues import Task
 
@@ -26,7 +30,14 @@ REMOVAL_S = 5.0
 log = get_logger(__name__)
 
 
-def create(service: Service, caller: Caller, body: BaseModel, key: str, resolve: Callable[[], Job]) -> JobRecord:
+def create(
+    service: Service,
+    caller: Caller,
+    root: str,
+    body: DistillRequest | TrainingRequest,
+    key: str,
+    resolve: Callable[[], Job],
+) -> JobRecord:
     """Record the job that a request is resolved to, or find the one that its idempotency key stands for.
 
     Raises:
@@ -43,6 +54,8 @@ def create(service: Service, caller: Caller, body: BaseModel, key: str, resolve:
         key=key,
         fingerprint=fingerprint,
         ttl_s=service.settings.idempotency_ttl_s,
+        webhook=wanted(body.webhook, path_of(job, root), service.settings),
+        training_per_day=caller.training_per_day,
     )
     match outcome:
         case "created":
@@ -55,6 +68,8 @@ def create(service: Service, caller: Caller, body: BaseModel, key: str, resolve:
             raise Conflict("what it is to be made of has just been deleted")
         case "full":
             raise too_many(service)
+        case "quota":
+            raise quota_used(caller, found)
         case _:
             return _known(service, outcome, found)
 
@@ -74,18 +89,22 @@ def cancel(service: Service, id: str) -> JobState:
     return state
 
 
-def retry(service: Service, id: str) -> None:
+def retry(service: Service, caller: Caller, id: str) -> None:
     """Queue a job again.
 
     Raises:
         FewstepError: It has not failed and was not cancelled, or there are too many.
     """
-    outcome, fence = service.jobs.retry(id, max_active=service.settings.max_active_jobs)
+    outcome, fence = service.jobs.retry(
+        id, max_active=service.settings.max_active_jobs, training_per_day=caller.training_per_day
+    )
     match outcome:
         case "queued" if fence:
             _send(service, id, fence=fence)
         case "full":
             raise too_many(service)
+        case "quota":
+            raise quota_used(caller, fence)
         case "none":
             raise unknown(id)
         case _:
@@ -128,10 +147,10 @@ async def remove_files(service: Service, key: str) -> None:
 def _known(service: Service, outcome: str, job_id: str) -> JobRecord:
     """The job of a request whose key has been used."""
     if outcome == "other":
-        raise InvalidRequest(f"this {KEY} came with another request before; use a new one", field=KEY)
+        raise used_for_another()
     record = service.jobs.read(job_id)
     if record is None:
-        raise Conflict(f"the job of this {KEY} has been deleted; use a new one", field=KEY)
+        raise gone("job")
     return record
 
 

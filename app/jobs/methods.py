@@ -42,7 +42,7 @@ def list_methods(_: Known) -> MethodsResponse:
     return MethodsResponse(
         default=DEFAULT_METHOD,
         methods=[_described(method) for method in all_methods().values()],
-        fields={name: schema for name, schema in fields.items() if name != "method"},
+        fields={name: schema for name, schema in fields.items() if name not in ("method", "webhook")},
     )
 
 

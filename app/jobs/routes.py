@@ -8,8 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.access.caller import Caller, Distils, Known
+from app.access.idempotency import IdempotencyKey, checked
 from app.jobs import examples
-from app.jobs.answers import DISTILLATION, IdempotencyKey, accepted, checked, find, note_state
+from app.jobs.answers import DISTILLATION, accepted, find, note_state
 from app.jobs.documents import PATH, JobResponse, JobsResponse, document_of, summary_of
 from app.jobs.events import EventId, follow, parse_event_id
 from app.jobs.lifecycle import cancel, create, forget, remove_files, retry
@@ -17,6 +18,7 @@ from app.jobs.pages import MOST_LISTED, Cursor, page_of
 from app.jobs.validation import resolve
 from app.paths import Root
 from app.service import Service, ServiceDependency
+from app.webhooks.documents import DeliveriesResponse, deliveries_of
 from core.errors import NotFound
 from core.jobs.record import JobState
 from core.jobs.request import DistillRequest
@@ -56,7 +58,7 @@ def _is_made(teacher: str, service: Service) -> bool:
 def _create(
     response: Response, root: str, service: Service, caller: Caller, body: DistillRequest, key: str
 ) -> JobResponse:
-    record = create(service, caller, body, key, lambda: resolve(body, service, caller))
+    record = create(service, caller, root, body, key, lambda: resolve(body, service, caller))
     return accepted(response, record, root)
 
 
@@ -113,6 +115,12 @@ async def get_events(
         yield event
 
 
+@router.get("/{id}/deliveries", summary="Messages to its webhook", responses=examples.LIST_RESPONSES)
+def list_deliveries(service: ServiceDependency, caller: Known, id: JobId) -> DeliveriesResponse:
+    """What was told of the job to the webhook that it came with, when, and how that went."""
+    return deliveries_of(service.jobs.redis, find(id, service, caller).job.id)
+
+
 def _samples(
     service: ServiceDependency, caller: Known, id: JobId, k: Annotated[int, Path(description="The round, from 1")]
 ) -> str:
@@ -151,7 +159,7 @@ def cancel_job(response: Response, service: ServiceDependency, caller: Distils, 
 def retry_job(response: Response, service: ServiceDependency, caller: Distils, root: Root, id: JobId) -> JobResponse:
     """Queue a failed or cancelled job again; it goes on from its last saved state."""
     find(id, service, caller)
-    retry(service, id)
+    retry(service, caller, id)
     return accepted(response, find(id, service, caller), root)
 
 

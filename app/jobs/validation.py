@@ -14,6 +14,7 @@ from app.jobs import memory
 from app.jobs.fitting import dimensions, misfit_of
 from app.jobs.judges import pick_judge
 from app.service import Service
+from app.webhooks.asked import check_webhook
 from core.catalog.card import Card, CheckpointError, Family, no_such_checkpoint
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
@@ -30,6 +31,7 @@ def resolve(request: DistillRequest, service: Service, caller: Caller) -> Distil
     Raises:
         FewstepError: It cannot be done; the error names the field and what is allowed.
     """
+    check_webhook(request.webhook, service.settings)
     family, checkpoint = _teacher(request, service, caller)
     if request.promote != "never":
         caller.need_to_change(family.owner)

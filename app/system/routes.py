@@ -14,7 +14,7 @@ from app.system.recent import recent
 from core import presence
 from core.backlog import read_backlogs
 from core.generation.request import MAX_SEED, MAX_STEPS
-from core.queues import Queue
+from core.queues import Queue, queues
 from core.settings import Settings
 
 router = APIRouter(tags=["operation"])
@@ -39,7 +39,7 @@ def get_system(response: Response, service: ServiceDependency, _: Known, root: R
                 oldest_age_s=backlogs[queue].oldest_age_s,
                 workers=[_worker(name, facts) for name, facts in presence.facts_by_name(redis, queue).items()],
             )
-            for queue in Queue
+            for queue in queues(settings)
         },
         requests_queued=backlogs[Queue.SAMPLING].waiting,
         jobs=service.jobs.counts(),

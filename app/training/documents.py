@@ -57,7 +57,7 @@ def document_of(record: JobRecord, root: str = "") -> TrainingResponse:
     assert isinstance(job, TrainingJob)
     made = None
     for result in record.rounds:
-        samples = f"{path_of(record, root)}/samples.png" if result.samples else None
+        samples = f"{path_of(record.job, root)}/samples.png" if result.samples else None
         made = {"name": result.checkpoint, "samples": samples, "metrics": result.metrics}
     return TrainingResponse.model_validate(
         {

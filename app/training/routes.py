@@ -7,7 +7,8 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.access.caller import Distils, Known
-from app.jobs.answers import TRAINING, IdempotencyKey, checked, find, note_accepted, note_state
+from app.access.idempotency import IdempotencyKey, checked
+from app.jobs.answers import TRAINING, find, note_accepted, note_state
 from app.jobs.documents import TRAINING_PATH
 from app.jobs.events import EventId, follow, parse_event_id
 from app.jobs.lifecycle import cancel, create, forget, remove_files, retry
@@ -18,6 +19,7 @@ from app.service import ServiceDependency
 from app.training import examples
 from app.training.documents import AnyJobsResponse, TrainingResponse, any_job, document_of
 from app.training.validation import resolve
+from app.webhooks.documents import DeliveriesResponse, deliveries_of
 from core.errors import NotFound
 from core.jobs.record import JobState
 from core.jobs.references import JobKind
@@ -70,7 +72,7 @@ def create_training(
     What it makes is listed once it has succeeded: a teacher serves, and can be distilled; a classifier can be distilled
     through, and judge.
     """
-    record = create(service, caller, body, checked(idempotency_key), lambda: resolve(body, service, caller))
+    record = create(service, caller, root, body, checked(idempotency_key), lambda: resolve(body, service, caller))
     note_accepted(response, record, root)
     return document_of(record, root)
 
@@ -110,6 +112,12 @@ async def get_training_events(
     """Server-sent events from the first on, or after `Last-Event-ID`; ends when the job has ended and all is told."""
     async for event in follow(service.jobs, id, after=after):
         yield event
+
+
+@router.get(f"{TRAINING_PATH}/{{id}}/deliveries", summary="Messages to its webhook", responses=examples.LIST_RESPONSES)
+def list_training_deliveries(service: ServiceDependency, caller: Known, id: JobId) -> DeliveriesResponse:
+    """What was told of the job to the webhook that it came with, when, and how that went."""
+    return deliveries_of(service.jobs.redis, find(id, service, caller, TRAINING).job.id)
 
 
 def _samples(service: ServiceDependency, caller: Known, id: JobId) -> str:
@@ -153,7 +161,7 @@ def retry_training(
 ) -> TrainingResponse:
     """Queue a failed or cancelled job again; it goes on from its last saved state."""
     find(id, service, caller, TRAINING)
-    retry(service, id)
+    retry(service, caller, id)
     record = find(id, service, caller, TRAINING)
     note_accepted(response, record, root)
     return document_of(record, root)

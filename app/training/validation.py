@@ -12,6 +12,7 @@ from app.catalog.datasets import read_datasets
 from app.jobs import memory
 from app.jobs.fitting import dimensions, misfit_of
 from app.service import Service
+from app.webhooks.asked import check_webhook
 from core.catalog.card import no_such_checkpoint
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
@@ -32,6 +33,7 @@ def resolve(request: TrainingRequest, service: Service, caller: Caller) -> Train
     Raises:
         FewstepError: It cannot be done; the error names the field and what is allowed.
     """
+    check_webhook(request.webhook, service.settings)
     request = _with_iterations(request, service.settings)
     options = settle(Kind(request.kind), request.given)
     facts = _data(request.data, read_datasets(service, caller))

@@ -22,6 +22,7 @@ from typing import Any
 from redis.asyncio import Redis as AsyncRedis
 
 from core.connections import text
+from core.generation.repeats import NOT_REPEATABLE, KeyUsed, Repeatable
 from core.generation.request import Generation
 from core.scripts import Script
 
@@ -85,34 +86,6 @@ class QuotaUsed(Exception):  # noqa: N818
     def __init__(self, left_s: float) -> None:
         super().__init__(left_s)
         self.left_s = left_s
-
-
-class KeyUsed(Exception):  # noqa: N818
-    """The idempotency key stands for a generation already.
-
-    Attributes:
-        record_id: For this one.
-        is_same: Whether it was the same request.
-    """
-
-    def __init__(self, record_id: str, *, is_same: bool) -> None:
-        super().__init__(record_id)
-        self.record_id, self.is_same = record_id, is_same
-
-
-@dataclass(frozen=True)
-class Repeatable:
-    """What a client calls a request, to send it again without harm.
-
-    Attributes:
-        key: Of Redis, as of ``core.access.repeats``.
-        fingerprint: Of the request.
-        ttl_s: How long the key is remembered.
-    """
-
-    key: str
-    fingerprint: str
-    ttl_s: float
 
 
 @dataclass(frozen=True)
@@ -205,7 +178,7 @@ async def submit(
         int(1000 * ttl_s),
         generation.owner,
         "" if images_per_day is None else images_per_day,
-        *(("", "", 0) if repeatable is None else _arguments(repeatable)),
+        *(repeatable or NOT_REPEATABLE).arguments,
         webhook,
     )
     match answer:
@@ -219,18 +192,6 @@ async def submit(
             raise QuotaUsed(left_s)
     created, message = answer
     return accepted_at(generation, float(created)), bool(message)
-
-
-def _arguments(repeatable: Repeatable) -> tuple[str, str, int]:
-    return repeatable.key, repeatable.fingerprint, int(1000 * repeatable.ttl_s)
-
-
-async def used(redis: AsyncRedis, repeatable: Repeatable) -> KeyUsed | None:
-    """What the key of a request stands for already."""
-    fingerprint, record_id = await redis.hmget(repeatable.key, ["fingerprint", "id"])
-    if fingerprint is None or record_id is None:
-        return None
-    return KeyUsed(text(record_id), is_same=text(fingerprint) == repeatable.fingerprint)
 
 
 async def read(redis: AsyncRedis, record_id: str) -> Record | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog.card import Family
+from core.webhooks.request import GenerationWebhook
 
 MAX_SEED = 2**32 - 1
 """Largest seed: torch's CPU generator knows no more bits, so beyond it different seeds would be the same image."""
@@ -94,6 +95,9 @@ class GenerateRequest(BaseModel):
             description="Interactive requests are sampled before bulk ones. By default a request that waits for its "
             "answer is interactive, and one with `Prefer: respond-async` bulk"
         ),
+    ] = None
+    webhook: Annotated[
+        GenerationWebhook | None, Field(description="Who is to hear how it ended, with `Prefer: respond-async`")
     ] = None
 
 

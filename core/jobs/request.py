@@ -9,6 +9,7 @@ from core.catalog.datasets import DataRef
 from core.generation.request import MAX_SEED
 from core.jobs.references import CheckpointRef, ClassifierRef, JobKind, Judge, origins_of
 from core.methods.declaration import all_methods, all_options, described, owners
+from core.webhooks.request import JobWebhook
 
 Promote = Literal["never", "if_better", "always"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -97,6 +98,7 @@ class RequestOfAnyMethod(BaseModel):
     evaluate: Annotated[
         EvaluateRequest | None, Field(description="How students are judged where the teacher's card names a judge")
     ] = EvaluateRequest()
+    webhook: Annotated[JobWebhook | None, Field(description="Who is to hear what becomes of it")] = None
 
     @property
     def given(self) -> dict[str, Any]:

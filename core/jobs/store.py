@@ -29,15 +29,15 @@ MAX_ATTEMPTS = 3
 _DISCARDED = "fewstep:artifacts:discarded"
 _ALL, _ACTIVE, _NAMES = "fewstep:jobs:all", "fewstep:jobs:active", "fewstep:jobs:names"
 
-_CREATE = load("jobs/shared", "jobs/create")
-_ACQUIRE = load("jobs/shared", "jobs/acquire")
-_TELL = load("jobs/shared", "jobs/fenced", "jobs/tell")
-_RELEASE = load("jobs/shared", "jobs/fenced", "jobs/release")
-_END = load("jobs/shared", "jobs/fenced", "catalog/shared", "jobs/end")
-_CANCEL = load("jobs/shared", "jobs/cancel")
-_RETRY = load("jobs/shared", "jobs/retry")
-_DELETE = load("jobs/shared", "catalog/shared", "jobs/delete")
-_ABANDON = load("jobs/shared", "jobs/abandon")
+_CREATE = load("webhooks/shared", "jobs/shared", "jobs/create")
+_ACQUIRE = load("webhooks/shared", "jobs/shared", "jobs/acquire")
+_TELL = load("webhooks/shared", "jobs/shared", "jobs/fenced", "jobs/tell")
+_RELEASE = load("webhooks/shared", "jobs/shared", "jobs/fenced", "jobs/release")
+_END = load("webhooks/shared", "jobs/shared", "jobs/fenced", "catalog/shared", "jobs/end")
+_CANCEL = load("webhooks/shared", "jobs/shared", "jobs/cancel")
+_RETRY = load("webhooks/shared", "jobs/shared", "jobs/retry")
+_DELETE = load("webhooks/shared", "jobs/shared", "catalog/shared", "jobs/delete")
+_ABANDON = load("webhooks/shared", "jobs/shared", "jobs/abandon")
 
 
 class JobStore:
@@ -49,7 +49,15 @@ class JobStore:
     # What the API does.
 
     def create(
-        self, job: Job, *, max_active: int, key: str = "", fingerprint: str = "", ttl_s: float = 0
+        self,
+        job: Job,
+        *,
+        max_active: int,
+        key: str = "",
+        fingerprint: str = "",
+        ttl_s: float = 0,
+        webhook: str = "",
+        training_per_day: int | None = None,
     ) -> tuple[str, str]:
         """Record a job as queued, unless something is in the way; all in one step.
 
@@ -59,14 +67,18 @@ class JobStore:
             key: What the client calls the request, to send it again without harm; empty for none.
             fingerprint: Of the request under that key.
             ttl_s: How long the key is remembered.
+            webhook: Where its states are to be told, as of ``core.webhooks.request``; empty: nowhere.
+            training_per_day: Seconds that jobs of its owner may train in a day of UTC; None: any number.
 
         Returns:
             ``created``, ``same`` (the key stands for this request already), ``other`` (for another), ``name`` (taken),
-            ``gone`` (an upload that it is made of) or ``full``; and the id of the job that was made, or that the key
-            stands for.
+            ``gone`` (what it is made of) or ``full``; and the id of the job that was made, or that the key stands for.
+            ``quota`` where the owner's jobs have trained for so long today, and the seconds left of it.
         """
         settled = [fingerprint if key else "", int(1000 * ttl_s), max_active]
-        arguments = [job.id, job.place, job.model_dump_json(), *settled, " ".join(sorted(job.uses))]
+        arguments = [job.id, job.place, job.model_dump_json(), *settled]
+        quota = "" if training_per_day is None else training_per_day
+        arguments += [job.owner, quota, webhook, " ".join(sorted(job.uses))]
         outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[key_of("jobs", job.owner, key)])
         return text(outcome), text(found)
 
@@ -110,13 +122,15 @@ class JobStore:
         state = self._run(_CANCEL, job_id, [job_id, int(ttl_s)])
         return None if state is None else JobState(text(state))
 
-    def retry(self, job_id: str, *, max_active: int) -> tuple[str, int]:
+    def retry(self, job_id: str, *, max_active: int, training_per_day: int | None = None) -> tuple[str, int]:
         """Queue a failed or cancelled job again, to go on from its last state.
 
         Returns:
-            ``queued`` and its fence, from 1; ``full``, ``none`` (no such job) or the state that forbids it, and 0.
+            ``queued`` and its fence, from 1; ``full``, ``none`` (no such job) or the state that forbids it, and 0;
+            ``quota`` as of ``create``.
         """
-        outcome, fence = self._run(_RETRY, job_id, [job_id, max_active])
+        quota = "" if training_per_day is None else training_per_day
+        outcome, fence = self._run(_RETRY, job_id, [job_id, max_active, quota])
         return text(outcome), int(fence)
 
     def delete(self, job_id: str, place: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from core.catalog.datasets import DataRef
 from core.jobs.references import CheckpointRef, JobKind, Judge, origins_of
 from core.jobs.request import NAME_PATTERN
 from core.training.options import ClassifierOptions, Kind, TeacherOptions, described, fields_of_all, settle
+from core.webhooks.request import JobWebhook
 
 TEACHER = "teacher"
 """Name of the checkpoint that a trained teacher is in its family."""
@@ -49,6 +50,8 @@ class RequestOfAnyKind(BaseModel):
     evaluate: Annotated[
         EvaluateTeacher | None, Field(description="For a teacher with a judge: how it is judged, by default so")
     ] = None
+
+    webhook: Annotated[JobWebhook | None, Field(description="Who is to hear what becomes of it")] = None
 
     @property
     def given(self) -> dict[str, Any]:

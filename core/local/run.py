@@ -32,7 +32,8 @@ from core.local.procfile import SUPERVISOR, log_file, read_procfile, supervisor_
 from core.settings import Settings, complaint
 
 REDIS = "redis"
-WORKERS = ("SAMPLER", "DISTILLER")
+WEBHOOKS = "webhooks"
+WORKERS = ("SAMPLER", "DISTILLER", "WEBHOOKS")
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
 SECONDS_BEYOND_DEADLINE = 10
 
@@ -63,8 +64,8 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
             ) from error
         for worker in WORKERS:
             preferred: int = getattr(settings, f"{worker.lower()}_metrics_port")
-            if preferred == 0:
-                continue  # asked not to serve them
+            if preferred == 0 or (worker == "WEBHOOKS" and not settings.sends_webhooks):
+                continue  # asked not to serve them, or not to be there
             purpose = f"/metrics of the {worker.lower()}"
             chosen[f"FEWSTEP_{worker}_METRICS_PORT"] = str(free_port(held, settings.host, preferred, purpose))
         if with_redis:
@@ -171,6 +172,8 @@ def run(settings: Settings) -> int:
     with_redis = not os.environ.get("FEWSTEP_REDIS_URL")
     if not with_redis:
         processes.pop(REDIS, None)
+    if not settings.sends_webhooks:
+        processes.pop(WEBHOOKS, None)
     var = settings.var.resolve()
     var.mkdir(parents=True, exist_ok=True)
     lock = var / "lock"
