@@ -1,14 +1,19 @@
 """What may come in: headers and a body of limited size, in limited time, and JSON if there is a body at all."""
 
 import asyncio
+import re
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.paths import inner_path
 from app.problems import problem_response
 from core.errors import FewstepError, HeadersTooLarge, MalformedRequest, TooLarge, TooSlow, UnsupportedMediaType
 from core.settings import Settings
+
+UPLOAD = re.compile(r"/(datasets|classifiers)/[^/]+|/models/[^/]+/[^/]+")
+"""Paths to which whole files are sent."""
 
 
 class BodyGuard:
@@ -27,6 +32,8 @@ class BodyGuard:
             return await self.app(scope, receive, send)
         try:
             self._check_headers(scope)
+            if scope["method"] == "PUT" and UPLOAD.fullmatch(inner_path(scope)):
+                return await self.app(scope, receive, send)  # which has limits of its own, and reads it by pieces
             body = await self._read(Headers(scope=scope), receive)
         except FewstepError as error:
             response = problem_response(error.problem(), Request(scope))

@@ -27,6 +27,8 @@ from app.paths import Rooted
 from app.query import refuse_unknown_parameters
 from app.service import run_service
 from app.system import routes as system
+from app.training import routes as training_jobs
+from app.uploads import routes as uploads
 from core.settings import get_settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -55,19 +57,9 @@ def create_app() -> FastAPI:
         swagger_ui_parameters={"persistAuthorization": True},
         redirect_slashes=False,  # to an address in full, which a proxy may call otherwise; `problems` does
     )
-    for module in (
-        generate,
-        openai,
-        families,
-        distill_jobs,
-        methods,
-        classifiers,
-        datasets,
-        system,
-        health,
-        metrics,
-        console,
-    ):
+    models = (families, uploads, classifiers, datasets)
+    jobs = (distill_jobs, training_jobs, methods)
+    for module in (generate, openai, *models, *jobs, system, health, metrics, console):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.

@@ -23,6 +23,7 @@ from core.connections import connect, connect_async
 from core.jobs.store import JobStore
 from core.queues import queues
 from core.settings import Settings
+from core.uploads.store import UploadStore
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Service:
     """One for each process.
 
     Attributes:
-        jobs: On a connection for threads: endpoints that use it are no coroutines.
+        jobs: On a connection for threads: endpoints that use it are no coroutines. So are ``uploads``.
         artifacts: For threads of ``storage``, since it may be slow.
     """
 
@@ -42,6 +43,7 @@ class Service:
     bell: Bell
     capacity: Capacity
     jobs: JobStore
+    uploads: UploadStore
     artifacts: ArtifactStore
     storage: Storage
     rates: Rates
@@ -64,6 +66,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 Bell(celery),
                 Capacity(redis, max_wait_s=settings.max_wait_s),
                 JobStore(blocking),
+                UploadStore(blocking),
                 artifacts,
                 storage,
                 Rates(redis),

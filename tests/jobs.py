@@ -6,7 +6,8 @@ from typing import Any
 from core.catalog.card import Card
 from core.catalog.serving import Made, Promotion
 from core.jobs.record import JobState
-from core.jobs.request import CheckpointRef, DistillJob, DistillRequest, RoundResult
+from core.jobs.references import CheckpointRef, RoundResult
+from core.jobs.request import DistillJob, DistillRequest
 from core.jobs.store import JobStore
 
 SHA = 64 * "a"

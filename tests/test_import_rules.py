@@ -21,11 +21,12 @@ ALLOWED = {
         "core.access",
         "core.errors",
         "core.methods",
+        "core.training",
     },
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "openai", "system", "jobs", "catalog", "generate", "webhooks", "access"),
+    "app": ("console", "openai", "system", "uploads", "training", "jobs", "catalog", "generate", "webhooks", "access"),
     "models": (
         "cli",
         "evaluation",
@@ -37,10 +38,21 @@ COLUMNS = {
         "checkpoints",
         "diffusion",
     ),
-    "core": ("local", "jobs", "methods", "generation", "webhooks", "access", "catalog", "machine"),
+    "core": (
+        "local",
+        "uploads",
+        "jobs",
+        "training",
+        "methods",
+        "generation",
+        "webhooks",
+        "access",
+        "catalog",
+        "machine",
+    ),
 }
 """Rooms within rooms: each imports only those after it."""
-STRANGERS = {"worker": ("sampling", "distillation", "webhooks")}
+STRANGERS = {"worker": ("sampling", "distillation", "uploads", "webhooks")}
 """Rooms of which none imports another."""
 MOST_FILES = 14
 MOST_LINES = 300

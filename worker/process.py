@@ -42,10 +42,11 @@ def run_sampling(settings: Settings, name: str) -> int:
 def run_distillation(settings: Settings, name: str) -> int:
     """Wait for distillation jobs until SIGTERM. Returns the exit code."""
     from worker.distillation.worker import make_distillation_worker
+    from worker.uploads.inspector import Inspector
 
     pulse = Pulse(settings.heartbeat_s)
     serve_metrics(settings.distiller_metrics_port, pulse.is_regular)
-    celery, heartbeat, foreman = make_distillation_worker(settings, name, pulse)
+    celery, heartbeat, foreman = make_distillation_worker(settings, name, pulse, also=Inspector(settings, name))
     try:
         return consume(celery, Queue.DISTILLATION, name, heartbeat, on_drain=foreman.drain)
     finally:

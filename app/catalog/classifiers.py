@@ -6,10 +6,11 @@ from pathlib import Path
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from app.access.caller import Known
-from app.service import ServiceDependency
+from app.access.caller import Caller, Known
+from app.service import Service, ServiceDependency
 from core.catalog.card import CheckpointError
 from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, ClassifierCard, read_classifier_card
+from core.jobs.references import ClassifierRef
 from core.log import get_logger
 from core.settings import Settings
 
@@ -24,13 +25,29 @@ class ClassifiersResponse(BaseModel):
 
 
 @router.get("/classifiers", summary="All classifiers")
-def list_classifiers(service: ServiceDependency, _: Known) -> ClassifiersResponse:
-    """The card of each: `family/name` of those beside checkpoints, the folder's name of those you brought."""
-    return ClassifiersResponse(classifiers=read_classifiers(service.settings))
+def list_classifiers(service: ServiceDependency, caller: Known) -> ClassifiersResponse:
+    """The card of each: `family/name` of those beside checkpoints, by its name of what you trained or brought."""
+    return ClassifiersResponse(classifiers=read_classifiers(service, caller))
 
 
-def read_classifiers(settings: Settings) -> dict[str, ClassifierCard]:
-    """Every classifier that can be read, by name; a damaged one is left out and logged."""
+def read_classifiers(service: Service, caller: Caller) -> dict[str, ClassifierCard]:
+    """Every classifier that a caller sees and that can be read, by name; a damaged one is left out and logged."""
+    found = read_folders(service.settings)
+    for name, made in service.catalog.serving().classifiers.items():
+        if caller.sees_shared(made.owner):
+            found.setdefault(name, made.card)
+    return found
+
+
+def classifier_ref(name: str, card: ClassifierCard, service: Service, *, knows_data: bool = True) -> ClassifierRef:
+    """One of them, for a job."""
+    made = service.catalog.serving().classifiers.get(name)
+    artifact = made.artifact if made is not None and made.card is card else None
+    return ClassifierRef(name=name, sha256=card.sha256, knows_data=knows_data, artifact=artifact)
+
+
+def read_folders(settings: Settings) -> dict[str, ClassifierCard]:
+    """Those in folders."""
     found: dict[str, ClassifierCard] = {}
     for name, folder in _folders(settings):
         try:

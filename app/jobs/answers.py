@@ -1,26 +1,30 @@
-"""What endpoints of distillation jobs answer alike."""
+"""What endpoints of jobs answer alike."""
+
+from collections.abc import Container
 
 from fastapi import Response
 
 from app.access.caller import Caller
-from app.jobs.documents import PATH, JobResponse, document_of
+from app.jobs.documents import JobResponse, document_of, path_of
 from app.service import Service
 from core.errors import NotFound, TooMany
-from core.jobs.record import JobRecord
+from core.jobs.record import ENDED, JobRecord
+from core.jobs.references import JobKind
 
+DISTILLATION, TRAINING = (JobKind.DISTILLATION,), (JobKind.TEACHER, JobKind.CLASSIFIER)
 POLL_AFTER_S = 5
 TRY_AGAIN_AFTER_S = 60
 """When to ask again for a job after there were too many."""
 
 
-def find(job_id: str, service: Service, caller: Caller) -> JobRecord:
-    """The record of a job.
+def find(job_id: str, service: Service, caller: Caller, kinds: Container[JobKind] = DISTILLATION) -> JobRecord:
+    """The record of a job of one of these kinds.
 
     Raises:
         NotFound: There is none, or no more, or it belongs to another.
     """
     record = service.jobs.read(job_id)
-    if record is None or not caller.sees(record.job.owner):
+    if record is None or record.job.kind not in kinds or not caller.sees(record.job.owner):
         raise unknown(job_id)
     return record
 
@@ -48,8 +52,20 @@ def quota_used(caller: Caller, left_s: int | str) -> TooMany:
 
 def accepted(response: Response, record: JobRecord, root: str) -> JobResponse:
     """202: it will be done."""
+    note_accepted(response, record, root)
+    return document_of(record, root)
+
+
+def note_accepted(response: Response, record: JobRecord, root: str) -> None:
+    """The status and headers of that."""
     response.status_code = 202
-    response.headers["Location"] = f"{root}{PATH}/{record.job.id}"
+    response.headers["Location"] = path_of(record.job, root)
     response.headers["Retry-After"] = str(POLL_AFTER_S)
     response.headers["Cache-Control"] = "no-store"
-    return document_of(record, root)
+
+
+def note_state(response: Response, record: JobRecord) -> None:
+    """The headers of where a job stands."""
+    response.headers["Cache-Control"] = "no-store"
+    if record.state not in ENDED:
+        response.headers["Retry-After"] = str(POLL_AFTER_S)

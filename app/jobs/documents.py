@@ -1,4 +1,4 @@
-"""What a distillation job looks like over HTTP."""
+"""What jobs look like over HTTP: what all have, and what those have that distil."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from core.jobs.record import ENDED, JobRecord, JobState
-from core.jobs.request import CheckpointRef, ClassifierRef, DistillRequest, Judge, RoundResult
+from core.jobs.record import ENDED, Job, JobRecord, JobState
+from core.jobs.references import CheckpointRef, ClassifierRef, JobKind, Judge, RoundResult
+from core.jobs.request import DistillJob, DistillRequest
 from core.machine.clock import utc
 
 PATH = "/distill-jobs"
+TRAINING_PATH = "/training-jobs"
 
 
 class Round(BaseModel):
@@ -26,14 +28,12 @@ class Round(BaseModel):
     rival_frechet_distance: float | None
 
 
-class JobSummary(BaseModel):
-    """A job as the list shows it."""
+class Standing(BaseModel):
+    """Where a job stands, whatever it makes."""
 
     id: str
-    name: Annotated[str, Field(description="Family that the students serve as")]
+    name: Annotated[str, Field(description="Family that the students serve as, or the teacher; or of the classifier")]
     state: JobState
-    teacher: CheckpointRef
-    steps: Annotated[tuple[int, ...], Field(description="Of the student of each round")]
     round: Annotated[int, Field(description="The round under way, or the last one, from 1")]
     rounds: Annotated[int, Field(description="Number of rounds")]
     iteration: Annotated[int, Field(description="Iterations of that round that are done")]
@@ -51,6 +51,13 @@ class JobSummary(BaseModel):
     ended: datetime | None
     error: Annotated[dict[str, Any] | None, Field(description="The problem of a failed job")]
     links: dict[str, str]
+
+
+class JobSummary(Standing):
+    """A job as the list shows it."""
+
+    teacher: CheckpointRef
+    steps: Annotated[tuple[int, ...], Field(description="Of the student of each round")]
 
 
 class JobResponse(JobSummary):
@@ -72,13 +79,14 @@ class JobsResponse(BaseModel):
 
 
 def summary_of(record: JobRecord, root: str = "") -> JobSummary:
-    """A job in short; ``root`` is what paths in it begin with."""
+    """A job that distils in short; ``root`` is what paths in it begin with."""
     return JobSummary.model_validate(_facts(record, root))
 
 
 def document_of(record: JobRecord, root: str = "") -> JobResponse:
-    """A job in full; ``root`` is what paths in it begin with."""
+    """A job that distils in full; ``root`` is what paths in it begin with."""
     job = record.job
+    assert isinstance(job, DistillJob)
     return JobResponse.model_validate(
         {
             **_facts(record, root),
@@ -94,15 +102,20 @@ def document_of(record: JobRecord, root: str = "") -> JobResponse:
 
 def _facts(record: JobRecord, root: str) -> dict[str, Any]:
     job = record.job
-    index = min(record.round, len(job.steps) - 1)
+    assert isinstance(job, DistillJob)
+    return {**standing(record, root), "teacher": job.teacher, "steps": job.steps}
+
+
+def standing(record: JobRecord, root: str = "") -> dict[str, Any]:
+    """The fields of ``Standing``; ``root`` is what paths in it begin with."""
+    job = record.job
+    index = min(record.round, len(job.rounds) - 1)
     return {
         "id": job.id,
         "name": job.name,
         "state": record.state,
-        "teacher": job.teacher,
-        "steps": job.steps,
         "round": index + 1,
-        "rounds": len(job.steps),
+        "rounds": len(job.rounds),
         "iteration": record.iteration if index == record.round else job.iterations_of(index),
         "iterations": job.iterations_of(index),
         "loss": record.loss,
@@ -122,19 +135,24 @@ def _facts(record: JobRecord, root: str) -> dict[str, Any]:
 def _eta_s(record: JobRecord) -> float | None:
     if record.state in ENDED or not record.rate:
         return None
-    left = sum(record.job.iterations_of(index) for index in range(record.round, len(record.job.steps)))
+    left = sum(record.job.iterations_of(index) for index in range(record.round, len(record.job.rounds)))
     return max(0, left - record.iteration) / record.rate
 
 
 def _links(record: JobRecord, root: str) -> Iterator[tuple[str, str]]:
     """What can be done next."""
-    path = f"{root}{PATH}/{record.job.id}"
+    path = path_of(record.job, root)
     yield "self", path
     yield "events", f"{path}/events"
     if record.state not in ENDED:
         yield "cancel", f"{path}/cancel"
     if record.state in (JobState.FAILED, JobState.CANCELLED):
         yield "retry", f"{path}/retry"
+
+
+def path_of(job: Job, root: str) -> str:
+    """Of a job, by what it makes."""
+    return f"{root}{PATH if job.kind is JobKind.DISTILLATION else TRAINING_PATH}/{job.id}"
 
 
 def _round(path: str, k: int, result: RoundResult) -> dict[str, Any]:

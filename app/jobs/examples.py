@@ -6,7 +6,8 @@ from app.generate.examples import Responses, headers, problem
 from app.jobs.documents import document_of
 from core.errors import Conflict, InvalidRequest, NotFound, TooMany, Unavailable
 from core.jobs.record import JobRecord, JobState
-from core.jobs.request import CheckpointRef, ClassifierRef, DistillJob, DistillRequest, RoundResult
+from core.jobs.references import CheckpointRef, ClassifierRef, RoundResult
+from core.jobs.request import DistillJob, DistillRequest
 
 _ID = "5f0c2a9be1b74d7c8c1f6a4f2f7f9d10"
 _PATH = f"/distill-jobs/{_ID}"

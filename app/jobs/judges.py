@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 
+from app.catalog.classifiers import classifier_ref
+from app.service import Service
 from core.catalog.card import Card
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
 from core.errors import InvalidRequest
-from core.jobs.request import ClassifierRef, DistillRequest, Judge
+from core.jobs.references import Judge
+from core.jobs.request import DistillRequest
 
 
 def pick_judge(
     request: DistillRequest,
     teacher: Card,
+    service: Service,
     *,
     classifier: ClassifierCard | None,
     classifiers: Mapping[str, ClassifierCard],
@@ -22,6 +26,7 @@ def pick_judge(
     Args:
         request: As it came.
         teacher: The card of what is distilled.
+        service: Where classifiers are.
         classifier: What is distilled through, if anything.
         classifiers: All there are.
         datasets: All there are.
@@ -38,7 +43,7 @@ def pick_judge(
                 allowed=["never", "always"],
             )
         return None
-    candidates = list(_named(teacher, classifiers, datasets, samples=request.evaluate.samples))
+    candidates = list(_named(teacher, service, classifiers, datasets, samples=request.evaluate.samples))
     for judge in candidates:
         if not _is_partial(classifiers[judge.classifier.name], teacher, classifier):
             return judge
@@ -59,7 +64,12 @@ def pick_judge(
 
 
 def _named(
-    teacher: Card, classifiers: Mapping[str, ClassifierCard], datasets: Mapping[str, DatasetFacts], *, samples: int
+    teacher: Card,
+    service: Service,
+    classifiers: Mapping[str, ClassifierCard],
+    datasets: Mapping[str, DatasetFacts],
+    *,
+    samples: int,
 ) -> Iterator[Judge]:
     """The judges that the card names and that are here with their data, latest first."""
     by_hash = {card.sha256: name for name, card in classifiers.items()}
@@ -68,10 +78,11 @@ def _named(
         facts = datasets.get(data)
         if sha256 in by_hash and facts and not facts.error and facts.fingerprint == fingerprint:
             yield Judge(
-                classifier=ClassifierRef(name=by_hash[sha256], sha256=sha256),
+                classifier=classifier_ref(by_hash[sha256], classifiers[by_hash[sha256]], service),
                 data=data,
                 data_fingerprint=fingerprint,
                 samples=samples,
+                data_ref=facts.ref,
             )
 
 

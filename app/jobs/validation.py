@@ -8,24 +8,19 @@ from functools import partial
 from asgi_correlation_id import correlation_id
 
 from app.access.caller import Caller
-from app.catalog.classifiers import read_classifiers
+from app.catalog.classifiers import classifier_ref, read_classifiers
+from app.catalog.datasets import read_datasets
 from app.jobs import memory
+from app.jobs.fitting import dimensions, misfit_of
 from app.jobs.judges import pick_judge
 from app.service import Service
 from app.webhooks.asked import check_webhook
-from core.catalog import datasets
 from core.catalog.card import Card, CheckpointError, Family, no_such_checkpoint
 from core.catalog.classifier_card import ClassifierCard
 from core.catalog.datasets import DatasetFacts
 from core.errors import Conflict, InvalidRequest, NotFound
-from core.jobs.request import (
-    MOST_DEFAULT_STEPS,
-    SYNTHETIC,
-    CheckpointRef,
-    ClassifierRef,
-    DistillJob,
-    DistillRequest,
-)
+from core.jobs.references import CheckpointRef, ClassifierRef
+from core.jobs.request import MOST_DEFAULT_STEPS, SYNTHETIC, DistillJob, DistillRequest
 from core.methods.declaration import find_method, settle
 from core.settings import Settings
 
@@ -45,11 +40,11 @@ def resolve(request: DistillRequest, service: Service, caller: Caller) -> Distil
     request = request.model_copy(update={"from_steps": from_steps})
     _refuse_sizes(request, steps, service.settings)
     _refuse_memory(request, family, checkpoint, service)
-    classifiers, known = read_classifiers(service.settings), datasets.read(service.jobs.redis)
+    classifiers, known = read_classifiers(service, caller), read_datasets(service, caller)
     data = _data(request, card, known)
-    classifier = _classifier(request, family.name, card, classifiers, known.get(data or SYNTHETIC))
+    classifier = _classifier(request, family.name, card, classifiers, known.get(data or SYNTHETIC), service)
     chosen = classifiers[classifier.name] if classifier else None
-    judge = pick_judge(request, card, classifier=chosen, classifiers=classifiers, datasets=known)
+    judge = pick_judge(request, card, service, classifier=chosen, classifiers=classifiers, datasets=known)
     job_id = uuid.uuid4().hex
     return DistillJob(
         id=job_id,
@@ -61,6 +56,7 @@ def resolve(request: DistillRequest, service: Service, caller: Caller) -> Distil
         steps=steps,
         classifier=classifier,
         data=data,
+        data_ref=known[data].ref if data in known else None,
         judge=judge,
         created=service.jobs.now(),
         request_id=correlation_id.get() or "",
@@ -170,35 +166,19 @@ def _data(request: DistillRequest, card: Card, known: Mapping[str, DatasetFacts]
         return None
     if request.data is None:
         same = [name for name, facts in known.items() if card.data_fingerprint == facts.fingerprint is not None]
-        return next((name for name in same if _misfit(known[name], card) is None), SYNTHETIC)
+        return next((name for name in same if misfit_of(known[name], card) is None), SYNTHETIC)
     if request.data == SYNTHETIC:
         return SYNTHETIC
-    fitting = [SYNTHETIC, *(name for name, facts in known.items() if _misfit(facts, card) is None)]
+    fitting = [SYNTHETIC, *(name for name, facts in known.items() if misfit_of(facts, card) is None)]
     if request.data not in known:
         raise InvalidRequest(
             f"there is no data set {request.data!r}; there are {', '.join([SYNTHETIC, *known])}",
             field="data",
             allowed=fitting,
         )
-    if misfit := _misfit(known[request.data], card):
+    if misfit := misfit_of(known[request.data], card):
         raise InvalidRequest(f"{request.data}: {misfit}", field="data", allowed=fitting)
     return request.data
-
-
-def _misfit(facts: DatasetFacts, card: Card) -> str | None:
-    """Why a data set is not for a teacher, if it is not."""
-    if facts.error:
-        return facts.error
-    if facts.image_shape != card.image_shape:
-        return f"its images are of {_shape(facts.image_shape)}, the teacher makes {_shape(card.image_shape)}"
-    if card.num_classes is None:
-        return None
-    if facts.class_names and card.class_names:
-        strange = [name for name in facts.class_names if name not in card.class_names]
-        return f"it has classes that the teacher does not know: {', '.join(strange)}" if strange else None
-    if facts.num_classes != card.num_classes:
-        return f"it has {facts.num_classes or 'no'} classes, the teacher {card.num_classes}"
-    return None
 
 
 def _classifier(
@@ -207,6 +187,7 @@ def _classifier(
     card: Card,
     classifiers: Mapping[str, ClassifierCard],
     data: DatasetFacts | None,
+    service: Service,
 ) -> ClassifierRef | None:
     """What is distilled through; ``data`` is None for synthetic ones, and for none."""
     method = find_method(request.method)
@@ -223,7 +204,8 @@ def _classifier(
     chosen = classifiers[name]
     if chosen.image_shape != card.image_shape:
         raise InvalidRequest(
-            f"{name} takes images of {_shape(chosen.image_shape)}, the teacher makes {_shape(card.image_shape)}",
+            f"{name} takes images of {dimensions(chosen.image_shape)}, the teacher makes "
+            f"{dimensions(card.image_shape)}",
             field="classifier",
             allowed=fitting,
         )
@@ -238,7 +220,7 @@ def _classifier(
                 field=option,
                 allowed={"maximum": 0},
             )
-    return ClassifierRef(name=name, sha256=chosen.sha256, knows_data=knows_data)
+    return classifier_ref(name, chosen, service, knows_data=knows_data)
 
 
 def _name(request: DistillRequest, service: Service) -> str | None:
@@ -249,7 +231,3 @@ def _name(request: DistillRequest, service: Service) -> str | None:
     ):
         raise Conflict(f"there is a family {name!r} already", field="name")
     return name
-
-
-def _shape(shape: tuple[int, int, int] | None) -> str:
-    return "unknown shape" if shape is None else "x".join(map(str, shape))

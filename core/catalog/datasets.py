@@ -14,8 +14,33 @@ from core.connections import text
 KEY = "fewstep:datasets"
 
 
+class DataRef(BaseModel):
+    """A data set that was uploaded, as it was when it was named.
+
+    Attributes:
+        artifact: Key of the file in the artifact store.
+        sha256: Of the file.
+        size: Side of the squares that its pictures are cropped and resized to; None: as they are.
+        image_column: Of a table, which is read; None: the only one.
+        label_column: Likewise.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    artifact: str
+    sha256: str
+    size: int | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+
+
 class DatasetFacts(BaseModel):
-    """A data set, or why it cannot be used."""
+    """A data set, or why it cannot be used.
+
+    Attributes:
+        ref: Where it is, if it was uploaded.
+        owner: Name of the key that it belongs to; empty where it is everyone's.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,6 +51,8 @@ class DatasetFacts(BaseModel):
     class_names: Annotated[tuple[str, ...] | None, Field(description="Name of each class, where known")] = None
     fingerprint: Annotated[str | None, Field(description="Hash of the decoded training images and labels")] = None
     error: Annotated[str | None, Field(description="Why it cannot be used; null if it can")] = None
+    ref: Annotated[DataRef | None, Field(exclude=True)] = None
+    owner: Annotated[str, Field(exclude=True)] = ""
 
 
 DIGITS = DatasetFacts(

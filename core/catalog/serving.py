@@ -1,9 +1,10 @@
-"""What jobs have added to the families on disk: checkpoints they made, and promotions of those into other families.
+"""What jobs and uploads have added to what is on disk: checkpoints, classifiers, promotions of jobs' checkpoints.
 
 In Redis, so that a change is one atomic step for every process: ``fewstep:serving:made`` maps ``family/checkpoint`` to
-a ``Made``; ``fewstep:serving:promoted`` maps ``family/steps`` to the promotions at that number of steps, last one in
-force; ``fewstep:serving:version`` grows with every change. The files themselves are in the artifact store and never
-change, so a request that was accepted before a promotion is sampled from what it named.
+a ``Made``; ``fewstep:serving:classifiers`` a name to a ``MadeClassifier``; ``fewstep:serving:promoted`` maps
+``family/steps`` to the promotions at that number of steps, last one in force; ``fewstep:serving:version`` grows with
+every change. The files themselves are in the artifact store and never change, so a request that was accepted before a
+promotion is sampled from what it named.
 """
 
 import json
@@ -16,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from redis import Redis
 
 from core.catalog.card import Card, Family
+from core.catalog.classifier_card import ClassifierCard
 from core.connections import text
 from core.scripts import Script
 
 MADE = "fewstep:serving:made"
+CLASSIFIERS = "fewstep:serving:classifiers"
 PROMOTED = "fewstep:serving:promoted"
 VERSION = "fewstep:serving:version"
 
@@ -27,17 +30,28 @@ _ROLLBACK = Script("catalog/shared", "catalog/rollback")
 
 
 class Made(BaseModel):
-    """A checkpoint that a job made.
+    """A checkpoint that a job made, or that was uploaded.
 
     Attributes:
         artifact: Key of its folder in the artifact store.
-        job: Id of the job.
-        owner: Name of the key that the job belongs to; empty where keys were not asked for.
+        job: Id of the job, or of the upload.
+        owner: Name of the key that it belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
 
     card: Card
+    artifact: str
+    job: str
+    owner: str = ""
+
+
+class MadeClassifier(BaseModel):
+    """A classifier that a job made, or that was uploaded; attributes as of ``Made``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    card: ClassifierCard
     artifact: str
     job: str
     owner: str = ""
@@ -69,11 +83,13 @@ class Serving:
     Attributes:
         made: By ``(family, checkpoint)``.
         promoted: By ``(family, steps)``, the last one in force.
+        classifiers: By name.
     """
 
     version: int = 0
     made: Mapping[tuple[str, str], Made] = field(default_factory=dict)
     promoted: Mapping[tuple[str, int], list[Promotion]] = field(default_factory=dict)
+    classifiers: Mapping[str, MadeClassifier] = field(default_factory=dict)
 
 
 def serving_key(family: str, last: str | int) -> str:
@@ -81,8 +97,13 @@ def serving_key(family: str, last: str | int) -> str:
     return f"{family}/{last}"
 
 
-def parse(version: bytes | None, made: Mapping[bytes, bytes], promoted: Mapping[bytes, bytes]) -> Serving:
-    """The values of the three keys, as Redis gives them."""
+def parse(
+    version: bytes | None,
+    made: Mapping[bytes, bytes],
+    promoted: Mapping[bytes, bytes],
+    classifiers: Mapping[bytes, bytes],
+) -> Serving:
+    """The values of the keys, as Redis gives them."""
     return Serving(
         int(version or 0),
         {_split(key): Made.model_validate_json(value) for key, value in made.items()},
@@ -91,6 +112,7 @@ def parse(version: bytes | None, made: Mapping[bytes, bytes], promoted: Mapping[
             for key, value in promoted.items()
             for family, steps in [_split(key)]
         },
+        {text(name): MadeClassifier.model_validate_json(value) for name, value in sorted(classifiers.items())},
     )
 
 
@@ -100,6 +122,7 @@ def read(redis: Redis) -> Serving:
         pipe.get(VERSION)
         pipe.hgetall(MADE)
         pipe.hgetall(PROMOTED)
+        pipe.hgetall(CLASSIFIERS)
         return parse(*pipe.execute())
 
 

@@ -1,1 +1,1 @@
-"""A distillation job: what a client may ask, and its record in Redis."""
+"""Jobs: what a client may ask, and their records in Redis."""

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from core.jobs.request import DistillJob, RoundResult
+from core.jobs.references import RoundResult
+from core.jobs.request import DistillJob
+from core.jobs.training import TrainingJob
+
+Job = DistillJob | TrainingJob
 
 
 class JobState(StrEnum):
@@ -36,8 +40,8 @@ class JobRecord:
         loss: Of the last iteration that was told of.
         rate: Iterations a second.
         history: Iteration, counted over all rounds, and loss of the last points.
-        rounds: What each finished round made, ``core.jobs.request.RoundResult``.
-        saved: Key of the training state in the artifact store, by steps of the student.
+        rounds: What each finished round made.
+        saved: Key of the training state in the artifact store, by the name of its round.
         error: The problem document of a failed job.
         worker: Who has or had it last.
         lease: Until when its worker has it, in seconds since the epoch; 0 if nobody has.
@@ -46,7 +50,7 @@ class JobRecord:
         trained_s: Seconds of training in the round under way, up to its saved state.
     """
 
-    job: DistillJob
+    job: Job
     state: JobState
     fence: int
     slices: int
@@ -78,10 +82,16 @@ class Event:
     data: str
 
 
+def parse_job(document: str) -> Job:
+    """A job as its record keeps it; those that say no kind distil."""
+    content = json.loads(document)
+    return (TrainingJob if "kind" in content else DistillJob).model_validate_json(document)
+
+
 def parse(fields: Mapping[str, str]) -> JobRecord:
     """The fields of the hash, as Redis gives them."""
     return JobRecord(
-        job=DistillJob.model_validate_json(fields["job"]),
+        job=parse_job(fields["job"]),
         state=JobState(fields["state"]),
         fence=int(fields["fence"]),
         slices=(slices := int(fields["attempts"])),  # which the field has counted from the first

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from core.catalog.datasets import DataRef
 from core.generation.request import MAX_SEED
+from core.jobs.references import CheckpointRef, ClassifierRef, JobKind, Judge, origins_of
 from core.methods.declaration import all_methods, all_options, described, owners
 from core.webhooks.request import JobWebhook
 
 Promote = Literal["never", "if_better", "always"]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 SYNTHETIC = "synthetic"
 DEFAULT_METHOD = "cfd"
 MOST_DEFAULT_STEPS = 8
@@ -81,7 +84,7 @@ class RequestOfAnyMethod(BaseModel):
     name: Annotated[
         str | None,
         Field(
-            pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+            pattern=NAME_PATTERN,
             description="Family that the students will serve as; by default the teacher's family and a part of the id",
         ),
     ] = None
@@ -123,52 +126,6 @@ else:
     DistillRequest.__doc__ = "The body of ``POST /distill-jobs``; all but the teacher has a default."
 
 
-class CheckpointRef(BaseModel):
-    """A checkpoint as it was when it was named.
-
-    Attributes:
-        artifact: Key of its folder in the artifact store; None: it is below one of the folders of families.
-        sha256: Of its weights.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    family: str
-    checkpoint: str
-    artifact: str | None
-    sha256: str
-
-
-class ClassifierRef(BaseModel):
-    """A classifier as it was when it was named: below one of the folders of families or of classifiers.
-
-    Attributes:
-        knows_data: Whether it was trained on what students are to make; only then has the dataset term a meaning.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    sha256: str
-    knows_data: bool = True
-
-
-class Judge(BaseModel):
-    """What students are judged by, as the teacher's card has it.
-
-    Attributes:
-        data: Name of the reference data set.
-        samples: Of each student, with seeds from 0.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    classifier: ClassifierRef
-    data: str
-    data_fingerprint: str
-    samples: int
-
-
 class DistillJob(BaseModel):
     """A resolved request: all that a worker must know, and what the record keeps.
 
@@ -179,6 +136,7 @@ class DistillJob(BaseModel):
         teacher: What is distilled.
         steps: Of the student of each round.
         data: Name of a data set, or ``synthetic``; None where the method is shown no images.
+        data_ref: Where it is, if it was uploaded.
         judge: None: students are not judged.
         created: Seconds since the epoch.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
@@ -198,33 +156,30 @@ class DistillJob(BaseModel):
     created: float
     request_id: str
     owner: str = ""
+    data_ref: DataRef | None = None
+
+    @property
+    def kind(self) -> JobKind:
+        """Of job."""
+        return JobKind.DISTILLATION
+
+    @property
+    def place(self) -> str:
+        """What it takes of all names that there are."""
+        return self.name
+
+    @property
+    def rounds(self) -> tuple[str, ...]:
+        """Name of each round."""
+        return tuple(map(str, self.steps))
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Ids of the jobs and uploads that it is made of."""
+        judged = (self.judge.classifier.artifact, self.judge.data_ref) if self.judge else ()
+        classifier = self.classifier.artifact if self.classifier else None
+        return origins_of(self.teacher.artifact, classifier, self.data_ref, *judged)
 
     def iterations_of(self, round_index: int) -> int:
         """Of a round, from 0."""
         return self.request.iterations * (2 if self.steps[round_index] <= 2 else 1)
-
-
-class RoundResult(BaseModel):
-    """What a finished round made.
-
-    Attributes:
-        steps: Of the student.
-        checkpoint: ``family/checkpoint``, as which it serves once the job has succeeded.
-        artifact: Key of its folder in the artifact store.
-        samples: Key of a PNG with a grid of samples.
-        metrics: As ``fewstep evaluate`` has them; None where it was not judged.
-        promote: Whether it takes the place of the one that serves in the teacher's family when the job succeeds.
-        rival: Name of that one, if there is one.
-        rival_frechet_distance: Its distance, judged alike.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    steps: int
-    checkpoint: str
-    artifact: str
-    samples: str
-    metrics: dict[str, Any] | None = None
-    promote: bool = False
-    rival: str | None = None
-    rival_frechet_distance: float | None = None

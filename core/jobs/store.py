@@ -1,9 +1,9 @@
-"""The record of each distillation job in Redis: the truth that API and workers share.
+"""The record of each job in Redis: the truth that API and workers share.
 
 ``fewstep:jobs:record:{id}`` is a hash with all that is known of a job, ``fewstep:jobs:events:{id}`` the stream of what
 happened to it, the sorted set ``fewstep:jobs:all`` orders jobs by age, ``fewstep:jobs:active`` holds those that have
-not ended, ``fewstep:jobs:names`` maps the names of families to jobs, the set ``fewstep:artifacts:discarded`` holds keys
-of the artifact store that are to be removed. Every change is one atomic script, a file in ``scripts/``.
+not ended, ``fewstep:jobs:names`` maps names to the jobs that take them, the set ``fewstep:artifacts:discarded`` holds
+keys of the artifact store that are to be removed. Every change is one atomic script, a file in ``scripts/``.
 
 A job is worked on in slices. Who takes one gets the next number of the job's ``fence``, and the job's lease. Whatever
 it writes is refused once the fence has moved on, so a worker that hung, or was taken for dead, can spoil nothing. A
@@ -18,10 +18,9 @@ from typing import Any
 from redis import Redis
 
 from core.access.repeats import key_of
-from core.catalog.serving import Made, Promotion
+from core.catalog.serving import Made, MadeClassifier, Promotion
 from core.connections import text
-from core.jobs.record import Event, JobRecord, JobState, parse
-from core.jobs.request import DistillJob
+from core.jobs.record import Event, Job, JobRecord, JobState, parse
 from core.scripts import load
 
 MAX_ATTEMPTS = 3
@@ -51,7 +50,7 @@ class JobStore:
 
     def create(
         self,
-        job: DistillJob,
+        job: Job,
         *,
         max_active: int,
         key: str = "",
@@ -72,12 +71,14 @@ class JobStore:
             training_per_day: Seconds that jobs of its owner may train in a day of UTC; None: any number.
 
         Returns:
-            ``created``, ``same`` (the key stands for this request already), ``other`` (for another), ``name`` (taken)
-            or ``full``; and the id of the job that was made, or that the key stands for. ``quota`` where the owner's
-            jobs have trained for so long today, and the seconds left of it.
+            ``created``, ``same`` (the key stands for this request already), ``other`` (for another), ``name`` (taken),
+            ``gone`` (what it is made of) or ``full``; and the id of the job that was made, or that the key stands for.
+            ``quota`` where the owner's jobs have trained for so long today, and the seconds left of it.
         """
-        arguments = [job.id, job.name, job.model_dump_json(), fingerprint if key else "", int(1000 * ttl_s), max_active]
-        arguments += [job.owner, "" if training_per_day is None else training_per_day, webhook]
+        settled = [fingerprint if key else "", int(1000 * ttl_s), max_active]
+        arguments = [job.id, job.place, job.model_dump_json(), *settled]
+        quota = "" if training_per_day is None else training_per_day
+        arguments += [job.owner, quota, webhook, " ".join(sorted(job.uses))]
         outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[key_of("jobs", job.owner, key)])
         return text(outcome), text(found)
 
@@ -106,9 +107,9 @@ class JobStore:
         found = self.redis.hget(record_key(job_id), "state")
         return None if found is None else JobState(text(found))
 
-    def named(self, name: str) -> str | None:
-        """Id of the job that has a family's name."""
-        found = self.redis.hget(_NAMES, name)
+    def named(self, place: str) -> str | None:
+        """Id of the job that has a name."""
+        found = self.redis.hget(_NAMES, place)
         return None if found is None else text(found)
 
     def events(self, job_id: str, *, after: str = "0", count: int = 500) -> list[Event]:
@@ -132,14 +133,14 @@ class JobStore:
         outcome, fence = self._run(_RETRY, job_id, [job_id, max_active, quota])
         return text(outcome), int(fence)
 
-    def delete(self, job_id: str, name: str) -> tuple[str, str]:
-        """Forget an ended job and take its family back; its files are then among ``discarded``.
+    def delete(self, job_id: str, place: str) -> tuple[str, str]:
+        """Forget an ended job and take back what it made; its files are then among ``discarded``.
 
         Returns:
             ``deleted``; ``serves`` and ``family/steps`` where a checkpoint of it is promoted; ``none``, or the state
             that forbids it.
         """
-        outcome, where = self._run(_DELETE, job_id, [job_id, name])
+        outcome, where = self._run(_DELETE, job_id, [job_id, place])
         return text(outcome), text(where)
 
     def discard(self, key: str) -> None:
@@ -194,6 +195,7 @@ class JobStore:
         problem: Mapping[str, Any] | None = None,
         made: Mapping[str, Made] | None = None,
         promotions: Mapping[str, Promotion] | None = None,
+        classifiers: Mapping[str, MadeClassifier] | None = None,
     ) -> bool:
         """End a job, and with success let what it made serve, in one step.
 
@@ -202,8 +204,10 @@ class JobStore:
         documents = [
             "" if problem is None else json.dumps(problem),
             int(ttl_s),
-            json.dumps({key: one.model_dump_json() for key, one in (made or {}).items()}),
-            json.dumps({key: one.model_dump_json() for key, one in (promotions or {}).items()}),
+            *(
+                json.dumps({key: one.model_dump_json() for key, one in (documents or {}).items()})
+                for documents in (made, promotions, classifiers)
+            ),
         ]
         return self._run(_END, job_id, [job_id, fence, state, *documents]) is not None
 

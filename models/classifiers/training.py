@@ -1,6 +1,8 @@
 """Training a classifier: cross-entropy on mirrored and shifted images."""
 
-from dataclasses import asdict
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.catalog.classifier_card import Architecture, ClassifierCard
+from core.catalog.classifier_card import ClassifierCard
 from core.errors import InvalidRequest
-from models.checkpoints.files import last_step, refuse_out, state_path_of
+from core.training.options import ClassifierOptions
 from models.classifiers.checkpoint import save_classifier
 from models.classifiers.classifier import Classifier
 from models.data.classes import count_classes, describe, in_classes_of
@@ -18,11 +20,10 @@ from models.data.dataset import Dataset, load_data
 from models.data.images import to_float
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.data.sources import NoSuchSplit
-from models.sampling.engine import pick_device
 from models.training.batches import Batch, TrainingData
-from models.training.execution import AUTO, Execution
-from models.training.parallel import Draws, refuse_processes
-from models.training.progress import say, terminal_progress
+from models.training.execution import Execution
+from models.training.parallel import Draws
+from models.training.progress import OnProgress
 from models.training.resume import facts_of
 from models.training.trainer import Loss, TrainConfig, train
 from models.training.trial import try_once
@@ -56,7 +57,7 @@ def classification_loss(*, label_smoothing: float, shift_by: int) -> Loss:
 
 
 @torch.inference_mode()
-def accuracy(classifier: Classifier, data: TrainingData) -> float:
+def accuracy(classifier: Classifier, data: TrainingData, between_batches: Callable[[], None] = lambda: None) -> float:
     """Share of a data set that the classifier gets right; leaves it in evaluation mode."""
     assert data.labels is not None
     classifier.eval()
@@ -64,6 +65,7 @@ def accuracy(classifier: Classifier, data: TrainingData) -> float:
     for images, labels in zip(data.images.split(_EVALUATION_BATCH), data.labels.split(_EVALUATION_BATCH), strict=True):
         logits, _ = classifier(to_float(images.to(classifier.mean.device)))
         right += int((logits.argmax(1) == labels.to(logits.device)).sum())
+        between_batches()
     return right / len(data.images)
 
 
@@ -79,101 +81,137 @@ def split(data: TrainingData, *, seed: int) -> tuple[TrainingData, TrainingData]
     )
 
 
-def train_classifier(
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRun:
+    """All that the training of a classifier needs, loaded.
+
+    Attributes:
+        classifier: With fresh weights, on the device.
+        dataset: What it learns from.
+        training: The images to train on.
+        testing: Images that it does not see.
+        about: The data in a line or two.
+        options: What was asked for.
+        config: How it is trained.
+        execution: How the network is run.
+    """
+
+    classifier: Classifier
+    dataset: Dataset
+    training: TrainingData
+    testing: TrainingData
+    about: str
+    options: ClassifierOptions
+    config: TrainConfig
+    execution: Execution
+
+    def train(self, state_path: Path, on_progress: OnProgress) -> Classifier:
+        """The trained network; arguments and errors as of ``models.training.trainer.train``."""
+        trained = train(
+            copy.deepcopy(self.classifier),
+            loss=classification_loss(label_smoothing=self.options.label_smoothing, shift_by=self.options.shift),
+            data=self.training,
+            config=self.config,
+            state_path=state_path,
+            on_progress=on_progress,
+            execution=self.execution,
+        )
+        assert isinstance(trained, Classifier)
+        return trained
+
+    def save(
+        self,
+        folder: Path,
+        trained: Classifier,
+        state_path: Path,
+        *,
+        command: str | None,
+        between_batches: Callable[[], None] = lambda: None,
+    ) -> ClassifierCard:
+        """Write it with its accuracy on the images that it has not seen."""
+        return save_classifier(
+            folder,
+            trained,
+            architecture=self.options.architecture,
+            image_shape=self.dataset.image_shape,
+            class_names=self.dataset.class_names,
+            accuracy=accuracy(trained, self.testing, between_batches),
+            test_images=len(self.testing.images),
+            data=self.dataset.name,
+            data_fingerprint=self.dataset.fingerprint,
+            hyper_parameters={
+                **asdict(self.config),
+                **facts_of(state_path),
+                "precision": self.execution.precision_on(trained.mean.device),
+                "label_smoothing": self.options.label_smoothing,
+                "shift_by": self.options.shift,
+            },
+            command=command,
+        )
+
+
+def prepare_classifier(
+    options: ClassifierOptions,
     *,
-    out: Path,
-    architecture: Architecture,
     data: str,
     test: str | None = None,
     size: int | None = None,
     columns: Columns = ALL_FOUND,
-    config: TrainConfig,
-    label_smoothing: float = 0.0,
-    shift_by: int = 0,
-    device: str = "auto",
-    execution: Execution = AUTO,
-    command: str | None = None,
-) -> ClassifierCard:
-    """Train a classifier and write it with its accuracy on images that it has not seen.
+    device: torch.device,
+    execution: Execution,
+) -> ClassifierRun:
+    """Load the data and make the network.
 
     Args:
-        out: Folder to write; the state of the run is beside it while it lasts.
-        architecture: One of ``models.classifiers.classifier.SHAPES``.
+        options: What was asked for.
         data: As of ``models.data.dataset.load_data``, with labels.
         test: Where the images to test on are; without it a fifth of ``data`` is kept for that.
         size: Side of the pictures.
         columns: Of tables.
-        config: How to train.
-        label_smoothing: Share of each label that is spread over all classes.
-        shift_by: Most pixels by which an image is moved.
-        device: As of ``models.sampling.engine.pick_device``.
+        device: Where to.
         execution: How the network is run.
-        command: Recorded in the card.
 
     Raises:
-        InvalidRequest: ``out`` cannot be written, the data have no labels, the test data others, or data or device are
-            not to be had.
-        StopTraining: Stopped by Ctrl-C or SIGTERM.
+        InvalidRequest: The data are not to be had or have no labels, the test data others.
     """
-    refuse_processes("batch normalisation would see the images of one process only; start it without torchrun")
-    refuse_out(out)
-    target = pick_device(device)
     dataset = load_data(data, size=size, columns=columns)
     num_classes = count_classes(dataset)
     if num_classes < 2:
         raise InvalidRequest(f"{dataset.name}: all pictures are of one class; a classifier needs two", field="data")
-    about, training = describe(dataset), TrainingData.from_dataset(dataset, target)
+    about, training = describe(dataset), TrainingData.from_dataset(dataset, device)
     if test:
         tested = _test_data(test, dataset, num_classes, size=size, columns=columns)
-        about, testing = f"{about}\ntested on {describe(tested)}", TrainingData.from_dataset(tested, target)
+        about, testing = f"{about}\ntested on {describe(tested)}", TrainingData.from_dataset(tested, device)
     else:
-        training, testing = split(training, seed=config.seed)
+        training, testing = split(training, seed=options.seed)
         if not len(testing.images):
             raise InvalidRequest(f"{dataset.name}: too few pictures to keep a fifth of them for a test", field="data")
     pixels = to_float(training.images)
-    torch.manual_seed(config.seed)  # fresh weights
+    torch.manual_seed(options.seed)  # fresh weights
     classifier = Classifier(
-        architecture,
+        options.architecture,
         channels=dataset.image_shape[0],
         num_classes=num_classes,
         mean=tuple(pixels.mean((0, 2, 3)).tolist()),
         std=tuple(pixels.std((0, 2, 3)).tolist()),
-    ).to(target)
-    try_once(classifier, pixels[:1].to(target))
-    say(about)
-    state_path = state_path_of(out)
-    with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
-        train(
-            classifier,
-            loss=classification_loss(label_smoothing=label_smoothing, shift_by=shift_by),
-            data=training,
-            config=config,
-            state_path=state_path,
-            on_progress=on_progress,
-            execution=execution,
-        )
-    with last_step(out, state_path):
-        card = save_classifier(
-            out,
-            classifier,
-            architecture=architecture,
-            image_shape=dataset.image_shape,
-            class_names=dataset.class_names,
-            accuracy=accuracy(classifier, testing),
-            test_images=len(testing.images),
-            data=dataset.name,
-            data_fingerprint=dataset.fingerprint,
-            hyper_parameters={
-                **asdict(config),
-                **facts_of(state_path),
-                "precision": execution.precision_on(target),
-                "label_smoothing": label_smoothing,
-                "shift_by": shift_by,
-            },
-            command=command,
-        )
-    state_path.unlink()
-    return card
+    ).to(device)
+    try_once(classifier, pixels[:1].to(device))
+    return ClassifierRun(
+        classifier=classifier,
+        dataset=dataset,
+        training=training,
+        testing=testing,
+        about=about,
+        options=options,
+        config=TrainConfig(
+            iterations=options.iterations,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            decay="cosine",
+            seed=options.seed,
+        ),
+        execution=execution,
+    )
 
 
 def _test_data(test: str, dataset: Dataset, num_classes: int, *, size: int | None, columns: Columns) -> Dataset:

@@ -1,40 +1,29 @@
-"""Whole runs, from data set and teacher to checkpoints: what the commands ``train`` and ``distill`` do."""
+"""Whole runs, from data set and teacher to checkpoints: what the commands that train do."""
 
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 
-import torch
-
-from core.catalog.card import CARD_NAME, PAPER_SCHEDULE, read_card
-from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
+from core.catalog.card import CARD_NAME, read_card
+from core.catalog.classifier_card import ClassifierCard
+from core.training.options import ClassifierOptions, TeacherOptions
 from models.checkpoints.files import last_step, refuse_out, state_path_of
-from models.data.classes import count_classes, describe
-from models.data.dataset import load_data
+from models.classifiers.training import prepare_classifier
 from models.data.parquet_files import ALL_FOUND, Columns
-from models.diffusion.prediction import Denoiser
-from models.diffusion.schedule import build_schedule, full_rows
-from models.diffusion.unet import UNetConfig, build_unet, refuse_unfit
-from models.distillation.chain import (
-    fill_source,
-    fit_data,
-    prepare_chain,
-    rounds_from,
-    run_chain,
-    save_student,
-)
+from models.distillation.chain import fill_source, prepare_chain, rounds_from, run_chain, save_student
 from models.distillation.method import LoadedMethod
 from models.distillation.rounds import Round
 from models.distillation.synthetic import SyntheticConfig
+from models.distillation.teacher import prepare_teacher
 from models.sampling.engine import pick_device
-from models.training.base import base_loss
-from models.training.batches import TrainingData
 from models.training.execution import AUTO, Execution
-from models.training.parallel import join_processes, process_index
+from models.training.parallel import join_processes, process_index, refuse_processes
 from models.training.progress import OnProgress, say, terminal_progress
 from models.training.resume import facts_of
-from models.training.trainer import TrainConfig, train
-from models.training.trial import try_once
+from models.training.run import Run
+from models.training.trainer import TrainConfig
+
+_Network = TypeVar("_Network")
 
 
 def train_teacher(
@@ -43,10 +32,8 @@ def train_teacher(
     data: str,
     size: int | None = None,
     columns: Columns = ALL_FOUND,
-    unet: UNetConfig,
+    options: TeacherOptions,
     init: Path | None = None,
-    class_conditional: bool = False,
-    config: TrainConfig,
     device: str = "auto",
     execution: Execution = AUTO,
     command: str | None = None,
@@ -55,13 +42,12 @@ def train_teacher(
 
     Args:
         out: Checkpoint folder; its state while it runs is beside it.
-        data: As of ``models.data.dataset.load_data``, and so are ``size`` and ``columns``.
+        data: As of ``models.distillation.teacher.prepare_teacher``, and so are ``size``, ``columns``, ``options`` and
+            ``init``.
         size: Side of the pictures.
         columns: Of a table.
-        unet: Size of the network; the image shape is the data set's.
-        init: Checkpoint folder to start from, in place of fresh weights of ``unet``.
-        class_conditional: Whether the network learns the data's classes; with ``init`` that is the checkpoint's.
-        config: How to train.
+        options: What was asked for.
+        init: Checkpoint folder to start from.
         device: As of ``models.sampling.engine.pick_device``.
         execution: How networks are run.
         command: Recorded in the card.
@@ -72,55 +58,66 @@ def train_teacher(
     """
     join_processes()
     refuse_out(out)
-    target = pick_device(device)
-    dataset = load_data(data, size=size, columns=columns)
-    start: dict[str, object]
-    if init is None:
-        num_classes = count_classes(dataset) if class_conditional else None
-        unet = replace(unet, image_shape=dataset.image_shape, num_classes=num_classes)
-        refuse_unfit(unet)
-        torch.manual_seed(config.seed)  # fresh weights
-        network, schedule = build_unet(unet).to(target), PAPER_SCHEDULE
-        denoiser = Denoiser(network, build_schedule(schedule).to(target), "sample", num_classes)
-        start = asdict(unet)
-    else:
-        denoiser, card = load_denoiser(init, target)
-        dataset = fit_data(dataset, card)
-        schedule = card.schedule
-        start = {"init": f"{init.parent.name}/{init.name}", "init_sha256": card.sha256}
-    once = torch.zeros(1, dtype=torch.long, device=target)
-    picture = torch.zeros(1, *dataset.image_shape, device=target)
-    try_once(denoiser.network, picture, once, once if denoiser.num_classes else None)
-    say(describe(dataset))
-    state_path = state_path_of(out)
-    with terminal_progress(str(out), batch_size=config.batch_size) as on_progress:
-        result = train(
-            denoiser.network,
-            loss=base_loss(denoiser),
-            data=TrainingData.from_dataset(dataset, target),
-            config=config,
-            state_path=state_path,
-            on_progress=on_progress,
-            execution=execution,
-        )
+    run = prepare_teacher(
+        options, data=data, size=size, columns=columns, init=init, device=pick_device(device), execution=execution
+    )
+    trained, state_path = _trained(run, out)
     if process_index():
         return
-    facts = {**start, **asdict(config), **facts_of(state_path), "precision": execution.precision_on(target)}
     with last_step(out, state_path):
-        save_checkpoint(
-            out,
-            result,
-            rows=full_rows(schedule.num_rows),
-            schedule=schedule,
-            prediction_type=denoiser.prediction_type,
-            method="base",
-            class_names=dataset.class_names if denoiser.num_classes else None,
-            data=dataset.name,
-            data_fingerprint=dataset.fingerprint,
-            hyper_parameters=facts,
-            command=command,
-        )
+        run.save(out, trained, state_path, command=command)
     state_path.unlink()
+
+
+def train_classifier(
+    *,
+    out: Path,
+    data: str,
+    test: str | None = None,
+    size: int | None = None,
+    columns: Columns = ALL_FOUND,
+    options: ClassifierOptions,
+    device: str = "auto",
+    execution: Execution = AUTO,
+    command: str | None = None,
+) -> ClassifierCard:
+    """Train a classifier and write it with its accuracy on images that it has not seen.
+
+    Args:
+        out: Folder to write; the state of the run is beside it while it lasts.
+        data: As of ``models.classifiers.training.prepare_classifier``, and so are ``test``, ``size``, ``columns`` and
+            ``options``.
+        test: What to test on.
+        size: Side of the pictures.
+        columns: Of tables.
+        options: What was asked for.
+        device: As of ``models.sampling.engine.pick_device``.
+        execution: How the network is run.
+        command: Recorded in the card.
+
+    Raises:
+        InvalidRequest: ``out`` cannot be written, the data have no labels, the test data others, or data or device are
+            not to be had.
+        StopTraining: Stopped by Ctrl-C or SIGTERM.
+    """
+    refuse_processes("batch normalisation would see the images of one process only; start it without torchrun")
+    refuse_out(out)
+    run = prepare_classifier(
+        options, data=data, test=test, size=size, columns=columns, device=pick_device(device), execution=execution
+    )
+    trained, state_path = _trained(run, out)
+    with last_step(out, state_path):
+        card = run.save(out, trained, state_path, command=command)
+    state_path.unlink()
+    return card
+
+
+def _trained(run: Run[_Network], out: Path) -> tuple[_Network, Path]:
+    """What is trained before the terminal, and where its state is kept."""
+    say(run.about)
+    state_path = state_path_of(out)
+    with terminal_progress(str(out), batch_size=run.config.batch_size) as on_progress:
+        return run.train(state_path, on_progress), state_path
 
 
 def distill_chain(

@@ -3,16 +3,17 @@
 import inspect
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic.fields import FieldInfo
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
-from core.catalog.classifier_card import Architecture
 from core.errors import InvalidRequest
 from core.methods.declaration import all_methods, all_options, described, find_method, owners
+from core.training.options import OPTIONS, ClassifierOptions, Kind, TeacherOptions
 from models.cli.options import (
     Checkpoints,
     Compile,
@@ -40,89 +41,76 @@ METHODS = "; ".join(f"{name}: {method.summary}" for name, method in all_methods(
 
 def with_options_of_methods(command: _Command) -> _Command:
     """Let a command take the options of every method in place of its ``**options``."""
+    return _with_options(
+        command,
+        {
+            name: (None, Annotated[each.annotation, typer.Option(help=described(name))])
+            for name, each in all_options().items()
+        },
+    )
+
+
+def with_options_of(kind: Kind) -> Callable[[_Command], _Command]:
+    """Let a command take the options of a kind of training in place of its ``**options``."""
+    fields = OPTIONS[kind].model_fields
+    return lambda command: _with_options(command, {name: _asked(name, each) for name, each in fields.items()})
+
+
+def _asked(name: str, field: FieldInfo) -> tuple[Any, Any]:
+    """Default and annotation of an option on the command line."""
+    bounds = {key: getattr(each, key) for each in field.metadata for key in ("ge", "le") if hasattr(each, key)}
+    limits = {{"ge": "min", "le": "max"}[key]: value for key, value in bounds.items()}
+    option = typer.Option(
+        *([f"--{name.replace('_', '-')}"] if field.annotation is bool else []),  # without one that says no
+        help=f"{field.description}.",
+        **limits,
+    )
+    if field.annotation == tuple[int, ...]:
+        return ",".join(map(str, field.default)), Annotated[str, option]
+    return field.default, Annotated[field.annotation, option]
+
+
+def _with_options(command: _Command, options: Mapping[str, tuple[Any, Any]]) -> _Command:
+    """Let a command take options, each a default and an annotation, in place of its ``**options``."""
     signature = inspect.signature(command)
     own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[each.annotation, typer.Option(help=described(name))],
-        )
-        for name, each in all_options().items()
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (default, annotation) in options.items()
     ]
-    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-    command.__annotations__ |= {option.name: option.annotation for option in options}
+    command.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+    command.__annotations__ |= {option.name: option.annotation for option in more}
     return command
 
 
 @training.command()
+@with_options_of(Kind.TEACHER)
 def train(
     out: Out,
     data: Data = "digits",
     size: Size = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            parser=home,
-            metavar="TEXT",
-            help="Checkpoint to go on from, in place of a new network: a folder or family/name.",
-        ),
-    ] = None,
-    iterations: Annotated[int, typer.Option(min=1)] = 800_000,
-    batch_size: Annotated[int, typer.Option(min=1)] = 128,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 2e-4,
-    decay: Annotated[Literal["constant", "cosine"], typer.Option(help="Of the learning rate.")] = "constant",
-    warmup: Annotated[int, typer.Option(min=0, help="Iterations until the learning rate is reached.")] = 5_000,
-    ema_decay: Annotated[float, typer.Option(min=0, max=1, help="Of the averaged weights, an iteration.")] = 0.9999,
-    clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient.")] = 1.0,
-    channels: Annotated[int, typer.Option(min=32, help="Width of the first level, a multiple of 32.")] = 128,
-    multipliers: Annotated[str, typer.Option(help="Width of each level over the first.")] = "1,2,2,2",
-    attention: Annotated[str, typer.Option(help="Levels with self-attention, from 0; may be empty.")] = "1",
-    blocks: Annotated[int, typer.Option(min=1, help="Residual blocks a level.")] = 2,
-    dropout: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
-    class_conditional: Annotated[
-        bool, typer.Option("--class-conditional", help="Learn the data's classes, so that one can be asked for.")
-    ] = False,
-    seed: Seed = 0,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     compile_: Compile = None,
+    **options: Any,  # noqa: ANN401 (they have types of their own)
 ) -> None:
     """Train a teacher on a data set. Ctrl-C keeps what was done; the same command goes on from there."""
+    lists = {name: _integers(options[name], name) for name in ("multipliers", "attention")}
+    asked = TeacherOptions.checked(options | lists)
     from models.cli.runs import train_teacher
     from models.data.parquet_files import Columns
-    from models.diffusion.unet import UNetConfig
     from models.training.execution import Execution
-    from models.training.trainer import TrainConfig
 
     train_teacher(
         out=out,
         data=data,
         size=size,
         columns=Columns(image_column, label_column),
-        unet=UNetConfig(
-            channels=channels,
-            multipliers=_integers(multipliers, "multipliers"),
-            attention_levels=_integers(attention, "attention"),
-            blocks=blocks,
-            dropout=dropout,
-        ),
-        init=locate_checkpoint(checkpoints, init) if init else None,
-        class_conditional=class_conditional,
-        config=TrainConfig(
-            iterations=iterations,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            decay=decay,
-            warmup=warmup,
-            clip=clip,
-            ema_decay=ema_decay,
-            seed=seed,
-        ),
+        options=asked,
+        init=locate_checkpoint(checkpoints, home(asked.init)) if asked.init else None,
         device=device,
         execution=Execution(precision=precision, compile=compile_),
         command=command_line(),
@@ -231,6 +219,7 @@ def distill(
 
 
 @training.command()
+@with_options_of(Kind.CLASSIFIER)
 def train_classifier(
     out: Annotated[Path, typer.Option(parser=expanded, metavar="PATH", help="Folder to write.")],
     data: Data = "digits",
@@ -240,41 +229,24 @@ def train_classifier(
     size: Size = None,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
-    architecture: Annotated[
-        Architecture, typer.Option(help="The paper's are resnet-18 and densenet-201.")
-    ] = "resnet-18",
-    iterations: Annotated[int, typer.Option(min=1)] = 20_000,
-    batch_size: Annotated[int, typer.Option(min=2)] = 128,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Falls to 0 by a cosine.")] = 1e-3,
-    label_smoothing: Annotated[float, typer.Option(min=0, max=0.99)] = 0.0,
-    shift: Annotated[int, typer.Option(min=0, help="Most pixels by which an image is moved.")] = 4,
-    seed: Seed = 0,
     device: Device = "auto",
     precision: PrecisionOption = "auto",
     compile_: Compile = None,
+    **options: Any,  # noqa: ANN401 (they have types of their own)
 ) -> None:
     """Train a classifier to distil through or to judge by, and report its accuracy on images it has not seen."""
-    from models.classifiers import training as classifier_training
+    asked = ClassifierOptions.checked(options)
+    from models.cli.runs import train_classifier as run
     from models.data.parquet_files import Columns
     from models.training.execution import Execution
-    from models.training.trainer import TrainConfig
 
-    card = classifier_training.train_classifier(
+    card = run(
         out=out,
-        architecture=architecture,
         data=data,
         test=test,
         size=size,
         columns=Columns(image_column, label_column),
-        config=TrainConfig(
-            iterations=iterations,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            decay="cosine",
-            seed=seed,
-        ),
-        label_smoothing=label_smoothing,
-        shift_by=shift,
+        options=asked,
         device=device,
         execution=Execution(precision=precision, compile=compile_),
         command=command_line(),

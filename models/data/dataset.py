@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from models.data.parquet_files import ALL_FOUND, Columns, is_table, parquet_sour
 from models.data.sources import DIGITS, SYNTHETIC, Source, bad_data, digits_source
 
 _DECODER = 2  # raised whenever the same source decodes to other bytes than before
+_TAR, _TAR_AT = b"ustar", 257
 _ALLOWED = (
     f"{DIGITS!r} or the path of a Parquet file or a folder of them, of an image folder or a zip of one, or of "
     "CIFAR's Python archive (.tar.gz or extracted)"
@@ -85,7 +87,7 @@ def load_data(
     if size is not None and size < 1:
         raise bad_data(f"pictures cannot be resized to {size} pixels; the least is 1")
     found = _find(source, split=split, columns=columns)
-    if not any(is_table(file) for file in found.files):
+    if not found.is_table:
         columns.refuse(source)
     folder = cache or cache_folder()
     entry = folder / f"{_key(found, split=split, size=size, columns=columns)}.npy"
@@ -129,13 +131,25 @@ def _find(source: str, *, split: str, columns: Columns) -> Source:
     if not path.is_file():
         raise bad_data(f"{source}: no such file or folder; data is {_ALLOWED}")
     name = path.name.lower()
-    if name.endswith(".parquet"):
+    begins = container_of(path)
+    if name.endswith(".parquet") or begins == "parquet":
         return parquet_source(path, split=split, columns=columns)
-    if name.endswith(".zip"):
+    if name.endswith(".zip") or begins == "zip":
         return zip_source(path, split=split)
-    if name.endswith((".tar.gz", ".tgz", ".tar")):
+    if name.endswith((".tar.gz", ".tgz", ".tar")) or begins == "tar":
         return cifar_source(path, split=split)
     raise bad_data(f"{source}: not a kind of file that is read; data is {_ALLOWED}")
+
+
+def container_of(path: Path) -> Literal["parquet", "zip", "tar"] | None:
+    """What a file is by its first bytes, whatever its name; a compressed one is taken for a tar."""
+    with path.open("rb") as file:
+        begins = file.read(_TAR_AT + len(_TAR))
+    if begins.startswith(b"PAR1"):
+        return "parquet"
+    if begins.startswith(b"PK\x03\x04"):
+        return "zip"
+    return "tar" if begins.startswith(b"\x1f\x8b") or begins[_TAR_AT:] == _TAR else None
 
 
 def _key(source: Source, *, split: str, size: int | None, columns: Columns) -> str:

@@ -58,7 +58,7 @@ def parquet_source(path: Path, listing: Listing | None = None, *, split: str, co
             shards of other classes, and a row without a picture.
     """
     if listing is None:
-        return Source(path.name, (path,), lambda: _read([path], columns))
+        return Source(path.name, (path,), lambda: _read([path], columns), is_table=True)
     names, skipped = sort_out(listing, is_table, what="Parquet files")
     chosen = choose_split(names, split=split, where=path, all_named=True)
     _refuse_configurations(chosen.folders, where=path)
@@ -69,6 +69,7 @@ def parquet_source(path: Path, listing: Listing | None = None, *, split: str, co
         lambda: _read(shards, columns),
         split=chosen.split,
         left_out=(*in_words(skipped), *chosen.others),
+        is_table=True,
     )
 
 

@@ -56,6 +56,7 @@ class Source:
         flip: Whether a mirrored picture is one of the same kind.
         split: Which split of the data it is; None where they are all one.
         left_out: As of ``Contents``: what is known of it without reading.
+        is_table: Whether it has columns.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Source:
     flip: bool = True
     split: str | None = None
     left_out: tuple[str, ...] = ()
+    is_table: bool = False
 
 
 class NoSuchSplit(InvalidRequest):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from core.errors import InvalidRequest
+from core.training.network import norm_groups, refuse_sides, refuse_widths
 
 # diffusers is imported where a network is made of it: whoever samples with one of ours need not wait for it.
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def build_unet(config: UNetConfig) -> "UNet2DModel":
         "in_channels": image_channels,
         "out_channels": image_channels,
         "layers_per_block": config.blocks,
-        "norm_num_groups": config.norm_groups or min(32, config.channels // 4),
+        "norm_num_groups": config.norm_groups or norm_groups(config.channels),
         "block_out_channels": tuple(config.channels * multiplier for multiplier in config.multipliers),
         "down_block_types": tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attention),
         "up_block_types": tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attention)),
@@ -138,22 +138,9 @@ def is_ours(config: Config) -> bool:
 
 def refuse_unfit(config: UNetConfig) -> None:
     """Raise ``InvalidRequest`` where there is no such network, or its pictures cannot be halved from level to level."""
-    levels, (_, height, width) = len(config.multipliers), config.image_shape
-    if not levels or min(config.multipliers) < 1:
-        raise InvalidRequest(
-            "a network has at least one level, each at least as wide as the first", field="multipliers"
-        )
-    unit = 2 ** (levels - 1)
-    if height % unit or width % unit:
-        raise InvalidRequest(
-            f"pictures of {height}x{width} cannot be halved {levels - 1} times, once for each level but the first; "
-            f"sides must be multiples of {unit}: --size {max(unit, max(height, width) // unit * unit)} makes them so, "
-            "or take fewer --multipliers",
-            field="size",
-        )
-    groups = config.norm_groups or min(32, config.channels // 4)
-    if any(config.channels * multiplier % groups for multiplier in config.multipliers):
-        raise InvalidRequest(f"{config.channels} channels cannot be normalised in {groups} groups", field="channels")
+    _, height, width = config.image_shape
+    refuse_widths(config.channels, config.multipliers, groups=config.norm_groups or norm_groups(config.channels))
+    refuse_sides(height, width, levels=len(config.multipliers))
 
 
 def disable_dropout(network: "UNet2DModel") -> "UNet2DModel":

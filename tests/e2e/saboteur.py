@@ -14,6 +14,7 @@ from typing import Any
 from core.jobs.store import JobStore
 from worker.distillation.watch import Watch
 from worker.process import main
+from worker.uploads.inspector import Inspector
 
 ACCIDENT = os.environ["SABOTAGE"]
 MARK = Path(os.environ["FEWSTEP_VAR"], "accident")
@@ -60,6 +61,32 @@ def pause(watch: Watch) -> None:
     BEAT(watch)
 
 
+def pause_in_training(watch: Watch) -> None:
+    """In the middle of a slice that is not the first, as ``pause``."""
+    if watch.fence > 1 and watch.at[1] and once():
+        while MARK.exists() and not watch._is_draining():
+            time.sleep(0.01)
+        MARK.touch()
+    BEAT(watch)
+
+
+def die_in_each_job(watch: Watch) -> None:
+    """Once in each, with a slice saved before and something learnt after that."""
+    mark = MARK.with_name(f"{watch._record.job.id}.accident")
+    if watch.fence > 1 and watch.at[1] and not mark.exists():
+        mark.touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    BEAT(watch)
+
+
+def die_looking(inspector: Inspector, *arguments: Any) -> dict[str, Any]:  # noqa: ANN401
+    """With the first upload in hand."""
+    if once():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return LOOK(inspector, *arguments)
+
+
 def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *arguments: Any, **facts: Any) -> bool:  # noqa: ANN401
     """As a machine that sleeps at the worst moment, parent and child, until someone wakes the parent."""
     if once():
@@ -69,7 +96,7 @@ def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *argument
     return END(store, job_id, fence, *arguments, **facts)
 
 
-RELEASE, END, BEAT = JobStore.release, JobStore.end, Watch.beat
+RELEASE, END, BEAT, LOOK = JobStore.release, JobStore.end, Watch.beat, Inspector._look
 match ACCIDENT:
     case "kill all before release":
         JobStore.release = kill_all_before_release  # type: ignore[assignment, method-assign]
@@ -77,6 +104,11 @@ match ACCIDENT:
         Watch.beat = die_or_hang  # type: ignore[assignment, method-assign]
     case "pause":
         Watch.beat = pause  # type: ignore[assignment, method-assign]
+    case "pause in training":
+        Watch.beat = pause_in_training  # type: ignore[assignment, method-assign]
+    case "die in each job and upload":
+        Watch.beat = die_in_each_job  # type: ignore[assignment, method-assign]
+        Inspector._look = die_looking  # type: ignore[assignment, method-assign]
     case "freeze before publishing":
         JobStore.end = freeze_before_publishing  # type: ignore[assignment, method-assign]
     case _:

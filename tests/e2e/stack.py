@@ -34,7 +34,7 @@ class Stack:
         self.hasty = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['hasty']}", timeout=90)
 
     def start(self, name: str, **changes: str) -> None:
-        """Start one process, with other variables where said so."""
+        """Start one process, with other variables where said so, and another ``module`` likewise."""
         kind = "api" if name == "hasty" else name.partition("-")[0]
         port = self.ports.setdefault(name, free_port())
         environment = {
@@ -52,7 +52,8 @@ class Stack:
         if name == "hasty":
             environment["FEWSTEP_DEADLINE_S"] = str(HASTY_DEADLINE_S)
         log = self.folder / f"{name}.log"
-        self.processes[name] = Process(*module_of(kind), environment=environment | self._changes | changes, log=log)
+        module = [changes.pop("module"), *module_of(kind)[1:]] if "module" in changes else module_of(kind)
+        self.processes[name] = Process(*module, environment=environment | self._changes | changes, log=log)
 
     def stop(self, name: str, sign: signal.Signals = signal.SIGTERM) -> int:
         """End one process. Returns its exit code."""

@@ -17,8 +17,10 @@ from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.catalog.serving import Serving, read
 from core.jobs.record import ENDED, JobRecord, JobState
-from core.jobs.request import CheckpointRef, DistillJob, DistillRequest
+from core.jobs.references import CheckpointRef, JobKind
+from core.jobs.request import DistillJob, DistillRequest
 from core.jobs.store import JobStore
+from core.jobs.training import TrainingJob, TrainingRequest
 from core.methods.declaration import find_method
 from core.queues import Queue
 from core.settings import Settings
@@ -114,6 +116,23 @@ class Yard:
             created=time.time(),
             request_id="test",
         )
+
+    def train(self, kind: str, **request: Any) -> str:  # noqa: ANN401
+        """A job that trains on squares; gives its id."""
+        job_id = uuid.uuid4().hex
+        body = TrainingRequest.model_validate({"kind": kind, "data": "squares", **request})
+        job = TrainingJob(
+            id=job_id,
+            kind=JobKind(kind),
+            name=body.name or f"job-{job_id[:8]}",
+            request=body,
+            data=body.data,
+            created=time.time(),
+            request_id="test",
+        )
+        assert self.store.create(job, max_active=100) == ("created", job_id)
+        send_slice(make_celery(self.settings), job_id, 0)
+        return job_id
 
     def record(self, job_id: str) -> JobRecord:
         """What is known of a job, which must be there."""

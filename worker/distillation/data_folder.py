@@ -7,9 +7,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core.catalog import datasets
-from core.catalog.datasets import DatasetFacts
-from core.errors import FewstepError
 from core.log import get_logger
+from worker.facts import describe
 
 log = get_logger(__name__)
 
@@ -46,24 +45,3 @@ class DataFolder:
             log.exception("data sets not described")
         else:
             self._told = entries
-
-
-def describe(path: Path) -> DatasetFacts:
-    """What is known of a data set; decodes it if that was not done before."""
-    from models.data.dataset import load_data  # costs a moment, which a worker without data sets need not spend
-
-    try:
-        data = load_data(str(path))
-    except FewstepError as error:
-        return DatasetFacts(name=path.name, error=error.detail)
-    except OSError as error:  # of one of them, which must not hide the others
-        return DatasetFacts(name=path.name, error=f"{path.name} cannot be read ({error.strerror or error})")
-    classes = None if data.labels is None else len(data.class_names or ()) or int(data.labels.max()) + 1
-    return DatasetFacts(
-        name=path.name,
-        image_shape=data.image_shape,
-        images=len(data.images),
-        num_classes=classes,
-        class_names=data.class_names,
-        fingerprint=data.fingerprint,
-    )

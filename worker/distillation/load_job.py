@@ -1,21 +1,20 @@
 """All that a job names, found on this machine and loaded."""
 
-from pathlib import Path
-
 from core.catalog.artifacts import ArtifactStore
-from core.catalog.card import Card, read_card
-from core.errors import InvalidRequest
+from core.catalog.card import read_card
 from core.jobs.request import SYNTHETIC, DistillJob
 from core.methods.declaration import find_method
 from core.settings import Settings
+from models.data.parquet_files import ALL_FOUND
 from models.distillation.chain import Chain, prepare_chain
 from models.distillation.method import load_method
 from models.distillation.synthetic import SyntheticConfig
 from models.sampling.engine import pick_device
 from models.training.execution import AUTO, Execution
 from models.training.trainer import TrainConfig
-from worker.distillation.rounds import Jury, assemble_jury, data_source
-from worker.locations import checkpoint_folder, classifier_folder
+from worker.brought import data_source
+from worker.distillation.rounds import Jury, assemble_jury
+from worker.locations import classifier_folder, named_checkpoint
 
 SYNTHETIC_IMAGES = 1024
 """In memory at a time: a quarter of the command line's, since a CPU takes long to make them."""
@@ -28,13 +27,7 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         FewstepError: What the job names is not there, or is another than when it was accepted.
     """
     request, teacher = job.request, job.teacher
-    folder = checkpoint_folder(
-        settings,
-        artifacts,
-        family=teacher.family,
-        checkpoint=teacher.checkpoint,
-        artifact=teacher.artifact,
-    )
+    folder = named_checkpoint(settings, artifacts, teacher, field="teacher")
     method, given = find_method(request.method), request.given
     device = pick_device(settings.device)
     Execution(precision=settings.precision).precision_on(device)  # students are judged in it
@@ -48,10 +41,10 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         seed=request.seed,
     )
     if job.classifier is not None:
-        given["classifier"] = str(classifier_folder(settings, job.classifier))
+        given["classifier"] = str(classifier_folder(settings, artifacts, job.classifier))
         if not job.classifier.knows_data:
             given = dict.fromkeys(method.of_known_data, 0.0) | given  # the paper's are for one that does
-    card = _teacher_card(folder, job)
+    card = read_card(folder)
     loaded = load_method(
         method,
         given=given,
@@ -60,12 +53,17 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         device=settings.device,
     )
     assert request.from_steps is not None  # decided when the job was accepted
+    source = None
+    if job.data is not None and synthetic is None:
+        source = data_source(job.data, job.data_ref, settings, artifacts)
     chain = prepare_chain(
         teacher=folder,
         parent=parent,
         from_steps=request.from_steps,
         to_steps=request.to_steps,
-        data=job.data if synthetic or job.data is None else data_source(job.data, settings),
+        data=source["data"] if source else job.data,
+        size=source["size"] if source else None,
+        columns=source["columns"] if source else ALL_FOUND,
         synthetic=synthetic,
         config=config,
         method=loaded,
@@ -73,11 +71,4 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         device=device,
         execution=AUTO,
     )
-    return chain, None if job.judge is None else assemble_jury(job.judge, folder, settings)
-
-
-def _teacher_card(folder: Path, job: DistillJob) -> Card:
-    card = read_card(folder)
-    if card.sha256 != job.teacher.sha256:
-        raise InvalidRequest("the teacher is another than when the job was accepted", field="teacher")
-    return card
+    return chain, None if job.judge is None else assemble_jury(job.judge, folder, settings, artifacts)

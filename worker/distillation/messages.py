@@ -4,13 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from core.jobs.record import Job
+from core.jobs.training import TrainingJob
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What a message is about: the teacher's family, and the method."""
+    """What a message is about: the teacher's family and the method, or what is trained anew."""
 
     model: str
     method: str
+
+
+def subject_of(job: Job) -> Subject:
+    """Of a job. The names of what is trained anew are without number, so they are no labels."""
+    return Subject("new", job.kind) if isinstance(job, TrainingJob) else Subject(job.teacher.family, job.request.method)
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,7 @@ class Trained:
     """Iterations were done.
 
     Attributes:
-        steps: Of the student.
+        steps: Of the student, or what is trained.
         iterations: Since the last message of the kind.
         done: Of all rounds of the job.
         total: Of all rounds of the job.
@@ -27,7 +35,7 @@ class Trained:
     """
 
     subject: Subject
-    steps: int
+    steps: str
     iterations: int
     done: int
     total: int
@@ -38,15 +46,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class RoundFinished:
-    """A student is made.
+    """A student, teacher or classifier is made.
 
     Attributes:
+        steps: As of ``Trained``.
         seconds: Of training, over all slices.
         frechet_distance: None if it was not judged.
     """
 
     subject: Subject
-    steps: int
+    steps: str
     seconds: float
     frechet_distance: float | None
 

@@ -61,7 +61,7 @@ class Board:
             case RoundFinished():
                 ROUND_SECONDS.labels(*subject).observe(message.seconds)
                 if message.frechet_distance is not None:
-                    FRECHET_DISTANCE.labels(*subject, str(message.steps)).set(message.frechet_distance)
+                    FRECHET_DISTANCE.labels(*subject, message.steps).set(message.frechet_distance)
             case SliceEnded():
                 SLICES.labels(message.outcome).inc()
                 NONFINITE.labels(*subject).inc(message.diverged)
@@ -77,8 +77,8 @@ class Board:
         NONFINITE.labels(*subject)  # there, with 0, before anything goes wrong
         PROGRESS.labels(*subject).set(message.done / message.total)
         if message.loss is not None and message.gradient_norm is not None:
-            LOSS.labels(*subject, str(message.steps)).set(message.loss)
-            GRADIENT_NORM.labels(*subject, str(message.steps)).set(message.gradient_norm)
+            LOSS.labels(*subject, message.steps).set(message.loss)
+            GRADIENT_NORM.labels(*subject, message.steps).set(message.gradient_norm)
         if message.rate:
             RATE.labels(*subject).set(message.rate)
             REMAINING.labels(*subject).set((message.total - message.done) / message.rate)

@@ -9,7 +9,8 @@ from core.catalog import serving
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import CheckpointError, Family, read_card
 from core.errors import InvalidRequest
-from core.jobs.request import DistillJob, Judge, RoundResult
+from core.jobs.references import Judge, RoundResult
+from core.jobs.request import DistillJob
 from core.jobs.store import JobStore
 from core.settings import Settings
 from models.data.dataset import Dataset, load_data
@@ -23,6 +24,7 @@ from models.evaluation.reference import Reference, load_reference
 from models.sampling.compiled import pays
 from models.sampling.engine import Sampler, pick_device
 from models.training.execution import Precision
+from worker.brought import data_source
 from worker.locations import checkpoint_folder, classifier_folder
 
 GRID_SEEDS = range(64)
@@ -37,11 +39,11 @@ class Jury:
     train: Dataset
     reference: Reference
 
-    def evaluate(self, sampler: Sampler, beat: Callable[[], None]) -> Evaluation:
-        """Figures of a checkpoint in its own number of steps, as ``fewstep evaluate`` has them."""
+    def evaluate(self, sampler: Sampler, beat: Callable[[], None], *, num_steps: int | None = None) -> Evaluation:
+        """Figures of a checkpoint, by default in its own number of steps, as ``fewstep evaluate`` has them."""
         return evaluate(
             sampler,
-            num_steps=sampler.card.num_steps,
+            num_steps=num_steps or sampler.card.num_steps,
             count=self.judge.samples,
             extractor=self.extractor,
             train=self.train,
@@ -50,29 +52,29 @@ class Jury:
         )
 
 
-def assemble_jury(judge: Judge, teacher: Path, settings: Settings) -> Jury:
-    """Load a judge and its reference data.
+def assemble_jury(judge: Judge, teacher: Path | None, settings: Settings, artifacts: ArtifactStore) -> Jury:
+    """Load a judge and its reference data; ``teacher`` is what the judged come from, if there is one.
 
     Raises:
         InvalidRequest: One of them is not there, or another than when the job was accepted; or the teacher was
             distilled through the judge.
     """
-    folder = classifier_folder(settings, judge.classifier)
-    refuse_distilled_through(folder, teacher)
-    source = data_source(judge.data, settings)
-    train = load_data(source)
+    folder = classifier_folder(settings, artifacts, judge.classifier)
+    if teacher is not None:
+        refuse_distilled_through(folder, teacher)
+    source = data_source(judge.data, judge.data_ref, settings, artifacts)
+    train = load_data(source["data"], size=source["size"], columns=source["columns"])
     if train.fingerprint != judge.data_fingerprint:
         raise InvalidRequest(f"{judge.data} holds other pictures than the teacher was judged by", field="data")
     extractor = judge_extractor(
         folder, image_shape=train.image_shape, classes=train.class_names, device=pick_device(settings.device)
     )
-    return Jury(judge, extractor, train, load_reference(source, train, size=None, extractor=extractor))
-
-
-def data_source(name: str, settings: Settings) -> str:
-    """What ``load_data`` calls a registered data set."""
-    path = settings.datasets / name
-    return str(path) if path.exists() else name
+    return Jury(
+        judge,
+        extractor,
+        train,
+        load_reference(source["data"], train, size=source["size"], columns=source["columns"], extractor=extractor),
+    )
 
 
 def finish_round(
@@ -106,7 +108,7 @@ def finish_round(
     """
     shutil.rmtree(folder, ignore_errors=True)
     save_student(folder, chain, this, student, family=job.name)
-    sampler = _sampler(folder, jury, settings, beat)
+    sampler = open_sampler(folder, jury, settings, beat)
     samples = folder.with_suffix(".png")
     samples.write_bytes(encode(make_grid(sampler.sample(seeds=GRID_SEEDS, between_batches=beat)), "png"))
     metrics = None
@@ -168,10 +170,10 @@ def _distance(
     for known in card.metrics.get(EVALUATIONS, []):
         if wanted.items() <= ({"sampled_in": sampled_in} | known).items():  # older figures do not say
             return float(known["frechet_distance"])
-    return jury.evaluate(_sampler(folder, jury, settings, beat), beat).frechet_distance
+    return jury.evaluate(open_sampler(folder, jury, settings, beat), beat).frechet_distance
 
 
-def _sampler(folder: Path, jury: Jury | None, settings: Settings, beat: Callable[[], None]) -> Sampler:
+def open_sampler(folder: Path, jury: Jury | None, settings: Settings, beat: Callable[[], None]) -> Sampler:
     """A checkpoint, to be judged or for a picture only; making it ready may take minutes, so it beats meanwhile."""
     compiled = jury is not None and pays(jury.judge.samples)
     return Sampler(folder, device=settings.device, precision=settings.precision, compiled=compiled, between_sizes=beat)

@@ -4,48 +4,31 @@ A slice begins with what the record points to and ends by pointing it to somethi
 forgotten if it does not get there. So a slice may be cut off at any moment and done again, to the same weights.
 """
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import structlog
 import torch
 from redis.exceptions import RedisError
 
-from core.catalog.artifacts import ArtifactStore, open_artifacts
-from core.catalog.card import CheckpointError, read_card
-from core.catalog.serving import Made, Promotion, serving_key
+from core.catalog.artifacts import open_artifacts
+from core.catalog.card import CheckpointError
 from core.connections import connect
 from core.errors import FewstepError, NotFound, Unavailable
 from core.jobs.record import JobRecord, JobState
-from core.jobs.removal import remove_or_discard
-from core.jobs.request import DistillJob, RoundResult
 from core.jobs.store import JobStore
+from core.jobs.training import TrainingJob
 from core.log import configure_logging, get_logger
 from core.settings import Settings
-from models.distillation.chain import Chain, fill_source, run_chain
 from models.sampling.host import is_lost
 from models.training.trainer import Diverged, TrainingError
-from worker.distillation.load_job import load_job
-from worker.distillation.messages import RoundFinished, SliceEnded, Tell
-from worker.distillation.rounds import Jury, finish_round
+from worker.distillation.distilling import Distilling
+from worker.distillation.messages import SliceEnded, Tell
+from worker.distillation.training import Training
+from worker.distillation.turn import Outcome, SliceContext, Turn, Work
 from worker.distillation.watch import JobCancelled, SliceLost, SliceOver, Watch
 
 log = get_logger(__name__)
-
-
-@dataclass
-class SliceContext:
-    """What a process works with, and what it has loaded for the job it was on last."""
-
-    settings: Settings
-    store: JobStore
-    artifacts: ArtifactStore
-    worker: str
-    is_draining: Callable[[], bool]
-    tell: Tell
-    loaded: dict[str, tuple[Chain, Jury | None]] = field(default_factory=dict)
 
 
 def make_slice_runner(
@@ -77,15 +60,15 @@ def run_slice(context: SliceContext, job_id: str, after: int) -> int | None:
 
 def _run(context: SliceContext, record: JobRecord, watch: Watch) -> int | None:
     """The slice, and how it ended."""
-    job = record.job
+    job, turn = record.job, Turn(context, record, watch)
     log.info("slice begins", round=record.round + 1, iteration=record.iteration)
     try:
         try:
-            results = _work(context, record, watch)
+            outcome = _work(context, turn)
         except (SliceOver, JobCancelled):
-            _save(context, job, watch)
+            turn.save()
             raise
-        _succeed(context, job, watch, results)
+        _succeed(turn, outcome)
         context.tell(SliceEnded(watch.subject, "finished"))
     except SliceOver:
         context.store.release(job.id, watch.fence)
@@ -112,133 +95,37 @@ def _run(context: SliceContext, record: JobRecord, watch: Watch) -> int | None:
         unreadable = not diverged and isinstance(error, (OSError, NotFound, CheckpointError, TrainingError))
         context.tell(SliceEnded(watch.subject, "failed", diverged=diverged, artifact_failed=unreadable))
     context.loaded.clear()
-    shutil.rmtree(_work_folder(context, job), ignore_errors=True)
+    turn.clear()
     return None
 
 
-def _work(context: SliceContext, record: JobRecord, watch: Watch) -> list[RoundResult]:
+def _work(context: SliceContext, turn: Turn) -> Outcome:
     """Train until all rounds are finished; raises when the slice is over before."""
-    job, settings = record.job, context.settings
-    folder = _work_folder(context, job)
-    shutil.rmtree(folder, ignore_errors=True)  # what is there may be older than what the record points to
-    folder.mkdir(parents=True)
+    job = turn.job
+    turn.prepare()
     if job.id not in context.loaded:
         context.loaded.clear()
         torch.compiler.reset()  # nor are the networks of the job before kept for what was compiled of them
-        context.loaded[job.id] = load_job(job, context.settings, context.artifacts)
-        log.info("data loaded", data=context.loaded[job.id][0].about)
-    chain, jury = context.loaded[job.id]
-    fill_source(chain, watch.beat)
-    for steps, key in record.saved.items():
-        context.artifacts.fetch(key, _state(folder, int(steps)))
-    results = list(record.rounds)
-    states = {steps: _state(folder, steps) for steps in job.steps}
-    for this, student in run_chain(chain, states=states, watch=watch.of, first=len(results)):
-        index = len(results)
-        watch.at = (index, job.iterations_of(index))
-        _save(context, job, watch)
-        result = finish_round(
-            chain,
-            this,
-            student,
-            job=job,
-            jury=jury,
-            folder=folder / f"{this.num_steps}-step",
-            prefix=f"jobs/{job.id}/rounds/{index + 1}.{watch.fence}",
-            artifacts=context.artifacts,
-            store=context.store,
-            settings=settings,
-            beat=watch.beat,
-        )
-        results.append(result)
-        distance = (result.metrics or {}).get("frechet_distance")
-        context.tell(RoundFinished(watch.subject, this.num_steps, watch.trained_s, distance))
-        watch.trained_s = 0.0
-        watch.at = (min(index + 1, len(job.steps) - 1), 0 if index + 1 < len(job.steps) else watch.at[1])
-        watch.tell(
-            "round",
-            {"round": index + 1, "steps": this.num_steps, "checkpoint": result.checkpoint, "metrics": result.metrics},
-            rounds=[one.model_dump(mode="json") for one in results],
-            round=watch.at[0],
-            iteration=watch.at[1],
-            trained_s=watch.trained_s,
-            failures=0,
-        )
-        log.info("round finished", round=index + 1, steps=this.num_steps)
-        if watch.is_over and len(results) < len(job.steps):
-            raise SliceOver
-    return results
+        context.loaded[job.id] = _load(turn)
+        log.info("data loaded", data=context.loaded[job.id].about)
+    work = context.loaded[job.id]
+    return work.outcome(turn, work.do(turn))
 
 
-def _save(context: SliceContext, job: DistillJob, watch: Watch) -> None:
-    """Store the state of the round under way and let the record point to it; then the older ones can go."""
-    index, iteration = watch.at
-    steps = job.steps[index]
-    local = _state(_work_folder(context, job), steps)
-    if not local.is_file():
-        return  # it was stopped before it began
-    before = context.store.read(job.id)
-    if before is None or before.fence != watch.fence:
-        raise SliceLost
-    key = f"jobs/{job.id}/states/{steps}-step.{iteration}.{watch.fence}.pt"
-    context.artifacts.put(local, key)
-    # The round before is needed for its unrounded weights; what is older, and the state before this one, is not.
-    needed = {str(job.steps[index - 1])} if index else set()
-    saved = {name: old for name, old in before.saved.items() if name in needed} | {str(steps): key}
-    state = context.store.tell(
-        job.id,
-        watch.fence,
-        lease_s=context.settings.lease_s,
-        kind="saved",
-        data={"round": index + 1, "iteration": iteration},
-        saved=saved,
-        failures=0,
-        round=index,
-        iteration=iteration,
-        history=watch.history,
-        trained_s=watch.trained_s,
-    )
-    if state is None:
-        _remove(context, key)
-        raise SliceLost
-    for old in set(before.saved.values()) - set(saved.values()):
-        _remove(context, old)
+def _load(turn: Turn) -> Work:
+    job = turn.job
+    return Training.load(job, turn) if isinstance(job, TrainingJob) else Distilling.load(job, turn)
 
 
-def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list[RoundResult]) -> None:
-    """Let the students serve, and end the job; raises ``JobCancelled`` if that comes too late."""
-    made, promotions = {}, {}
-    for result in results:
-        card = read_card(context.artifacts.folder(result.artifact))
-        name = f"{result.steps}-step"
-        made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id, owner=job.owner)
-        if result.promote:
-            promotions[serving_key(job.teacher.family, result.steps)] = _promotion(
-                job, name, result, at=context.store.now()
-            )
-    ttl_s = context.settings.job_ttl_s
-    if not context.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, made=made, promotions=promotions):
+def _succeed(turn: Turn, outcome: Outcome) -> None:
+    """List what was made, and end the job; raises ``JobCancelled`` if that comes too late."""
+    job, watch = turn.job, turn.watch
+    ttl_s = turn.settings.job_ttl_s
+    if not turn.store.end(job.id, watch.fence, JobState.SUCCEEDED, ttl_s=ttl_s, **vars(outcome)):
         watch.tell()  # raises if it was cancelled, or is not ours any more
         raise CheckpointError("the end of the job could not be recorded")
-    _remove(context, f"jobs/{job.id}/states")
-    log.info("job succeeded", family=job.name, promoted=list(promotions))
-
-
-def _remove(context: SliceContext, key: str) -> None:
-    """What nobody needs; where the store is away it is done later, so nothing waits for it."""
-    remove_or_discard(context.store, context.artifacts.impatient(), key)
-
-
-def _promotion(job: DistillJob, checkpoint: str, result: RoundResult, *, at: float) -> Promotion:
-    return Promotion(
-        family=job.name,
-        checkpoint=checkpoint,
-        job=job.id,
-        at=at,
-        frechet_distance=(result.metrics or {}).get("frechet_distance"),
-        replaced=result.rival,
-        replaced_frechet_distance=result.rival_frechet_distance,
-    )
+    turn.remove(f"jobs/{job.id}/states")
+    log.info("job succeeded", name=job.name, promoted=list(outcome.promotions))
 
 
 def _problem_of(error: Exception) -> FewstepError:
@@ -249,11 +136,3 @@ def _problem_of(error: Exception) -> FewstepError:
         what = error.strerror or str(error)
         return Unavailable(f"cannot read or write files of the job: {what}; free space or mend it, then retry")
     return FewstepError(f"the job failed unexpectedly ({type(error).__name__}); the worker's log has it")
-
-
-def _work_folder(context: SliceContext, job: DistillJob) -> Path:
-    return context.settings.var / "work" / job.id
-
-
-def _state(folder: Path, steps: int) -> Path:
-    return folder / f"{steps}-step.state.pt"

@@ -13,9 +13,8 @@ from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue
 from core.settings import Settings
-from models.distillation.rounds import Round
 from models.training.progress import OnProgress, Progress, StopTraining
-from worker.distillation.messages import StorageIsAway, Subject, Tell, Trained
+from worker.distillation.messages import StorageIsAway, Tell, Trained, subject_of
 
 LOOK_EVERY_S = 0.05
 """How often a slice looks whether it is still wanted, at most: after every iteration that takes so long."""
@@ -66,7 +65,7 @@ class Watch:
         self.history = [(int(iteration), float(loss)) for iteration, loss in record.history]
         self.at = (record.round, record.iteration)
         self.trained_s = record.trained_s
-        self.subject = Subject(record.job.teacher.family, record.job.request.method)
+        self.subject = subject_of(record.job)
         self._store, self._record, self._settings = store, record, settings
         self._is_draining = is_draining
         self._tell = tell
@@ -121,9 +120,8 @@ class Watch:
             self.beat()
 
     @contextmanager
-    def of(self, this: Round) -> Iterator[OnProgress]:
+    def of(self, index: int) -> Iterator[OnProgress]:
         """The callback of a round's iterations."""
-        index = self._record.job.steps.index(this.num_steps)
         self._told_at = 0
         self._iteration_began = time.monotonic()
         self._started = self._started or self._iteration_began  # loading does not count
@@ -172,10 +170,10 @@ class Watch:
     def _tell_iterations(self, **measured: float | None) -> None:
         """Say how far it is, and what was measured there."""
         job, (index, iteration) = self._record.job, self.at
-        total = sum(job.iterations_of(each) for each in range(len(job.steps)))
+        total = sum(job.iterations_of(each) for each in range(len(job.rounds)))
         new = iteration - (self._counted or 0)
         self._counted = iteration
-        self._tell(Trained(self.subject, job.steps[index], new, self._done(), total, **measured))
+        self._tell(Trained(self.subject, job.rounds[index], new, self._done(), total, **measured))
 
     def _let_sampling_go_first(self) -> None:
         """Wait while there is sampling on the same device, for as long as the iteration took at most: not to starve."""

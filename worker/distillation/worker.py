@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from celery import Celery
@@ -17,8 +18,8 @@ from core.jobs.store import JobStore
 from core.log import get_logger
 from core.queues import Queue, Task
 from core.settings import Settings
+from worker.child import Child, ChildDied
 from worker.device_metrics import DeviceMetrics, pick_meter
-from worker.distillation.child import Child, ChildDied
 from worker.distillation.data_folder import DataFolder
 from worker.distillation.metrics import LEASE_LOSSES, SLICES, Board
 from worker.distillation.sweep import JobSweep
@@ -120,8 +121,10 @@ def send_slice(celery: Celery, job_id: str, after: int) -> None:
         log.warning("next slice not queued", job=job_id, error=str(error))
 
 
-def make_distillation_worker(settings: Settings, name: str, pulse: Pulse) -> tuple[Celery, Heartbeat, Foreman]:
-    """The Celery application with its task, and the heartbeat to start once it consumes."""
+def make_distillation_worker(
+    settings: Settings, name: str, pulse: Pulse, *, also: Callable[[], None] = lambda: None
+) -> tuple[Celery, Heartbeat, Foreman]:
+    """The Celery application with its task, and the heartbeat to start once it consumes, which ``also`` does that."""
     celery = make_celery(settings, transport=INTAKE)
     store = JobStore(connect(settings))
     foreman = Foreman(settings, store, celery, name, pulse)
@@ -141,6 +144,7 @@ def make_distillation_worker(settings: Settings, name: str, pulse: Pulse) -> tup
         send_lost_again(celery)
         sweep()
         data_folder.tell()
+        also()
 
     facts = {"host": presence.host(), "device": settings.device}
     heartbeat = Heartbeat(

@@ -1,12 +1,12 @@
 -- Records a job as queued, unless something is in the way.
--- Returns what came of it (created, same, other, name, full or quota), and the id or name that it is about; with quota,
--- the seconds left of this day.
+-- Returns what came of it (created, same, other, name, full, quota or gone), and the id or name that it is about; with
+-- quota, the seconds left of this day.
 --
 -- KEYS[1]  record of the job
 -- KEYS[2]  stream of its events
 -- KEYS[3]  what its idempotency key stands for
 -- ARGV[1]  id of the job
--- ARGV[2]  name of the family that it makes
+-- ARGV[2]  what it takes of all names: that of the family that it makes, or classifiers/name
 -- ARGV[3]  the job, as JSON
 -- ARGV[4]  fingerprint of the request; empty: it has no idempotency key
 -- ARGV[5]  how long the key is remembered, in milliseconds
@@ -14,9 +14,10 @@
 -- ARGV[7]  its owner; empty: none
 -- ARGV[8]  seconds that jobs of that owner may train in a day; empty: any number
 -- ARGV[9]  where its states are to be told; empty: nowhere
+-- ARGV[10] ids of the jobs and uploads that it is made of, with blanks between
 
 local id, name, job, fingerprint, ttl_ms, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local owner, quota, webhook = ARGV[7], ARGV[8], ARGV[9]
+local owner, quota, webhook, uses = unpack(ARGV, 7, 10)
 if fingerprint ~= '' then
   local known = redis.call('HMGET', KEYS[3], 'fingerprint', 'id')
   if known[1] then return {known[1] == fingerprint and 'same' or 'other', known[2]} end
@@ -24,11 +25,15 @@ end
 if redis.call('HEXISTS', 'fewstep:jobs:names', name) == 1 then return {'name', name} end
 if redis.call('SCARD', 'fewstep:jobs:active') >= most then return {'full', ''} end
 if used_up(owner, quota) then return {'quota', left_of_day()} end
+for used in string.gmatch(uses, '%S+') do
+  local there = redis.call('EXISTS', 'fewstep:jobs:record:' .. used, 'fewstep:uploads:record:' .. used)
+  if there == 0 then return {'gone', used} end
+end
 redis.call('HSET', 'fewstep:jobs:names', name, id)
 redis.call('ZADD', 'fewstep:jobs:all', now, id)
 redis.call('SADD', 'fewstep:jobs:active', id)
 set('job', job, 'created', now, 'fence', 0, 'attempts', 0, 'tries', 0, 'failures', 0)
-set('round', 0, 'iteration', 0, 'hinted', now)
+set('round', 0, 'iteration', 0, 'hinted', now, 'uses', uses)
 if owner ~= '' then set('owner', owner) end
 if webhook ~= '' then set('webhook', webhook) end
 move('queued')

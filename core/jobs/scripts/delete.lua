@@ -1,11 +1,11 @@
--- Forgets an ended job and takes its family back, unless one of its checkpoints is in force elsewhere. What it has made
--- is noted as to be removed.
+-- Forgets an ended job and takes back what it made, unless one of its checkpoints is in force elsewhere. Its files are
+-- noted as to be removed.
 -- Returns what came of it (deleted, serves, none or the state that forbids it), and the family/steps that it serves.
 --
 -- KEYS[1]  record of the job
 -- KEYS[2]  stream of its events
 -- ARGV[1]  id of the job
--- ARGV[2]  name of its family
+-- ARGV[2]  what it takes of all names
 
 local id, name = ARGV[1], ARGV[2]
 local state = get('state')
@@ -19,8 +19,13 @@ for _, key in ipairs(redis.call('HKEYS', 'fewstep:serving:promoted')) do
   if #rest < #stack then kept[key] = rest end
 end
 for key, rest in pairs(kept) do promote(key, rest) end
-for _, key in ipairs(redis.call('HKEYS', 'fewstep:serving:made')) do
-  if string.sub(key, 1, #name + 1) == name .. '/' then redis.call('HDEL', 'fewstep:serving:made', key) end
+for _, hash in ipairs({'fewstep:serving:made', 'fewstep:serving:promoted'}) do
+  for _, key in ipairs(redis.call('HKEYS', hash)) do
+    if string.sub(key, 1, #name + 1) == name .. '/' then redis.call('HDEL', hash, key) end
+  end
+end
+if string.sub(name, 1, 12) == 'classifiers/' then
+  redis.call('HDEL', 'fewstep:serving:classifiers', string.sub(name, 13))
 end
 changed()
 redis.call('SADD', 'fewstep:artifacts:discarded', 'jobs/' .. id)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.jobs.record import JobState
+from core.jobs.request import DistillJob
 from tests.app.keyed import Keyed
 from tests.jobs import TTL_S, made_by, round_of
 from tests.problems import problem
@@ -79,6 +80,7 @@ def test_students_belong_to_their_job(keyed: Keyed, tiny_family: Path) -> None:
     record = keyed.api.jobs.read(path.rpartition("/")[2])
     assert record is not None
     job = record.job
+    assert isinstance(job, DistillJob)
     fence = keyed.api.jobs.acquire(job.id, 0, "w", lease_s=60, ttl_s=TTL_S)
     assert fence is not None
     keyed.api.jobs.tell(job.id, fence, lease_s=60, rounds=[round_of(job, 2).model_dump()])

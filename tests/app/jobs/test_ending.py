@@ -65,7 +65,9 @@ def test_what_serves_is_removed_after_a_rollback(api: Api) -> None:
 def test_what_another_job_distils_is_not_removed(api: Api) -> None:
     job = create(api.jobs)
     end(api.jobs, job, JobState.SUCCEEDED, made=made_by(job))
-    other = make_job(teacher={"family": job.name, "checkpoint": "2-step", "artifact": "a", "sha256": 64 * "a"})
+    other = make_job(
+        teacher={"family": job.name, "checkpoint": "2-step", "artifact": f"jobs/{job.id}/2-step", "sha256": 64 * "a"}
+    )
     api.jobs.create(other, max_active=9)
     assert other.id in problem(api.client.delete(f"{PATH}/{job.id}"), 409)["detail"]
     api.jobs.cancel(other.id, ttl_s=TTL_S)

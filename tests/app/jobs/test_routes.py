@@ -159,7 +159,7 @@ def test_an_ended_job_says_how_and_needs_no_asking_again(api: Api) -> None:
 def test_samples_of_a_finished_round(api: Api) -> None:
     job = create(api.jobs)
     api.jobs.tell(job.id, acquire(api.jobs, job), lease_s=60, rounds=[round_of(job, 2).model_dump()])
-    picture = api.artifact(round_of(job, 2).samples)
+    picture = api.artifact(str(round_of(job, 2).samples))
     picture.parent.mkdir(parents=True)
     picture.write_bytes(b"\x89PNG")
     response = api.client.get(f"{PATH}/{job.id}/rounds/1/samples.png")

@@ -7,6 +7,7 @@ import pytest
 
 from core.catalog import datasets
 from core.catalog.datasets import DatasetFacts
+from core.jobs.request import DistillJob
 from tests.app.conftest import DATASETS, MAX_ACTIVE_JOBS, SHAPE, Api, write_classifier
 from tests.jobs import make_job
 from tests.problems import problem
@@ -196,6 +197,7 @@ def test_a_classifier_of_other_classes_does_not_know_the_data(api: Api) -> None:
         accepted = api.client.post(PATH, json=body).json()["id"]
         record = api.jobs.read(accepted)
         assert record is not None
+        assert isinstance(record.job, DistillJob)
         assert record.job.classifier is not None
         assert not record.job.classifier.knows_data
     finally:

@@ -31,7 +31,7 @@ def test_a_visitor_with_a_key_sees_their_own_and_leaves_it_nowhere(browser: Brow
     job = make_job(owner="vera", name="veras")
     api.jobs.create(job, max_active=9)
     api.jobs.tell(job.id, acquire(api.jobs, job), lease_s=900, rounds=[round_of(job, 2).model_dump()])
-    picture = api.artifact(round_of(job, 2).samples)
+    picture = api.artifact(str(round_of(job, 2).samples))
     picture.parent.mkdir(parents=True)
     shutil.copy(Path(__file__).parents[3] / "docs" / "digits-1-step.png", picture)
     process, client = api.start(FEWSTEP_API_KEYS_FILE=str(file))

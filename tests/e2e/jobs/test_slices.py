@@ -48,7 +48,7 @@ def test_many_slices_learn_what_one_run_of_the_command_line_does(yard: Yard, job
     assert yard.serving().made["sliced", "4-step"].card.parent == "tiny/8-step"
     folder = yard.artifacts.folder(made.artifact)
     assert Sampler(folder, device="cpu").sample(seeds=[0]).shape == (1, 8, 8, 3)
-    assert next(yard.artifacts.read(record.rounds[0].samples)).startswith(b"\x89PNG")
+    assert next(yard.artifacts.read(str(record.rounds[0].samples))).startswith(b"\x89PNG")
     assert yard.artifacts.files(f"jobs/{jobs.sliced}/states") == []
     kinds = [event.kind for event in yard.store.events(jobs.sliced)]
     assert kinds[:2] == ["state", "state"]

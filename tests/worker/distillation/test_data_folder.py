@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.distillation.data_folder import DataFolder, describe
+from worker.distillation.data_folder import DataFolder
+from worker.facts import describe
 
 
 @pytest.fixture(autouse=True)

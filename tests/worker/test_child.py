@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.distillation.child import Child, ChildDied
+from worker.child import Child, ChildDied
 
 
 def make(answer: int, is_draining: Callable[[], bool], tell: Callable[[Any], None]) -> Callable[[str], int]:

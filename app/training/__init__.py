@@ -1,0 +1,1 @@
+"""`/training-jobs`, and `/jobs`, the list of all: begin with `routes`."""

@@ -1,0 +1,1 @@
+"""Data, checkpoints and classifiers that clients bring: begin with `routes`."""

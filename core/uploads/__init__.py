@@ -1,0 +1,1 @@
+"""What clients have uploaded: begin with `store`."""

@@ -1,0 +1,1 @@
+"""Looking at what was uploaded: begin with `inspector`."""
