@@ -2,7 +2,7 @@
 
 from fewstep_client.asynchronous import AsyncClient, AsyncGeneration, AsyncJob
 from fewstep_client.client import Client, Generation, Job
-from fewstep_client.documents import Event, JobDocument, Model, Round
+from fewstep_client.documents import Event, JobDocument, Model, Round, Upload
 from fewstep_client.errors import (
     Cancelled,
     Conflict,
@@ -46,5 +46,6 @@ __all__ = [
     "TooMany",
     "Unauthorized",
     "Unavailable",
+    "Upload",
     "Webhook",
 ]

@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -16,6 +16,8 @@ BACKOFF_S = 0.5
 """Before the first try again; doubled with each, where the service says nothing."""
 PATIENCE_S = 60
 """The longest that the service may ask to wait; where it is longer, it is for the caller to decide."""
+POLL_S = 1.0
+"""Between two looks at what goes on."""
 PASSING = (TooMany, Unavailable)
 """What may be otherwise when asked again."""
 
@@ -43,6 +45,7 @@ class Asking:
         path: str,
         *,
         body: object = None,
+        file: IO[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
         repeatable: bool = True,
@@ -53,14 +56,18 @@ class Asking:
             method: Of HTTP.
             path: Below the address of the service, or an address in full.
             body: Sent as JSON, if not None.
+            file: Sent as it is, from its start.
             headers: Beside the usual ones.
             stream: Whether to leave the body unread.
             repeatable: Whether it does no harm twice. Else it is sent again only if it never arrived.
         """
-        request = self.transport.http.build_request(method, path, json=body, headers=headers)
         for attempt in itertools.count():
             pause = BACKOFF_S * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311 (so that not all come at once)
             error: FewstepError
+            if file is not None:
+                file.seek(0)
+            content = None if file is None else self.transport.body(file)
+            request = self.transport.http.build_request(method, path, json=body, content=content, headers=headers)
             try:
                 response = await self.transport.send(request, stream=stream)
             except httpx.TransportError as lost:
@@ -87,3 +94,7 @@ class Asking:
             yield response
         finally:
             await self.transport.release(response)
+
+    def absolute(self, path: str) -> str:
+        """The address of a path of an answer, which begins with what a proxy puts before it."""
+        return str(self.transport.http.base_url.join(path))

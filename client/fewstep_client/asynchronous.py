@@ -10,8 +10,9 @@ import httpx
 
 from fewstep_client.asking import settings_of
 from fewstep_client.calls import Calls
-from fewstep_client.documents import Event, JobDocument, Model
+from fewstep_client.documents import Event, JobDocument, Model, Upload
 from fewstep_client.images import Image, Images
+from fewstep_client.jobs import DISTILLING, TRAINING, JobCalls
 from fewstep_client.options import GenerateOptions
 from fewstep_client.transport import Waiting
 
@@ -24,7 +25,8 @@ class AsyncClient:
     ) -> None:
         """As of `Client`."""
         self._http = httpx.AsyncClient(**settings_of(url, api_key, timeout_s))
-        self._calls = Calls(Waiting(self._http), retries=retries)
+        transport = Waiting(self._http)
+        self._calls, self._jobs = Calls(transport, retries=retries), JobCalls(transport, retries=retries)
 
     async def generate(self, **options: Unpack[GenerateOptions]) -> Images:
         """See `Client.generate`."""
@@ -52,19 +54,33 @@ class AsyncClient:
         """See `Client.rollback`."""
         await self._calls.rollback(family, steps)
 
+    async def upload(self, place: str, path: str | Path, **options: object) -> Upload:
+        """See `Client.upload`."""
+        return await self._calls.upload(place, Path(path), options)
+
+    async def remove(self, place: str) -> None:
+        """See `Client.remove`."""
+        await self._calls.remove(place)
+
+    async def train(self, kind: str, data: str, *, idempotency_key: str | None = None, **options: object) -> "AsyncJob":
+        """See `Client.train`."""
+        body = {"kind": kind, "data": data, **options}
+        return AsyncJob(self._jobs, await self._jobs.create(TRAINING, body, idempotency_key))
+
     async def distill(self, teacher: str, *, idempotency_key: str | None = None, **options: object) -> "AsyncJob":
         """See `Client.distill`."""
-        return AsyncJob(self._calls, await self._calls.distill({"teacher": teacher, **options}, idempotency_key))
+        body = {"teacher": teacher, **options}
+        return AsyncJob(self._jobs, await self._jobs.create(DISTILLING, body, idempotency_key))
 
     async def job(self, id: str) -> "AsyncJob":
         """See `Client.job`."""
-        return AsyncJob(self._calls, await self._calls.job(id))
+        return AsyncJob(self._jobs, await self._jobs.find(id))
 
     async def jobs(self, state: str | None = None) -> AsyncIterator["AsyncJob"]:
         """See `Client.jobs`."""
-        async with aclosing(self._calls.jobs(state)) as documents:
+        async with aclosing(self._jobs.jobs(state)) as documents:
             async for document in documents:
-                yield AsyncJob(self._calls, document)
+                yield AsyncJob(self._jobs, document)
 
     async def close(self) -> None:
         """See `Client.close`."""
@@ -98,7 +114,7 @@ class AsyncGeneration:
 class AsyncJob:
     """As `Job`."""
 
-    def __init__(self, calls: Calls, document: JobDocument) -> None:
+    def __init__(self, calls: JobCalls, document: JobDocument) -> None:
         self._calls = calls
         self.document = document
 
@@ -114,35 +130,39 @@ class AsyncJob:
 
     async def refresh(self) -> JobDocument:
         """See `Job.refresh`."""
-        self.document = await self._calls.job(self.id)
+        self.document = await self._calls.look(self._path)
         return self.document
 
     async def wait(self, *, progress: bool = True) -> Self:
         """See `Job.wait`."""
-        self.document = await self._calls.wait_for_job(self.id, progress=progress)
+        self.document = await self._calls.wait(self._path, progress=progress)
         return self
 
     async def events(self, *, after: str = "") -> AsyncIterator[Event]:
         """See `Job.events`."""
-        async with aclosing(self._calls.events(self.id, after)) as events:
+        async with aclosing(self._calls.events(self._path, after)) as events:
             async for event in events:
                 yield event
 
-    async def samples(self, k: int) -> Image:
+    async def samples(self, k: int = 1) -> Image:
         """See `Job.samples`."""
-        return await self._calls.samples(self.id, k)
+        return await self._calls.samples(self._path, k)
 
     async def cancel(self) -> None:
         """See `Job.cancel`."""
-        self.document = await self._calls.cancel(self.id)
+        self.document = await self._calls.cancel(self._path)
 
     async def retry(self) -> None:
         """See `Job.retry`."""
-        self.document = await self._calls.retry(self.id)
+        self.document = await self._calls.retry(self._path)
 
     async def delete(self) -> None:
         """See `Job.delete`."""
-        await self._calls.delete(self.id)
+        await self._calls.delete(self._path)
+
+    @property
+    def _path(self) -> str:
+        return self.document.links["self"]
 
     def __repr__(self) -> str:
         return f"AsyncJob({self.id}, {self.name}: {self.document.state})"

@@ -1,24 +1,21 @@
-"""Everything that can be asked of the service, written once for both clients."""
+"""What can be asked of the service but for jobs, written once for both clients."""
 
+import base64
+import hashlib
 import uuid
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
-from fewstep_client.asking import PASSING, Asking
-from fewstep_client.documents import ENDED, Event, JobDocument, Model, events_of
-from fewstep_client.errors import Cancelled, JobFailed, ServiceLost
-from fewstep_client.images import Image, Images
+from fewstep_client.asking import POLL_S, Asking
+from fewstep_client.documents import Model, Upload
+from fewstep_client.errors import InvalidRequest, ServiceLost
+from fewstep_client.images import Images
 from fewstep_client.options import GenerateOptions
 from fewstep_client.progress import Bar
-
-POLL_S = 1.0
-OUTAGE_S = 300
-"""How long what waits for an end bears a service that does not answer."""
 
 
 class Calls(Asking):
@@ -31,7 +28,7 @@ class Calls(Asking):
 
     async def submit(self, options: GenerateOptions, idempotency_key: str | None) -> str:
         """Id of the generation."""
-        headers = {"Accept": "application/zip", "Prefer": "respond-async", "Idempotency-Key": _key(idempotency_key)}
+        headers = {"Accept": "application/zip", "Prefer": "respond-async", "Idempotency-Key": key_of(idempotency_key)}
         response = await self.ask("POST", "/generate", body=options, headers=headers)
         return response.headers["Location"].rpartition("/")[2]
 
@@ -78,111 +75,32 @@ class Calls(Asking):
                 raise ServiceLost(f"{place} was cut off: {error}") from error
         return partial.replace(path)
 
-    async def distill(self, body: Mapping[str, object], idempotency_key: str | None) -> JobDocument:
-        """A new job, or the one that the key has made before."""
-        headers = {"Idempotency-Key": _key(idempotency_key)}
-        response = await self.ask("POST", "/distill-jobs", body=body, headers=headers)
-        return JobDocument.model_validate(response.json())
-
-    async def job(self, job: str) -> JobDocument:
-        """How it stands."""
-        return await self._job("GET", job)
-
-    async def cancel(self, job: str) -> JobDocument:
-        """Call it off."""
-        return await self._job("POST", job, "/cancel")
-
-    async def retry(self, job: str) -> JobDocument:
-        """Queue it again."""
-        return await self._job("POST", job, "/retry", repeatable=False)
-
-    async def delete(self, job: str) -> None:
-        """Remove it."""
-        await self.ask("DELETE", _of_job(job))
-
-    async def _job(self, method: str, job: str, what: str = "", *, repeatable: bool = True) -> JobDocument:
-        response = await self.ask(method, _of_job(job, what), repeatable=repeatable)
-        return JobDocument.model_validate(response.json())
-
-    async def jobs(self, state: str | None) -> AsyncGenerator[JobDocument]:
-        """Newest first, page by page."""
-        path: str | None = "/distill-jobs" + (f"?state={quote(state)}" if state else "")
-        while path:
-            page = (await self.ask("GET", path)).json()
-            for one in page["jobs"]:
-                yield JobDocument.model_validate(one)
-            # A path of an answer begins with what a proxy puts before it.
-            path = page["next"] and str(self.transport.http.base_url.join(page["next"]))
-
-    async def samples(self, job: str, k: int) -> Image:
-        """Of what round ``k`` made."""
-        response = await self.ask("GET", _of_job(job, f"/rounds/{k}/samples.png"))
-        return Image(0, response.content)
-
-    async def events(self, job: str, after: str) -> AsyncGenerator[Event]:
-        """From the one after ``after`` until the job has ended and all is told; over lost connections too."""
-        while True:
-            told = False
-            headers = {"Accept": "text/event-stream", "Last-Event-ID": after}
-            try:
-                async with (
-                    self.streamed(_of_job(job, "/events"), headers) as response,
-                    aclosing(events_of(self.transport.lines(response))) as events,
-                ):
-                    async for event in events:
-                        told, after = True, event.id
-                        yield event
-            except httpx.TransportError:
-                told = True  # cut off: there may be more
-            if not told and (await self.job(job)).state in ENDED:
-                return
-            if not told:
-                await self.transport.sleep(POLL_S)
-
-    async def wait_for_job(self, job: str, *, progress: bool) -> JobDocument:
-        """Its end.
+    async def upload(self, place: str, path: Path, options: Mapping[str, object]) -> Upload:
+        """A file, and what a worker makes of it.
 
         Raises:
-            JobFailed: It failed; with the problem's words, ``field`` and ``allowed``.
-            Cancelled: It was called off.
-            ServiceLost: Nothing was heard of the service for five minutes.
+            InvalidRequest: It is refused, with the reason.
         """
-        silent_s = 0.0
-        with Bar(wanted=progress) as bar:
-            while True:
-                try:
-                    document = await self.job(job)
-                    silent_s = 0
-                except (ServiceLost, *PASSING) as error:
-                    if (silent_s := silent_s + (error.retry_after or POLL_S)) > OUTAGE_S:
-                        raise
-                    bar.show(0, f"{error}")
-                    await self.transport.sleep(error.retry_after or POLL_S)
-                    continue
-                bar.show(document.progress, _words(document))
-                if document.state in ENDED:
-                    break
-                await self.transport.sleep(POLL_S)
-        if document.state == "failed":
-            problem = document.error or {}
-            raise JobFailed(problem.get("detail", "the job failed"), status=problem.get("status"), problem=problem)
-        if document.state == "cancelled":
-            raise Cancelled(f"the job {job} was cancelled")
-        return document
+        with path.open("rb") as file:
+            digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
+            headers = {"Content-Length": str(path.stat().st_size), "Content-Digest": f"sha-256=:{digest}:"}
+            response = await self.ask("PUT", f"/{quote(place)}{_query(options)}", file=file, headers=headers)
+        while (upload := Upload.model_validate(response.json())).state in ("received", "looking"):
+            await self.transport.sleep(POLL_S)
+            response = await self.ask("GET", self.absolute(upload.links["self"]))
+        if upload.state == "refused":
+            raise InvalidRequest(f"{place}: {upload.reason}")
+        return upload
+
+    async def remove(self, place: str) -> None:
+        """Remove an upload."""
+        await self.ask("DELETE", f"/{quote(place)}")
 
 
-def _key(given: str | None) -> str:
+def key_of(given: str | None) -> str:
+    """An ``Idempotency-Key``, a new one where none is given."""
     return given or uuid.uuid4().hex
 
 
-def _of_job(job: str, what: str = "") -> str:
-    return f"/distill-jobs/{quote(job, safe='')}{what}"
-
-
-def _words(document: JobDocument) -> str:
-    words = f"{document.state}, round {document.round} of {document.rounds}"
-    if document.loss is not None:
-        words += f", loss {document.loss:.4g}"
-    if document.eta_s is not None:
-        words += f", {document.eta_s:.0f} s left"
-    return words
+def _query(options: Mapping[str, object]) -> str:
+    return "?" + urlencode(options) if options else ""

@@ -9,8 +9,9 @@ import httpx
 
 from fewstep_client.asking import settings_of
 from fewstep_client.calls import Calls
-from fewstep_client.documents import Event, JobDocument, Model
+from fewstep_client.documents import Event, JobDocument, Model, Upload
 from fewstep_client.images import Image, Images
+from fewstep_client.jobs import DISTILLING, TRAINING, JobCalls
 from fewstep_client.options import GenerateOptions
 from fewstep_client.transport import Blocking, iterate, run
 
@@ -34,7 +35,8 @@ class Client:
             timeout_s: Of each answer; longer than the service itself waits for pictures.
         """
         self._http = httpx.Client(**settings_of(url, api_key, timeout_s))
-        self._calls = Calls(Blocking(self._http), retries=retries)
+        transport = Blocking(self._http)
+        self._calls, self._jobs = Calls(transport, retries=retries), JobCalls(transport, retries=retries)
 
     def generate(self, **options: Unpack[GenerateOptions]) -> Images:
         """Sample images, and wait for them."""
@@ -60,17 +62,36 @@ class Client:
         """Undo the last promotion."""
         run(self._calls.rollback(family, steps))
 
+    def upload(self, place: str, path: str | Path, **options: object) -> Upload:
+        """Bring a file, and wait until a worker has looked at it: what is refused is an ``InvalidRequest``.
+
+        Args:
+            place: ``datasets/NAME``, ``models/FAMILY/CHECKPOINT`` or ``classifiers/NAME``.
+            path: The file; its SHA-256 goes with it.
+            options: How it is read, such as ``size=32`` of a data set.
+        """
+        return run(self._calls.upload(place, Path(path), options))
+
+    def remove(self, place: str) -> None:
+        """Remove what was brought to a place, unless it is used."""
+        run(self._calls.remove(place))
+
+    def train(self, kind: str, data: str, *, idempotency_key: str | None = None, **options: object) -> "Job":
+        """Train a ``teacher`` or a ``classifier`` of a data set; ``options`` are fields of ``POST /training-jobs``."""
+        body = {"kind": kind, "data": data, **options}
+        return Job(self._jobs, run(self._jobs.create(TRAINING, body, idempotency_key)))
+
     def distill(self, teacher: str, *, idempotency_key: str | None = None, **options: object) -> "Job":
         """Make students of a teacher, ``family/checkpoint``; ``options`` are fields of ``POST /distill-jobs``."""
-        return Job(self._calls, run(self._calls.distill({"teacher": teacher, **options}, idempotency_key)))
+        return Job(self._jobs, run(self._jobs.create(DISTILLING, {"teacher": teacher, **options}, idempotency_key)))
 
     def job(self, id: str) -> "Job":
         """A job by its id."""
-        return Job(self._calls, run(self._calls.job(id)))
+        return Job(self._jobs, run(self._jobs.find(id)))
 
     def jobs(self, state: str | None = None) -> Iterator["Job"]:
-        """All jobs, newest first; those in a state alone, if one is given."""
-        return (Job(self._calls, document) for document in iterate(self._calls.jobs(state)))
+        """All jobs, newest first and in short; those in a state alone, if one is given."""
+        return (Job(self._jobs, document) for document in iterate(self._jobs.jobs(state)))
 
     def close(self) -> None:
         """Close connections."""
@@ -102,13 +123,13 @@ class Generation:
 
 
 class Job:
-    """A distillation job.
+    """A job that distils or trains.
 
     Attributes:
         document: As the service said last; `refresh` asks again.
     """
 
-    def __init__(self, calls: Calls, document: JobDocument) -> None:
+    def __init__(self, calls: JobCalls, document: JobDocument) -> None:
         self._calls = calls
         self.document = document
 
@@ -119,12 +140,12 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Family that its students serve as once it has succeeded."""
+        """Of what it makes: the family that its students or its teacher serve as, or a classifier."""
         return self.document.name
 
     def refresh(self) -> JobDocument:
         """Ask for its state."""
-        self.document = run(self._calls.job(self.id))
+        self.document = run(self._calls.look(self._path))
         return self.document
 
     def wait(self, *, progress: bool = True) -> Self:
@@ -134,28 +155,32 @@ class Job:
             JobFailed: It failed.
             Cancelled: It was called off.
         """
-        self.document = run(self._calls.wait_for_job(self.id, progress=progress))
+        self.document = run(self._calls.wait(self._path, progress=progress))
         return self
 
     def events(self, *, after: str = "") -> Iterator[Event]:
         """What happens, as it happens, until it has ended; from the start, or after an event's id."""
-        return iterate(self._calls.events(self.id, after))
+        return iterate(self._calls.events(self._path, after))
 
-    def samples(self, k: int) -> Image:
-        """A picture of what the student of round ``k``, from 1, makes."""
-        return run(self._calls.samples(self.id, k))
+    def samples(self, k: int = 1) -> Image:
+        """A picture of what the student of round ``k``, from 1, makes; or a teacher that was trained."""
+        return run(self._calls.samples(self._path, k))
 
     def cancel(self) -> None:
         """Call it off. Idempotent."""
-        self.document = run(self._calls.cancel(self.id))
+        self.document = run(self._calls.cancel(self._path))
 
     def retry(self) -> None:
         """Queue it again, failed or cancelled; it goes on from its last state."""
-        self.document = run(self._calls.retry(self.id))
+        self.document = run(self._calls.retry(self._path))
 
     def delete(self) -> None:
         """Remove it with all it has made."""
-        run(self._calls.delete(self.id))
+        run(self._calls.delete(self._path))
+
+    @property
+    def _path(self) -> str:
+        return self.document.links["self"]
 
     def __repr__(self) -> str:
         return f"Job({self.id}, {self.name}: {self.document.state})"

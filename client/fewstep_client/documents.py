@@ -24,6 +24,18 @@ class Model(_Document):
     checkpoints: Annotated[dict[str, dict[str, Any]], Field(description="Each in short, by name")]
 
 
+class Upload(_Document):
+    """A file that was brought, and what a worker made of it."""
+
+    id: str
+    kind: str
+    name: Annotated[str, Field(description="As which it is listed")]
+    state: Annotated[str, Field(description="received, looking, ready or refused")]
+    reason: Annotated[str | None, Field(description="Why it is refused")] = None
+    sha256: str
+    links: dict[str, str]
+
+
 class Round(_Document):
     """A finished round of a job."""
 
@@ -37,7 +49,7 @@ class JobDocument(_Document):
     """A job, as it stood when the service was asked last."""
 
     id: str
-    name: Annotated[str, Field(description="Family that its students serve as once it has succeeded")]
+    name: Annotated[str, Field(description="Of what it makes, listed once it has succeeded: a family or a classifier")]
     state: Annotated[str, Field(description="queued, running, cancelling, succeeded, failed or cancelled")]
     round: Annotated[int, Field(description="The one under way, from 1")]
     rounds: int
@@ -46,7 +58,9 @@ class JobDocument(_Document):
     loss: float | None = None
     eta_s: Annotated[float | None, Field(description="Seconds of training until all is done; None: unknown")] = None
     error: Annotated[dict[str, Any] | None, Field(description="The problem of a failed job")] = None
-    finished: list[Round] = []
+    finished: Annotated[list[Round], Field(description="Rounds of distillation that are done")] = []
+    made: Annotated[dict[str, Any] | None, Field(description="What a training made: its name, metrics")] = None
+    links: Annotated[dict[str, str], Field(description="Paths of the service")]
 
     @property
     def progress(self) -> float:

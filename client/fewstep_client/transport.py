@@ -7,11 +7,13 @@ result of one at its first step, as of a plain function.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import httpx
 
 T = TypeVar("T")
+CHUNK = 2**18
+"""Bytes of a file that are read at a time."""
 
 
 class Transport(Protocol):
@@ -23,6 +25,9 @@ class Transport(Protocol):
 
     async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """The answer, read to its end unless it is streamed."""
+
+    def body(self, file: IO[bytes]) -> Iterator[bytes] | AsyncIterator[bytes]:
+        """A file as the body of a request, never held in memory."""
 
     async def read(self, response: httpx.Response) -> None:
         """Read a streamed one to its end."""
@@ -49,6 +54,10 @@ class Blocking:
     async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """See `Transport`."""
         return self.http.send(request, stream=stream)
+
+    def body(self, file: IO[bytes]) -> Iterator[bytes]:
+        """See `Transport`."""
+        return iter(lambda: file.read(CHUNK), b"")
 
     async def read(self, response: httpx.Response) -> None:
         """See `Transport`."""
@@ -82,6 +91,11 @@ class Waiting:
     async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         """See `Transport`."""
         return await self.http.send(request, stream=stream)
+
+    async def body(self, file: IO[bytes]) -> AsyncIterator[bytes]:
+        """See `Transport`."""
+        while chunk := await asyncio.to_thread(file.read, CHUNK):
+            yield chunk
 
     async def read(self, response: httpx.Response) -> None:
         """See `Transport`."""
