@@ -268,6 +268,9 @@ def test_uploads_belong_to_their_key(api: Api) -> None:
         assert ask("bob", "GET", "/datasets/photos").status_code == 404
         assert ask("bob", "PUT", "/datasets/photos").status_code == 409
         assert ask("bob", "DELETE", "/datasets/photos").status_code == 404
+        assert ask("ada", "PUT", "/models/mine/teacher").status_code == 202
+        assert ask("bob", "PUT", "/models/mine/8-step").status_code == 409
+        assert ask("bob", "GET", "/models/mine/teacher").status_code == 404
         assert ask("bob", "GET", "/uploads").json() == {"uploads": []}
         assert ask("eve", "DELETE", "/datasets/photos").status_code == 204
         client.close()
