@@ -33,7 +33,7 @@ class BodyGuard:
         try:
             self._check_headers(scope)
             if scope["method"] == "PUT" and UPLOAD.fullmatch(inner_path(scope)):
-                return await self.app(scope, receive, send)  # which has limits of its own, and reads it by pieces
+                return await self._pass(scope, receive, send)
             body = await self._read(Headers(scope=scope), receive)
         except FewstepError as error:
             response = problem_response(error.problem(), Request(scope))
@@ -47,6 +47,23 @@ class BodyGuard:
             return replayed.pop() if replayed else await receive()
 
         return await self.app(scope, receive_again, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Leave the body to the application, which has limits of its own; what it does not read is not waited for."""
+        whole = False
+
+        async def receive_and_note() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = whole or not message.get("more_body", False)
+            return message
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and not whole:
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self.app(scope, receive_and_note, send_and_close)
 
     def _check_headers(self, scope: Scope) -> None:
         target = scope.get("raw_path") or scope["path"].encode()

@@ -5,7 +5,7 @@ from typing import Any
 
 from core.catalog.card import Card
 from core.catalog.serving import Made, Promotion
-from core.jobs.record import JobState
+from core.jobs.record import Job, JobState
 from core.jobs.references import CheckpointRef, RoundResult
 from core.jobs.request import DistillJob, DistillRequest
 from core.jobs.store import JobStore
@@ -79,14 +79,14 @@ def create(store: JobStore, **changes: object) -> DistillJob:
     return job
 
 
-def acquire(store: JobStore, job: DistillJob, fence: int = 0, *, lease_s: float = 60) -> int:
+def acquire(store: JobStore, job: Job, fence: int = 0, *, lease_s: float = 60) -> int:
     """Take a slice of it; gives its fence."""
     taken = store.acquire(job.id, fence, "w1", lease_s=lease_s, ttl_s=TTL_S)
     assert taken is not None
     return taken
 
 
-def end(store: JobStore, job: DistillJob, state: JobState, **facts: Any) -> None:  # noqa: ANN401
+def end(store: JobStore, job: Job, state: JobState, **facts: Any) -> None:  # noqa: ANN401
     """Take a slice of it, which ends it."""
     assert store.end(job.id, acquire(store, job), state, ttl_s=TTL_S, **facts)
 

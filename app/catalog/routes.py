@@ -15,12 +15,17 @@ from app.paths import Root
 from app.service import Service, ServiceDependency
 from core.catalog import serving
 from core.catalog.card import Card, Family, no_such_checkpoint
-from core.errors import Conflict
+from core.errors import Conflict, NotFound
+from core.uploads.record import UploadKind, UploadState
 
 router = APIRouter(prefix=PATH, tags=["models"])
 
 
 def _find(service: ServiceDependency, caller: Known, family: str, checkpoint: str) -> Family:
+    upload = service.uploads.find(UploadKind.MODEL, f"{family}/{checkpoint}")
+    if upload is not None and upload.state is not UploadState.READY and caller.sees(upload.owner):
+        because = f": {upload.reason}" if upload.reason else ""
+        raise NotFound(f"{upload.name} was uploaded, and is {upload.state}{because}", field="checkpoint")
     found = service.catalog.find(family, caller)
     if checkpoint not in found.cards:
         raise no_such_checkpoint(found, checkpoint)

@@ -2,17 +2,18 @@
 
 import re
 
+from app.access.caller import Caller
 from app.service import Service
 from core.catalog import datasets
 from core.errors import Conflict, InvalidRequest
 from core.jobs.request import NAME_PATTERN, SYNTHETIC
-from core.uploads.record import UploadKind
+from core.uploads.record import Upload, UploadKind
 
 RESERVED = frozenset({"rollback", "download"})
 
 
-def refuse_name(service: Service, kind: UploadKind, name: str) -> None:
-    """Raise where an upload cannot have a name.
+def refuse_name(service: Service, caller: Caller, kind: UploadKind, name: str) -> None:
+    """Raise where an upload of a caller cannot have a name.
 
     Raises:
         InvalidRequest: It is no name.
@@ -27,6 +28,8 @@ def refuse_name(service: Service, kind: UploadKind, name: str) -> None:
                 field=field,
                 allowed={"pattern": NAME_PATTERN},
             )
+    if kind is UploadKind.MODEL and any(not caller.sees(one.owner) for one in _in_family(service, name)):
+        raise Conflict("another key has uploaded a family of this name", field="family")
     if service.uploads.find(kind, name) is None and _is_taken(service, kind, name):
         words = {UploadKind.DATASET: "a data set", UploadKind.MODEL: "a family", UploadKind.CLASSIFIER: "a classifier"}
         raise Conflict(
@@ -44,5 +47,10 @@ def _is_taken(service: Service, kind: UploadKind, name: str) -> bool:
     family = name.partition("/")[0]
     if any((root / family).exists() for root in settings.families):
         return True
-    ours = {upload.name.partition("/")[0] for upload in service.uploads.all(UploadKind.MODEL)}
-    return family in service.catalog.families() and family not in ours
+    return family in service.catalog.families() and not _in_family(service, name)
+
+
+def _in_family(service: Service, name: str) -> list[Upload]:
+    """Checkpoints that were uploaded into the family of one."""
+    family = name.partition("/")[0]
+    return [one for one in service.uploads.all(UploadKind.MODEL) if one.name.partition("/")[0] == family]

@@ -81,6 +81,7 @@ async def received(request: Request, service: Service) -> AsyncIterator[Received
         if expected not in (None, digest):
             header = next(header for header in DIGESTS if header in request.headers)
             raise InvalidRequest(f"the {size} bytes that came have the SHA-256 {digest}", field=header)
+        file.seek(0)  # who opens it by its number goes on from there, on some systems
         yield Received(Path(f"/dev/fd/{file.fileno()}"), size, digest)
 
 
@@ -100,7 +101,7 @@ def _spool(folder: Path) -> IO[bytes]:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
-        raise _no_room(error) from error
+        raise no_room(error) from error
 
 
 async def _write(request: Request, file: IO[bytes], settings: Settings) -> tuple[int, str]:
@@ -130,7 +131,7 @@ async def _write(request: Request, file: IO[bytes], settings: Settings) -> tuple
         await run_in_threadpool(put)
         await run_in_threadpool(file.flush)
     except OSError as error:
-        raise _no_room(error) from error
+        raise no_room(error) from error
     declared = request.headers.get("content-length")
     if declared is not None and int(declared) != size:
         raise MalformedRequest(f"Content-Length announces {declared} bytes, and {size} came")
@@ -142,5 +143,6 @@ def _refuse_size(size: int, settings: Settings) -> None:
         raise TooLarge(f"an upload may have at most {most} bytes", allowed={"maximum_bytes": most})
 
 
-def _no_room(error: OSError) -> FewstepError:
+def no_room(error: OSError) -> FewstepError:
+    """The error where an upload cannot be written."""
     return Unavailable(f"the upload cannot be kept ({error.strerror or error})", retry_after=60)

@@ -1,5 +1,6 @@
 """``PUT`` and ``DELETE`` of data sets, checkpoints and classifiers; ``/uploads``: what became of them."""
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from app.service import Service, ServiceDependency
 from app.uploads import examples
 from app.uploads.documents import PATH, DatasetResponse, UploadResponse, UploadsResponse, document_of
 from app.uploads.naming import refuse_name
-from app.uploads.receiving import linger, received
+from app.uploads.receiving import Received, linger, no_room, received
 from core.catalog.card import PredictionType
 from core.errors import Conflict, FewstepError, NotFound, TooMany
 from core.log import get_logger
@@ -129,11 +130,10 @@ async def _put(
                 owner=caller.name,
             )
             await run_in_threadpool(service.uploads.begin, upload.id)
-            await service.storage.call(service.artifacts.put, file.path, upload.file)
+            await _store(service, file, upload)
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     except FewstepError:
-        response.headers["Connection"] = "close"
         await linger(request)
         raise
     outcome, found = await run_in_threadpool(
@@ -149,9 +149,18 @@ async def _put(
     return _answer(response, kept, root)
 
 
+async def _store(service: Service, file: Received, upload: Upload) -> None:
+    """Put the file into the artifact store, in a thread that no other endpoint waits for."""
+    try:
+        await asyncio.to_thread(service.artifacts.put, file.path, upload.file)
+    except (FewstepError, OSError) as error:
+        await remove_files(service, upload.folder)
+        raise no_room(error) if isinstance(error, OSError) else error from None
+
+
 def _refuse(service: Service, caller: Caller, kind: UploadKind, name: str) -> None:
     """What can be known before the body is read."""
-    refuse_name(service, kind, name)
+    refuse_name(service, caller, kind, name)
     there = service.uploads.find(kind, name)
     if there is None:
         return

@@ -66,7 +66,7 @@ class Client:
         """Bring a file, and wait until a worker has looked at it: what is refused is an ``InvalidRequest``.
 
         Args:
-            place: ``datasets/NAME``, ``models/FAMILY/CHECKPOINT`` or ``classifiers/NAME``.
+            place: ``datasets/{name}``, ``models/{family}/{checkpoint}`` or ``classifiers/{name}``.
             path: The file; its SHA-256 goes with it.
             options: How it is read, such as ``size=32`` of a data set.
         """

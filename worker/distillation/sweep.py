@@ -72,5 +72,5 @@ class JobSweep:
             record = self._store.read(job_id)
             if record is None or record.ended is None or record.ended > expired or record.state is JobState.SUCCEEDED:
                 continue
-            if self._store.delete(job_id, record.job.name)[0] == "deleted":
+            if self._store.delete(job_id, record.job.place)[0] == "deleted":
                 log.info("expired job removed", job=job_id, state=str(record.state))
