@@ -46,6 +46,7 @@ class Calls(Asking):
             while True:
                 found = await self.look(generation)
                 if isinstance(found, Images):
+                    bar.show(1, f"{len(found)} images")
                     return found
                 bar.show(found["progress"], f"{found['status']}, {found['images_done']} of {found['n']} images")
                 await self.transport.sleep(POLL_S)
@@ -66,14 +67,16 @@ class Calls(Asking):
         """Through a file beside it, so that at ``path`` is all or nothing."""
         partial = path.with_name(f"{path.name}.partial")
         place = f"/models/{quote(checkpoint)}/download"
-        async with self.streamed(place) as response:
-            try:
+        try:
+            async with self.streamed(place) as response:
                 with partial.open("wb") as file:
                     async for chunk in self.transport.chunks(response):
                         file.write(chunk)
-            except httpx.TransportError as error:
-                raise ServiceLost(f"{place} was cut off: {error}") from error
-        return partial.replace(path)
+            return partial.replace(path)
+        except httpx.TransportError as error:
+            raise ServiceLost(f"{place} was cut off: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     async def upload(self, place: str, path: Path, options: Mapping[str, object]) -> Upload:
         """A file, and what a worker makes of it.

@@ -1,7 +1,9 @@
 """Images by the package `fewstep_client`, against the running service."""
 
 import asyncio
+import io
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -35,9 +37,22 @@ def test_images_are_the_services_and_show_themselves(client: Client, stack: Stac
     assert client.generate(steps=2, seed=5, format="jpeg")[0]._repr_png_() is None
 
 
-def test_more_than_a_request_may_have_are_submitted(client: Client) -> None:
+class Terminal(io.StringIO):
+    """What is shown to somebody who sits there."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_more_than_a_request_may_have_are_submitted_and_their_progress_is_shown(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generation = client.submit(steps=1, n=600, seed=0, model="classes", class_label=1)
-    images = client.generation(generation.id).wait(progress=False)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    images = client.generation(generation.id).wait()
+    monkeypatch.undo()
+    assert terminal.getvalue().split("\r")[-1].rstrip() == f"[{24 * '#'}] 100% 600 images"
+    assert generation.wait(progress=False).images == images.images
     assert [image.seed for image in images] == list(range(600))
     assert images[599].data == client.generate(steps=1, seed=599, model="classes", class_label=1)[0].data
     generation.cancel()
@@ -62,7 +77,7 @@ def test_a_busy_service_is_asked_again_when_it_says(client: Client, stack: Stack
         hasty.generate(steps=1)
     assert refused.value.retry_after
     found: list[Images] = []
-    patient = Client(str(stack.api.base_url))
+    patient = Client(str(stack.api.base_url), retries=60)
     waiting = threading.Thread(target=lambda: found.append(patient.generate(steps=1, seed=3)))
     waiting.start()
     stack.ensure_ready()
