@@ -9,12 +9,11 @@ from pydantic import BaseModel, Field
 from core.catalog.card import Family
 from core.generation.request import DEFAULT_STEPS, ImageFormat, served_steps
 
-_DIGIT_SIZE = "16x16"
 IMAGES_EXAMPLE: dict[str, Any] = {
     "created": 1767225600,
     "data": [{"b64_json": "iVBORw0KGgo…", "seed": 7}],
     "output_format": "png",
-    "size": _DIGIT_SIZE,
+    "size": "16x16",
 }
 
 

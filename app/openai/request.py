@@ -1,6 +1,6 @@
 """What OpenAI's clients ask for, as a request for ``/generate``."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -67,13 +67,12 @@ def split_model(model: str, families: Collection[str]) -> tuple[str, int | None]
     return family, int(steps)
 
 
-def to_generate(asked: ImagesRequest, families: Mapping[str, Family], family: Family) -> GenerateRequest:
-    """The same request for ``/generate``.
+def to_generate(asked: ImagesRequest, family: Family, named: int | None) -> GenerateRequest:
+    """The same request for ``/generate``; ``named`` are the steps that the model's name has.
 
     Raises:
         InvalidRequest: Of the steps, the size or the class it asks for what the family has not.
     """
-    _, named = split_model(asked.model or "", families)
     if None not in (named, asked.steps) and named != asked.steps:
         raise InvalidRequest(f"model names {named} steps, and steps says {asked.steps}", field="steps", allowed=[named])
     plain = GenerateRequest(

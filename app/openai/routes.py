@@ -62,13 +62,13 @@ async def create_images(
 
 def _plain(body: ImagesRequest, service: Service, caller: Caller) -> tuple[GenerateRequest, str]:
     """The request for ``/generate``, and the size of its images. Reads the disk."""
-    families = service.catalog.seen_by(caller)
-    name, steps = split_model(body.model or service.settings.default_model, families)
+    asked = body.model or service.settings.default_model
+    name, named = split_model(asked, service.catalog.seen_by(caller))
     family = service.catalog.find(name, caller)
     try:
-        plain = to_generate(body, families, family)
+        plain = to_generate(body, family, named)
     except FewstepError as error:
-        if error.field == "steps" and steps is not None and body.steps is None:
+        if error.field == "steps" and named is not None and body.steps is None:
             error.field = "model"  # which has them
         raise
     return plain, size_of(family.cards[family.steps[plain.steps]])
