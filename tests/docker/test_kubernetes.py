@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -18,6 +19,7 @@ from core.local.run import SECONDS_BEYOND_DEADLINE
 from core.queues import Queue
 from core.settings import Settings
 from tests.docker.kustomize import Resource, build, name_of, pod_of
+from tests.monitor import promtool
 from tests.processes import ROOT
 
 HERE = ROOT / "docker" / "kubernetes"
@@ -131,8 +133,6 @@ def test_what_is_stopped_has_the_time_that_it_needs_and_what_hangs_is_found(over
         container = container_of(deployment)
         (port,) = container["ports"]
         assert port["containerPort"] == ports[name]
-        annotations = deployment["spec"]["template"]["metadata"]["annotations"]
-        assert annotations["prometheus.io/port"] == str(ports[name])
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             asked = container[probe]["httpGet"]
             assert asked["port"] == port["name"]
@@ -181,6 +181,20 @@ def test_workers_are_scaled_by_the_age_of_their_queue() -> None:
         assert f"`{metric}`" in documented
         assert container_of(deployment)["command"][-1] == Queue(label)
         assert one["spec"]["minReplicaCount"] >= 1  # else nobody would be there for those who wait for an answer
+
+
+def test_prometheus_finds_each_kind_of_pod_under_the_job_that_rules_know(tmp_path: Path) -> None:
+    configuration = yaml.safe_load((HERE / "prometheus.yml").read_text())
+    (scrape,) = configuration["scrape_configs"]
+    keep, job = scrape["relabel_configs"][:2]
+    assert set(keep["regex"].split("|")) == OURS["production"]
+    assert (keep["action"], job["target_label"]) == ("keep", "job")
+    assert scrape.pop("kubernetes_sd_configs") == [
+        {"role": "pod", "namespaces": {"names": list(of("production", "Namespace"))}}
+    ]  # which Debian's Prometheus is built without
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    result = promtool("check", "config", tmp_path / "prometheus.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
