@@ -4,7 +4,8 @@
 Redis's clock; of the times in ``request`` only the difference counts), ``status``, ``queue``, ``group`` (what it can be
 sampled together with), ``n``, ``in_pieces``, ``channel`` (of who waits for it), ``attempts``, ``worker``, ``work``
 (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result grows in
-pieces), ``progress`` (share of the sampling that is done), and at the end ``result`` and ``facts``. The list
+pieces), ``progress`` (share of the sampling that is done), where there are such ``owner`` and ``webhook``, and at the end
+``result`` and ``facts``. The list
 ``fewstep:generate:pieces:{id}`` is a result in pieces. The sorted sets ``fewstep:generate:queued`` and
 ``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker has
 what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
