@@ -3,7 +3,7 @@
 ``fewstep:jobs:record:{id}`` is a hash with all that is known of a job, ``fewstep:jobs:events:{id}`` the stream of what
 happened to it, the sorted set ``fewstep:jobs:all`` orders jobs by age, ``fewstep:jobs:active`` holds those that have
 not ended, ``fewstep:jobs:names`` maps the names of families to jobs, the set ``fewstep:artifacts:discarded`` holds keys
-of the artifact store that are to be removed, ``fewstep:access:training:{owner}:{day}`` counts seconds of training. Every change is one atomic script, a file in ``scripts/``.
+of the artifact store that are to be removed. Every change is one atomic script, a file in ``scripts/``.
 
 A job is worked on in slices. Who takes one gets the next number of the job's ``fence``, and the job's lease. Whatever
 it writes is refused once the fence has moved on, so a worker that hung, or was taken for dead, can spoil nothing. A
