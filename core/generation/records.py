@@ -6,9 +6,9 @@ sampled together with), ``n``, ``in_pieces``, ``channel`` (of who waits for it),
 (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result grows in
 pieces), ``stored`` (1 where these are files, as of ``core.generation.stored``), ``progress`` (share of the sampling
 that is done), ``owner`` and ``webhook`` where it has them, and at the end ``result`` and ``facts``. The list
-``fewstep:generate:pieces:{id}`` is a result in pieces, or where they are. The sorted sets ``fewstep:generate:queued`` and
-``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker has
-what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
+``fewstep:generate:pieces:{id}`` is a result in pieces, or where they are. The sorted sets ``fewstep:generate:queued``
+and ``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker
+has what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
 script, so a cancelled generation can neither start nor succeed.
 
 What a worker does with them is in ``core.generation.work``.
