@@ -107,7 +107,7 @@ def api(folder: Path, load: Load) -> Iterator[tuple[int, dict[str, psutil.Proces
     """An API with all that: its port, the processes and Redis."""
     lay_out(folder / "checkpoints", load.families)
     server, port = RedisServer(folder), free_port()
-    settings = Settings(redis_url=server.url)  # type: ignore[arg-type]
+    settings = Settings(redis_url=server.url)
     environment = {
         "FEWSTEP_REDIS_URL": server.url,
         "FEWSTEP_CHECKPOINTS": str(folder / "checkpoints"),
@@ -121,7 +121,9 @@ def api(folder: Path, load: Load) -> Iterator[tuple[int, dict[str, psutil.Proces
             asyncio.run(fill(settings, redis, load))
             wait_until(lambda: _answers(port), what="the API")
             listener = next(
-                one.pid for one in psutil.net_connections("tcp") if one.laddr.port == server.port and one.pid
+                one.pid
+                for one in psutil.net_connections("tcp")
+                if getattr(one.laddr, "port", 0) == server.port and one.pid
             )
             yield port, {"API": psutil.Process(process.pid), "Redis": psutil.Process(listener)}, redis
     finally:
