@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         " balancer sends no more; 0 where there is none",
     )
     result_ttl_s: float = Field(3600, gt=0, description="How long the result of an asynchronous request is kept")
+    max_redis_result_bytes: int = Field(
+        8 * 2**20,
+        ge=0,
+        description="Bytes of pixels up to which a bulk result is kept in Redis; a larger one in the artifact store",
+    )
     pending_ttl_s: float = Field(
         7 * 86400, gt=0, description="How long an asynchronous request waits for a worker before it is forgotten"
     )

@@ -14,6 +14,7 @@ from core import presence
 from core.catalog.artifacts import open_artifacts
 from core.generation import throughput, work
 from core.generation.request import MAX_STEPS, Generation
+from core.generation.stored import keep
 from core.generation.work import Room
 from core.log import get_logger
 from core.queues import Queue
@@ -91,7 +92,7 @@ class Dispatcher:
             settings.device, max_bytes=settings.cache_bytes, precision=settings.precision, on_failure=self._end_if_lost
         )
         self.costs = Costs()
-        self._artifacts = open_artifacts(settings)
+        self.artifacts = open_artifacts(settings)
         self._met: dict[Path, tuple[str, set[tuple[str, str]]]] = {}  # of each folder: name and labels of its groups
         self._folders: dict[tuple[str, str, str | None], Path] = {}
         self.in_hand: dict[str, Job | None] = {}
@@ -116,7 +117,7 @@ class Dispatcher:
         """What a generation is sampled with; errors as of ``Samplers.get``."""
         folder = checkpoint_folder(
             self.settings,
-            self._artifacts,
+            self.artifacts,
             family=generation.model,
             checkpoint=generation.checkpoint,
             artifact=generation.artifact,
@@ -184,6 +185,17 @@ class Dispatcher:
         """Which worker has which generation, by Redis; and what this one really works on."""
         with self._taking:
             return work.running(self.redis), set(self.in_hand)
+
+    def append(self, generation: Generation, chunk: bytes, *, number: int, images: int, stored: bool) -> bool:
+        """Add a chunk to a result, in Redis or ``stored`` in a file; as of ``core.generation.work.append``."""
+        piece: bytes | str = chunk
+        if stored:
+            piece = keep(self.artifacts, chunk, record_id=generation.id, worker=self.worker, number=number)
+        ttl_s = self.settings.result_ttl_s
+        is_its = work.append(self.redis, generation.id, self.worker, piece, images=images, ttl_s=ttl_s, stored=stored)
+        if isinstance(piece, str) and not is_its:
+            self.artifacts.remove(piece)  # whoever removed the others did not see it
+        return is_its
 
     def release(self, record_ids: Iterable[str]) -> None:
         """They have ended, or are none of this process's any more."""
