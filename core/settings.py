@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         " balancer sends no more; 0 where there is none",
     )
     result_ttl_s: float = Field(3600, gt=0, description="How long the result of an asynchronous request is kept")
+    max_redis_result_bytes: int = Field(
+        8 * 2**20,
+        ge=0,
+        description="Bytes of pixels up to which a bulk result is kept in Redis; a larger one in the artifact store",
+    )
     pending_ttl_s: float = Field(
         7 * 86400, gt=0, description="How long an asynchronous request waits for a worker before it is forgotten"
     )
@@ -123,7 +128,7 @@ class Settings(BaseSettings):
     )
     bulk_threads: int = Field(2, ge=1, description="Bulk requests that one sampling worker works on at once")
     max_batch: int = Field(0, ge=0, description="Most images sampled together; 0 for as many as suit the device")
-    torch_threads: int = Field(0, ge=0, description="CPU threads that sample a batch; 0 for what suits the network")
+    torch_threads: int = Field(0, ge=0, description="CPU threads that sample; 0 for as many as there are cores")
     cache_bytes: int = Field(
         4 * 2**30, ge=0, description="Bytes of weights that a sampling worker keeps loaded; the longest unused go first"
     )

@@ -1,5 +1,6 @@
 """What a generation looks like over HTTP: pending, the result, or the problem."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from app.access.caller import Caller
 from app.problems import RETRY_AFTER_S, problem_response
 from app.service import Service
+from core.connections import text
 from core.errors import Cancelled, NotFound
 from core.generation import records
 from core.generation.records import Record, Status
@@ -62,8 +64,9 @@ async def answer(request: Request, record: Record, service: Service) -> Response
         case Status.SUCCEEDED:
             headers = {**(record.headers or {}), **_NOT_FOR_CACHES}
             if record.generation.pieces:
-                document = records.pieces(service.redis, record.generation.id)
-                return StreamingResponse(document, headers=headers, media_type=record.generation.media_type)
+                return StreamingResponse(
+                    _document(record, service), headers=headers, media_type=record.generation.media_type
+                )
             return Response(record.result, headers=headers, media_type=record.generation.media_type)
         case Status.FAILED:
             passes = (record.problem or {}).get("status") == HTTPStatus.SERVICE_UNAVAILABLE
@@ -72,6 +75,17 @@ async def answer(request: Request, record: Record, service: Service) -> Response
             raise Cancelled("the generation was cancelled")
         case Status.QUEUED | Status.RUNNING:
             return await pending(record, service)
+
+
+async def _document(record: Record, service: Service) -> AsyncIterator[bytes]:
+    """A result in pieces; of one that is in the artifact store no more than a megabyte is held."""
+    async for piece in records.pieces(service.redis, record.generation.id):
+        if not record.stored:
+            yield piece
+            continue
+        content = service.artifacts.read(text(piece))
+        while part := await service.storage.call(next, content, b""):
+            yield part
 
 
 async def pending(record: Record, service: Service) -> JSONResponse:

@@ -1,5 +1,6 @@
 """From what a client asked to a generation with everything decided: model, checkpoint, seed, media type, layout."""
 
+import math
 import secrets
 import time
 import uuid
@@ -61,6 +62,7 @@ def resolve(asked: Asked, find: Callable[[str, Caller], Family], settings: Setti
     checkpoint = choose_checkpoint(family, body, asynchronous=asynchronous, most=settings.max_checkpoint_steps)
     if body.class_label is not None:
         refuse_class(family.cards[checkpoint], body.class_label)
+    pixels = body.n * math.prod(family.cards[checkpoint].image_shape)
     created = time.time()  # Redis has the last word (`records.submit`)
     return Generation(
         id=uuid.uuid4().hex,
@@ -75,7 +77,7 @@ def resolve(asked: Asked, find: Callable[[str, Caller], Family], settings: Setti
         layout=layout,
         media_type=media_type,
         priority="bulk" if is_long else body.priority or ("bulk" if asynchronous else "interactive"),
-        pieces=body.n > settings.max_images,
+        pieces=body.n > settings.max_images or (in_pieces and pixels > settings.max_redis_result_bytes),
         created=created,
         deadline=None if asynchronous else created + settings.deadline_s,
         request_id=correlation_id.get() or "",

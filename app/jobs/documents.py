@@ -144,6 +144,8 @@ def _links(record: JobRecord, root: str) -> Iterator[tuple[str, str]]:
     path = path_of(record.job, root)
     yield "self", path
     yield "events", f"{path}/events"
+    if record.job.request.webhook:
+        yield "deliveries", f"{path}/deliveries"
     if record.state not in ENDED:
         yield "cancel", f"{path}/cancel"
     if record.state in (JobState.FAILED, JobState.CANCELLED):

@@ -4,10 +4,11 @@
 Redis's clock; of the times in ``request`` only the difference counts), ``status``, ``queue``, ``group`` (what it can be
 sampled together with), ``n``, ``in_pieces``, ``channel`` (of who waits for it), ``attempts``, ``worker``, ``work``
 (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result grows in
-pieces), ``progress`` (share of the sampling that is done), and at the end ``result`` and ``facts``. The list
-``fewstep:generate:pieces:{id}`` is a result in pieces. The sorted sets ``fewstep:generate:queued`` and
-``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker has
-what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
+pieces), ``stored`` (1 where these are files, as of ``core.generation.stored``), ``progress`` (share of the sampling
+that is done), ``owner`` and ``webhook`` where it has them, and at the end ``result`` and ``facts``. The list
+``fewstep:generate:pieces:{id}`` is a result in pieces, or where they are. The sorted sets ``fewstep:generate:queued``
+and ``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker
+has what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
 script, so a cancelled generation can neither start nor succeed.
 
 What a worker does with them is in ``core.generation.work``.
@@ -93,7 +94,7 @@ class Record:
     """What is known of a generation; ``result`` and ``headers`` if it succeeded, ``problem`` if it failed.
 
     ``images`` counts those that are sampled already, where the result grows in pieces; ``progress`` is the share of the
-    sampling that is done, where that is told.
+    sampling that is done, where that is told; ``stored``: the pieces of the result are keys of files.
     """
 
     status: Status
@@ -103,6 +104,7 @@ class Record:
     problem: Mapping[str, Any] | None = None
     images: int = 0
     progress: float = 0
+    stored: bool = False
 
 
 def record_key(record_id: str) -> str:
@@ -205,12 +207,13 @@ async def read(redis: AsyncRedis, record_id: str) -> Record | None:
         generation=accepted_at(generation, float(fields[b"created"])),
         images=int(fields.get(b"images", 0)),
         progress=float(fields.get(b"progress", 0)),
+        stored=fields.get(b"stored") == b"1",
         result=fields.get(b"result", b""),
         **_facts(fields),
     )
 
 
-def _facts(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _facts(fields: Mapping[Any, Any]) -> dict[str, Any]:
     if b"facts" in fields:
         return dict(json.loads(fields[b"facts"]))
     # Where an earlier release ended it, each is a field of its own.
@@ -233,7 +236,7 @@ async def status(redis: AsyncRedis, record_id: str) -> Status | None:
 
 
 async def pieces(redis: AsyncRedis, record_id: str) -> AsyncIterator[bytes]:
-    """The pieces of a result, one at a time."""
+    """The pieces of a result, or where they are, one at a time."""
     index = 0
     while (piece := await redis.lindex(pieces_key(record_id), index)) is not None:
         assert isinstance(piece, bytes)

@@ -120,9 +120,14 @@ def put_back(redis: Redis, record_id: str, worker: str, *, counts: bool = True) 
     return _PUT_BACK.run(redis, record_id, worker, 0 if counts else -1) is not None
 
 
-def append(redis: Redis, record_id: str, worker: str, piece: bytes, *, images: int, ttl_s: float) -> bool:
-    """Add to a result in pieces, and say how many images it has; returns whether it is still this worker's."""
-    return bool(_APPEND.run(redis, record_id, worker, piece, images, int(1000 * ttl_s)))
+def append(
+    redis: Redis, record_id: str, worker: str, piece: bytes | str, *, images: int, ttl_s: float, stored: bool = False
+) -> bool:
+    """Add to a result in pieces, and say how many images it has; returns whether it is still this worker's.
+
+    ``stored``: what is added is the key of a file, as of ``core.generation.stored``.
+    """
+    return bool(_APPEND.run(redis, record_id, worker, piece, images, int(1000 * ttl_s), int(stored)))
 
 
 def tell(redis: Redis, shares: Mapping[str, float]) -> None:

@@ -105,6 +105,8 @@ def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
     metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen)]
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
+    if settings.api_keys_file:
+        headers += ' -H "Authorization: Bearer $FEWSTEP_API_KEY"'
     return f"""
 Fewstep is ready at {url}/ for your browser
 The API's documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from models.sampling.captured import CapturedWalks, loading
 from models.sampling.flops import count_flops
 from models.sampling.host import current
 from models.sampling.kinds import refuse_unlike, without_values
+from models.sampling.lanes import FreeCores, cores, side_by_side, torch_threads
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut
 from models.training.execution import AskedPrecision, Execution
@@ -82,7 +83,7 @@ class Sampler:
         device: Where it samples.
         precision: Of the network: what was asked for or, by ``auto``, what ``models.sampling.readiness`` chose.
         sizes: Batch sizes in which an image has the same pixels, ascending; every batch is padded to one of them.
-        threads: CPU threads that suit it where other work goes on beside; the pixels are the same with any number.
+        threads: CPU threads that share the work of a single image, at most; the pixels are the same with any number.
         flops: Of one call of the network for one image; see ``models.sampling.flops``.
         facts: What was measured while it was loaded.
     """
@@ -127,6 +128,8 @@ class Sampler:
             self.num_bytes = ready.walker.network.num_bytes
             self._walker = ready.walker
             self._run: Callable[[Tensor, Sequence[int], int], Pictures] = ready.walker.pictures
+            self._lanes = cores() if self.device.type == "cpu" else 1
+            self._free_cores = FreeCores()
             if self.device.type == "cuda":
                 self._record(between_sizes)
 
@@ -177,7 +180,6 @@ class Sampler:
         labels = class_labels(self.card, seeds, class_label)
         return self.sample_noise(noise, labels=labels, num_steps=num_steps, between_batches=between_batches)
 
-    @torch.inference_mode()
     def sample_noise(
         self,
         noise: Tensor,
@@ -199,19 +201,48 @@ class Sampler:
             wanted = ", ".join(map(str, self.card.image_shape))
             raise InvalidRequest(f"the noise has shape {tuple(noise.shape)}; it must be (N, {wanted})", field="noise")
         labels = labels or class_labels(self.card, range(len(noise)))
-        batches: list[npt.NDArray[np.uint8]] = [np.zeros((0, *noise.shape[2:], noise.shape[1]), np.uint8)]
+        steps = num_steps or self.card.num_steps
+        # Not what is recorded, whose buffers others may use in between.
+        walk = self._run if between_steps is None else partial(self._walker.pictures, between_steps=between_steps)
+
+        def sample(part: slice) -> Pictures:
+            with torch.inference_mode(), current(self.device):
+                return self._in_sizes(walk, noise[part], labels[part], steps)
+
+        pictures: list[Pictures] = [np.zeros((0, *noise.shape[2:], noise.shape[1]), np.uint8)]
+        most = self.max_batch * self._lanes
+        for start in range(0, len(noise), most):
+            between_batches()
+            part = slice(start, min(start + most, len(noise)))
+            pictures += self._on_cores(sample, part) if between_steps is None else [sample(part)]
+        return np.concatenate(pictures)
+
+    def _on_cores(self, sample: Callable[[slice], Pictures], images: slice) -> list[Pictures]:
+        """Side by side on a CPU, a single one by as many threads as suit it; elsewhere all at once."""
+        if self.device.type != "cpu":
+            return [sample(images)]
+        count = images.stop - images.start
+        if count > 1 or (threads := min(self.threads, self._free_cores())) == 1:
+            each = -(-count // self._lanes)
+            starts = range(images.start, images.stop, each)
+            return side_by_side(sample, [slice(start, min(start + each, images.stop)) for start in starts])
+        with torch_threads(threads):
+            return [sample(images)]
+
+    def _in_sizes(
+        self,
+        walk: Callable[[Tensor, Sequence[int], int], Pictures],
+        noise: Tensor,
+        labels: Sequence[int],
+        steps: int,
+    ) -> Pictures:
+        """In batches of sizes that give the same pixels."""
+        pictures = []
         start = 0
-        with current(self.device):
-            for count, size in cut(len(noise), self.sizes):
-                between_batches()
-                padded = torch.zeros(size, *noise.shape[1:])
-                padded[:count] = noise[start : start + count]
-                padded_labels = [*labels[start : start + count], *[0] * (size - count)]
-                steps = num_steps or self.card.num_steps
-                if between_steps is None:
-                    pictures = self._run(padded, padded_labels, steps)
-                else:  # not what is recorded, whose buffers others may use in between
-                    pictures = self._walker.pictures(padded, padded_labels, steps, between_steps)
-                batches.append(pictures[:count])
-                start += count
-        return np.concatenate(batches)
+        for count, size in cut(len(noise), self.sizes):
+            padded = torch.zeros(size, *noise.shape[1:])
+            padded[:count] = noise[start : start + count]
+            padded_labels = [*labels[start : start + count], *[0] * (size - count)]
+            pictures.append(walk(padded, padded_labels, steps)[:count])
+            start += count
+        return np.concatenate(pictures)

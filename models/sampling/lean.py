@@ -191,11 +191,12 @@ class _Embedding(nn.Module):
         self._known: dict[tuple[int, int | None], Tensor] = {}
 
     def forward(self, row: int, label: int | None) -> Tensor:
-        if (row, label) not in self._known:
-            if len(self._known) == MOST_KNOWN:
+        vector = self._known.get((row, label))
+        if vector is None:
+            if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[row, label] = self._compute(row, label)
-        return self._known[row, label]
+            vector = self._known[row, label] = self._compute(row, label)
+        return vector
 
     def _compute(self, row: int, label: int | None) -> Tensor:
         device = next(self.parameters()).device

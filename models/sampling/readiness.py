@@ -15,6 +15,7 @@ from models.diffusion.unet import Config
 from models.sampling.compiled import obstacle
 from models.sampling.host import multiplies_bf16, refuse_lost
 from models.sampling.kinds import is_lean
+from models.sampling.lanes import cores
 from models.sampling.walker import Walker
 from models.training.execution import AskedPrecision, Precision
 
@@ -82,7 +83,7 @@ def make_ready(
         walker.trace(_noise(card, 2))
         sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
     # A small network gains next to nothing by a second core, which whoever serves it can use.
-    threads = 1 if small else torch.get_num_threads()
+    threads = 1 if small else cores()
     return Ready(walker, taken, sizes, threads, {"precision": taken, "sizes": sizes, **facts})
 
 

@@ -1,6 +1,7 @@
 """Documents of many images, written in chunks as the images come."""
 
 import io
+import math
 import zipfile
 from collections.abc import Sequence
 
@@ -9,7 +10,14 @@ import numpy as np
 from core.generation.request import Generation, MediaType
 from models.data.images import Pictures, encode
 
-CHUNK_IMAGES = 256
+MAX_CHUNK_IMAGES = 256
+MAX_CHUNK_BYTES = 8 * 2**20
+"""Of pixels, so that large images are held by the dozen."""
+
+
+def chunk_images(image_shape: tuple[int, int, int]) -> int:
+    """Images (C, H, W) of a chunk."""
+    return max(1, min(MAX_CHUNK_IMAGES, MAX_CHUNK_BYTES // math.prod(image_shape)))
 
 
 class ChunkedDocument:

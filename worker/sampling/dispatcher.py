@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-import torch
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -15,6 +14,7 @@ from core import presence
 from core.catalog.artifacts import open_artifacts
 from core.generation import throughput, work
 from core.generation.request import MAX_STEPS, Generation
+from core.generation.stored import keep
 from core.generation.work import Room
 from core.log import get_logger
 from core.queues import Queue
@@ -92,7 +92,7 @@ class Dispatcher:
             settings.device, max_bytes=settings.cache_bytes, precision=settings.precision, on_failure=self._end_if_lost
         )
         self.costs = Costs()
-        self._artifacts = open_artifacts(settings)
+        self.artifacts = open_artifacts(settings)
         self._met: dict[Path, tuple[str, set[tuple[str, str]]]] = {}  # of each folder: name and labels of its groups
         self._folders: dict[tuple[str, str, str | None], Path] = {}
         self.in_hand: dict[str, Job | None] = {}
@@ -117,7 +117,7 @@ class Dispatcher:
         """What a generation is sampled with; errors as of ``Samplers.get``."""
         folder = checkpoint_folder(
             self.settings,
-            self._artifacts,
+            self.artifacts,
             family=generation.model,
             checkpoint=generation.checkpoint,
             artifact=generation.artifact,
@@ -186,6 +186,17 @@ class Dispatcher:
         with self._taking:
             return work.running(self.redis), set(self.in_hand)
 
+    def append(self, generation: Generation, chunk: bytes, *, number: int, images: int, stored: bool) -> bool:
+        """Add a chunk to a result, in Redis or ``stored`` in a file; as of ``core.generation.work.append``."""
+        piece: bytes | str = chunk
+        if stored:
+            piece = keep(self.artifacts, chunk, record_id=generation.id, worker=self.worker, number=number)
+        ttl_s = self.settings.result_ttl_s
+        is_its = work.append(self.redis, generation.id, self.worker, piece, images=images, ttl_s=ttl_s, stored=stored)
+        if isinstance(piece, str) and not is_its:
+            self.artifacts.remove(piece)  # whoever removed the others did not see it
+        return is_its
+
     def release(self, record_ids: Iterable[str]) -> None:
         """They have ended, or are none of this process's any more."""
         for record_id in record_ids:
@@ -222,17 +233,11 @@ class Dispatcher:
     def _run(
         self, group: Group, inputs: Sequence[tuple[int, int]], between_steps: Callable[[], None]
     ) -> list[Pictures]:
-        self._set_threads(group)
-
-        def pause() -> None:
-            between_steps()
-            self._set_threads(group)
-
         seeds, labels = zip(*inputs, strict=True)
         try:
             with self._measured(group, len(inputs)):
                 noise = noise_for(seeds, group.sampler.card.image_shape)
-                between = pause if group.is_long else None
+                between = between_steps if group.is_long else None
                 pictures = list(
                     group.sampler.sample_noise(noise, labels=labels, num_steps=group.num_steps, between_steps=between)
                 )
@@ -252,11 +257,6 @@ class Dispatcher:
     def _ended(self, jobs: list[Job]) -> None:
         if of_requests := [job for job in jobs if job.request is not None]:
             self.on_ended(of_requests)
-
-    def _set_threads(self, group: Group) -> None:
-        if group.sampler.device.type == "cpu":
-            # Elsewhere it would do nothing but make torch compile networks anew, which it does for each number.
-            torch.set_num_threads(self.settings.torch_threads or group.sampler.threads)
 
     def _measured(self, group: Group, images: int) -> AbstractContextManager[None]:
         """Costs are known by checkpoint, in its own steps."""

@@ -1,5 +1,6 @@
 """Generations from their records to their results; knows nothing of Celery, nor who calls it in which thread."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from redis.exceptions import RedisError
 from core import tracing
 from core.catalog.artifacts import StorageAway
 from core.catalog.card import Family
-from core.errors import FewstepError
+from core.errors import FewstepError, Unavailable
 from core.generation import work
 from core.generation.records import Status
 from core.generation.request import Generation, Timings, fact_headers, served_steps
@@ -19,7 +20,7 @@ from core.generation.work import End
 from core.log import get_logger
 from worker.sampling import metrics
 from worker.sampling.batcher import Job
-from worker.sampling.chunks import CHUNK_IMAGES, ChunkedDocument
+from worker.sampling.chunks import ChunkedDocument, chunk_images
 from worker.sampling.dispatcher import Dispatcher, Group
 from worker.sampling.render import render
 from worker.sampling.watch import NotWanted
@@ -159,6 +160,10 @@ def _failed(request: Request, error: Exception) -> Outcome:
             case FewstepError():
                 log.warning("failed", detail=error.detail)
                 problem = error.problem()
+            case OSError():
+                log.error("cannot write the result", error=str(error))
+                words = f"cannot write the result: {error.strerror or error}; space must be made, then ask again"
+                problem = Unavailable(words).problem()
             case _:
                 log.error("failed unexpectedly", exc_info=error)
                 words = "sampling failed unexpectedly; the worker's log has it under the request_id"
@@ -196,8 +201,10 @@ def _in_chunks(request: Request, dispatcher: Dispatcher, group: Group) -> Timing
         dispatcher.device.submit(job)
         return job
 
-    document = ChunkedDocument(generation, group.sampler.card.image_shape)
-    parts = [generation.seeds[start : start + CHUNK_IMAGES] for start in range(0, generation.n, CHUNK_IMAGES)]
+    shape = group.sampler.card.image_shape
+    document, size = ChunkedDocument(generation, shape), chunk_images(shape)
+    parts = [generation.seeds[start : start + size] for start in range(0, generation.n, size)]
+    is_stored = generation.n * math.prod(shape) > dispatcher.settings.max_redis_result_bytes
     job = first = submit(parts[0])
     encode_s = busy_s = 0.0
     for number, part in enumerate(parts):
@@ -209,8 +216,7 @@ def _in_chunks(request: Request, dispatcher: Dispatcher, group: Group) -> Timing
         with tracing.span("encode"):
             chunk = document.add(part, images) + (document.end() if part is parts[-1] else b"")
         encode_s += time.perf_counter() - started
-        done, ttl_s = number * CHUNK_IMAGES + len(part), dispatcher.settings.result_ttl_s
-        if not work.append(dispatcher.redis, generation.id, dispatcher.worker, chunk, images=done, ttl_s=ttl_s):
+        if not dispatcher.append(generation, chunk, number=number, images=number * size + len(part), stored=is_stored):
             job.end(NotWanted())
             raise NotWanted
     total = max(time.monotonic() - generation.created, 0)

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from core import presence
 from core.broker import make_celery, wake
 from core.connections import connect
-from core.generation import throughput, work
+from core.generation import stored, throughput, work
 from core.queues import Queue, Task
 from core.settings import Settings
 from models.sampling.ceiling import ceiling
@@ -38,6 +38,8 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
     On leaving, what is in hand is finished.
     """
     keep_memory()
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)  # before anything asks how many there are
     celery = make_celery(settings, transport=INTAKE)
     with Dispatcher(settings, connect(settings), name) as dispatcher, Crew(dispatcher) as crew:
         feeder = Feeder(dispatcher, crew, connect(settings), send_message=lambda: wake(celery, name))
@@ -50,6 +52,7 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         Execution(precision=settings.precision).precision_on(device)  # refuses what is not to be had
         shown, meter = pick_meter(str(device), lambda: [os.getpid()])
         REGISTRY.register(DeviceMetrics(shown, meter))
+        stored.find(dispatcher.redis, dispatcher.artifacts)
         warm_up(dispatcher)
         with ThreadPoolExecutor(
             1
@@ -61,6 +64,7 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
             throughput.report(dispatcher.redis, dispatcher.costs.seconds)
             work.settle(dispatcher.redis)
             send_lost_again(celery)
+            stored.sweep(dispatcher.redis, dispatcher.artifacts)
             sweep(dispatcher.redis, *dispatcher.running(), worker=name, result_ttl_s=settings.result_ttl_s)
             feeder.ring()  # whatever became of messages
 

@@ -12,7 +12,7 @@ if of[1] ~= 'running' or of[2] ~= worker then
 end
 redis.call('HDEL', RUNNING, id)
 redis.call('DEL', PIECES .. id)
-redis.call('HSET', RECORD .. id, 'status', 'queued', 'images', 0, 'progress', 0)
+redis.call('HSET', RECORD .. id, 'status', 'queued', 'images', 0, 'progress', 0, 'stored', 0)
 redis.call('HINCRBY', RECORD .. id, 'attempts', attempts)
 redis.call('ZADD', QUEUED[of[3]], of[4], id)
 wake()

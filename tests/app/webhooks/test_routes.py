@@ -63,6 +63,7 @@ def test_messages_and_their_attempts_are_listed(keyed: Keyed) -> None:
         accepted = both.post(path, json=body | {"webhook": {"url": URL}}, headers=LATER)
         assert accepted.status_code == 202, accepted.text
         place = accepted.headers["location"]
+        assert kind == "generation" or accepted.json()["links"]["deliveries"] == f"{place}/deliveries"
         assert both.get(f"{place}/deliveries").json() == {"deliveries": []}
         assert (both.delete(place) if kind == "generation" else both.post(f"{place}/cancel")).is_success
         (waiting,) = both.get(f"{place}/deliveries").json()["deliveries"]

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -229,7 +230,7 @@ async def test_records_of_an_earlier_release_are_taken_put_back_cancelled_and_en
 async def test_the_end_of_a_record_of_an_earlier_release_can_be_read(api: AsyncRedis, worker: Redis) -> None:
     record_id = await create(api)
     start(worker, "w1")
-    old = {"status": "succeeded", "result": b"x", "headers": '{"A": "b"}'}
+    old: dict[Any, Any] = {"status": "succeeded", "result": b"x", "headers": '{"A": "b"}'}
     await api.hset(records.record_key(record_id), mapping=old)
     record = await records.read(api, record_id)
     assert record is not None

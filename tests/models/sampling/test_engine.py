@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.catalog.card import CheckpointError
 from core.errors import InvalidRequest
 from models.sampling.engine import Sampler, noise_for
+from models.sampling.lanes import cores
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_between_batches_may_give_up(sampler: Sampler) -> None:
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        sampler.sample(seeds=range(100), between_batches=give_up)
+        sampler.sample(seeds=range(sampler.max_batch * cores() + 1), between_batches=give_up)
     assert calls == 2
 
 

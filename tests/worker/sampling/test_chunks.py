@@ -7,7 +7,7 @@ import pytest
 from core.generation.request import MediaType
 from models.data.images import Pictures
 from tests.generations import make_generation
-from worker.sampling.chunks import ChunkedDocument
+from worker.sampling.chunks import MAX_CHUNK_BYTES, ChunkedDocument, chunk_images
 from worker.sampling.render import render
 
 IMAGES: Pictures = np.random.default_rng(0).integers(0, 256, (7, 8, 6, 3), dtype=np.uint8)
@@ -25,3 +25,9 @@ def test_the_pieces_are_the_document(media_type: MediaType) -> None:
         archive = zipfile.ZipFile(io.BytesIO(whole))
         assert archive.testzip() is None
         assert archive.namelist() == [f"{seed}.png" for seed in range(40, 47)]
+
+
+def test_large_images_are_held_by_the_dozen() -> None:
+    assert chunk_images((1, 16, 16)) == 256
+    assert chunk_images((3, 256, 256)) == MAX_CHUNK_BYTES // (3 * 256 * 256) == 42
+    assert chunk_images((3, 4096, 4096)) == 1

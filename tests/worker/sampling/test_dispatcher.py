@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-import torch
 from redis.asyncio import Redis as AsyncRedis
 
 from core import presence
@@ -21,7 +20,7 @@ from tests.worker.sampling.test_generate import read, run, take
 from worker.sampling import dispatcher as module
 from worker.sampling import metrics
 from worker.sampling.crew import Crew
-from worker.sampling.dispatcher import Dispatcher, Group
+from worker.sampling.dispatcher import Dispatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -46,19 +45,6 @@ async def test_answer_and_metrics_say_in_what_it_was_sampled(
         expected = Sampler(checkpoint, device="cpu", precision=precision).sample(seeds=[7, 8])
         assert record.result.endswith(expected.tobytes())
     assert images["fp32"] != images["bf16"]
-
-
-def test_threads_are_set_on_a_cpu_alone(dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere torch compiles networks anew for each number."""
-    sampler = dispatcher.samplers.get(dispatcher.settings.checkpoints / "tiny" / "1-step")
-    given: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", given.append)
-    dispatcher.sample_for_nobody(Group("tiny/1-step", sampler), 1)
-    assert given == [sampler.threads]
-    monkeypatch.setattr(sampler, "device", torch.device("cuda"))
-    monkeypatch.setattr(sampler, "sample_noise", lambda noise, **_: noise)
-    dispatcher.sample_for_nobody(Group("tiny/1-step", sampler), 1)
-    assert given == [sampler.threads]
 
 
 def test_why_a_gpu_is_slower_than_it_could_be_is_told_once(dispatcher: Dispatcher) -> None:
@@ -108,3 +94,4 @@ async def test_a_worker_whose_device_is_lost_ends_and_fails_nothing(
     for _, sampler in dispatcher.samplers._loaded.values():
         if not sampler.done():
             sampler.set_exception(TimeoutError())
+    crew._loading.shutdown()  # while Redis is still there

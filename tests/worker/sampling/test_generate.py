@@ -259,7 +259,7 @@ async def test_while_the_artifact_store_is_away_who_waits_is_told_and_the_rest_s
     def away(*_: object) -> None:
         raise StorageAway("object storage does not answer in time")
 
-    monkeypatch.setattr(dispatcher._artifacts, "folder", away)
+    monkeypatch.setattr(dispatcher.artifacts, "folder", away)
     record = await run(api, dispatcher, artifact="jobs/a/1-step", deadline=time.time() + 60)
     assert record.status is Status.FAILED
     assert record.problem is not None
