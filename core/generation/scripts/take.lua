@@ -26,6 +26,7 @@ local function start(id, lane, images)
 end
 
 local function look(lane)
+  if room <= 0 and places <= 0 then return end
   for _, id in ipairs(redis.call('ZRANGE', QUEUED[lane], 0, MOST_SEEN - 1)) do
     if room <= 0 and places <= 0 then return end
     local of = fields(id, 'status', 'group', 'n', 'in_pieces')
