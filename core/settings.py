@@ -165,9 +165,7 @@ class Settings(BaseSettings):
         7 * 86400, gt=0, description="How long a failed or cancelled job can be retried, and the events of a job read"
     )
     max_upload_bytes: int = Field(8 * 2**30, ge=1, description="Largest upload of data, a checkpoint or a classifier")
-    max_unpacked_bytes: int = Field(
-        32 * 2**30, ge=1, description="Most bytes that what was uploaded may come to once it is unpacked or decoded"
-    )
+    max_unpacked_bytes: int = Field(32 * 2**30, ge=1, description="Most bytes that one may be, unpacked or decoded")
     max_uploads: int = Field(200, ge=1, description="Uploads that may be there at once")
     look_s: float = Field(3600, gt=0, description="Longest that a worker looks at an upload before it is refused")
     webhook_secret: SecretStr = Field(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from starlette.responses import StreamingResponse
 
-from app.access.caller import Distils, Known
+from app.access.caller import Caller, Distils, Known
 from app.catalog.documents import PATH, FamiliesResponse, Promotion, describe, promotion_of
 from app.catalog.downloads import zip_stream
 from app.generate.examples import CARD_RESPONSES, DOWNLOAD_RESPONSES, ROLLBACK_RESPONSES
@@ -22,14 +22,22 @@ router = APIRouter(prefix=PATH, tags=["models"])
 
 
 def _find(service: ServiceDependency, caller: Known, family: str, checkpoint: str) -> Family:
-    upload = service.uploads.find(UploadKind.MODEL, f"{family}/{checkpoint}")
-    if upload is not None and upload.state is not UploadState.READY and caller.sees(upload.owner):
-        because = f": {upload.reason}" if upload.reason else ""
-        raise NotFound(f"{upload.name} was uploaded, and is {upload.state}{because}", field="checkpoint")
-    found = service.catalog.find(family, caller)
-    if checkpoint not in found.cards:
-        raise no_such_checkpoint(found, checkpoint)
+    try:
+        found = service.catalog.find(family, caller)
+        if checkpoint not in found.cards:
+            raise no_such_checkpoint(found, checkpoint)
+    except NotFound as error:
+        raise _not_ready(service, caller, f"{family}/{checkpoint}") or error from None
     return found
+
+
+def _not_ready(service: Service, caller: Caller, name: str) -> NotFound | None:
+    """The error for a checkpoint that was uploaded, if it was."""
+    upload = service.uploads.find(UploadKind.MODEL, name)
+    if upload is None or upload.state is UploadState.READY or not caller.sees(upload.owner):
+        return None
+    because = f": {upload.reason}" if upload.reason else ""
+    return NotFound(f"{name} was uploaded, and is {upload.state}{because}", field="checkpoint")
 
 
 @router.get("", summary="All model families")

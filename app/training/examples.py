@@ -100,6 +100,7 @@ GET_RESPONSES: Responses = {
     },
     **_UNKNOWN,
 }
+DELIVERIES_RESPONSES: Responses = {**LIST_RESPONSES, **_UNKNOWN}
 SAMPLES_RESPONSES: Responses = {
     200: {"description": "A grid", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
     **problem(NotFound("there are no samples: a teacher has them once it is trained"), f"{_PATH}/samples.png"),

@@ -114,7 +114,9 @@ async def get_training_events(
         yield event
 
 
-@router.get(f"{TRAINING_PATH}/{{id}}/deliveries", summary="Messages to its webhook", responses=examples.LIST_RESPONSES)
+@router.get(
+    f"{TRAINING_PATH}/{{id}}/deliveries", summary="Messages to its webhook", responses=examples.DELIVERIES_RESPONSES
+)
 def list_training_deliveries(service: ServiceDependency, caller: Known, id: JobId) -> DeliveriesResponse:
     """What was told of the job to the webhook that it came with, when, and how that went."""
     return deliveries_of(service.jobs.redis, find(id, service, caller, TRAINING).job.id)

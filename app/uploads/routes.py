@@ -37,6 +37,7 @@ Name = Annotated[str, Path(max_length=64, description="Small letters, digits, `.
     status_code=202,
     response_model=UploadResponse,
     summary="Upload a data set",
+    responses=examples.PUT_RESPONSES,
     openapi_extra=examples.FILE,
 )
 async def put_dataset(
@@ -70,6 +71,7 @@ async def put_dataset(
     status_code=202,
     response_model=UploadResponse,
     summary="Upload a checkpoint",
+    responses=examples.PUT_RESPONSES,
     openapi_extra=examples.FILE,
 )
 async def put_model(
@@ -97,6 +99,7 @@ async def put_model(
     status_code=202,
     response_model=UploadResponse,
     summary="Upload a classifier",
+    responses=examples.PUT_RESPONSES,
     openapi_extra=examples.FILE,
 )
 async def put_classifier(

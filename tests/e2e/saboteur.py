@@ -70,9 +70,9 @@ def pause_in_training(watch: Watch) -> None:
     BEAT(watch)
 
 
-def die_in_each_job(watch: Watch) -> None:
-    """Once in each, with a slice saved before and something learnt after that."""
-    mark = MARK.with_name(f"{watch._record.job.id}.accident")
+def die_in_each_kind(watch: Watch) -> None:
+    """Once in each kind, with a slice saved before and something learnt after that."""
+    mark = MARK.with_name(f"{watch._record.job.kind}.accident")
     if watch.fence > 1 and watch.at[1] and not mark.exists():
         mark.touch()
         os.kill(os.getppid(), signal.SIGKILL)
@@ -106,8 +106,8 @@ match ACCIDENT:
         Watch.beat = pause  # type: ignore[assignment, method-assign]
     case "pause in training":
         Watch.beat = pause_in_training  # type: ignore[assignment, method-assign]
-    case "die in each job and upload":
-        Watch.beat = die_in_each_job  # type: ignore[assignment, method-assign]
+    case "die in each kind of job and in an upload":
+        Watch.beat = die_in_each_kind  # type: ignore[assignment, method-assign]
         Inspector._look = die_looking  # type: ignore[assignment, method-assign]
     case "freeze before publishing":
         JobStore.end = freeze_before_publishing  # type: ignore[assignment, method-assign]

@@ -9,7 +9,7 @@ from core.catalog.datasets import DataRef
 from core.errors import InvalidRequest, NotFound
 from core.settings import Settings
 from models.checkpoints.files import sha256
-from tests.archives import pictures, zip_of
+from tests.worker.archives import pictures, zip_of
 from worker.brought import data_source
 from worker.facts import describe
 

@@ -77,11 +77,11 @@ class Inspector:
         try:
             folder.mkdir(parents=True)
             found = self._find(upload, folder)
-        except InvalidRequest as error:
+        except (InvalidRequest, NotFound) as error:
             state, found = UploadState.REFUSED, {"reason": error.detail}
         except ChildDied as death:
             state, found = UploadState.REFUSED, {"reason": f"looking at it failed: {death}"}
-        except (StorageAway, OSError, NotFound) as error:
+        except (StorageAway, OSError) as error:
             log.warning("upload to be looked at later", upload=upload.id, error=str(error))
             self._store.settle(upload.id, self._worker, UploadState.RECEIVED)
             return False

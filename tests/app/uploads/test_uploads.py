@@ -218,7 +218,7 @@ def test_a_checkpoint_serves_under_a_name_that_no_job_takes_any_more(api: Api) -
     assert put(api.client, "/models/mine/8-step", b"y").status_code == 202
     body = {"teacher": "digits/teacher", "name": "mine"}
     assert problem(api.client.post("/distill-jobs", json=body), 409)["field"] == "name"
-    problem(api.client.get("/models/mine/teacher"), 404)
+    assert "is received" in problem(api.client.get("/models/mine/teacher"), 404)["detail"]
     upload = UploadStore(api.redis).take("w1", lease_s=60)
     assert upload is not None
     made = Made(card=make_card(8), artifact=upload.made, job=upload.id)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.catalog.card import read_card
 from core.catalog.classifier_card import read_classifier_card
-from models.cli import runs
+from models.distillation import teacher
 from tests.models.cli.test_main import TINY_TRAINING
 from tests.models.conftest import Here
 
@@ -112,7 +112,7 @@ def test_what_a_run_made_is_kept_if_only_its_last_step_fails(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "save_checkpoint", full)
+        patch.setattr(teacher, "save_checkpoint", full)
         said = here(*command, expect=2)
     assert f"{out} cannot be written (No space left on device); what was trained is kept in {out}.state.pt" in said
     here(*command)

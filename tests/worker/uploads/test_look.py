@@ -24,7 +24,7 @@ from core.uploads.record import UploadKind
 from models.checkpoints.checkpoint import load_checkpoint
 from models.classifiers.checkpoint import save_classifier
 from models.classifiers.classifier import Classifier
-from tests.archives import pictures, zip_folder, zip_of
+from tests.worker.archives import pictures, zip_folder, zip_of
 from worker.uploads.look import Findings, look
 
 MOST = 10_000_000
