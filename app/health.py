@@ -6,13 +6,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
+from app.access.caller import Whoever
 from app.ending import draining
 from app.problems import RETRY_AFTER_S
 from app.service import Service, ServiceDependency
 from core import presence
 from core.errors import Unavailable
 from core.generation.precision import describe, disagreements
-from core.queues import Queue
+from core.queues import Queue, queues
 from core.refusals import reason
 
 router = APIRouter(tags=["operation"])
@@ -23,7 +24,7 @@ class Check(BaseModel):
 
     ok: bool
     required: bool = True
-    detail: str
+    detail: str = ""
     workers: dict[str, dict[str, Any]] = {}
 
 
@@ -41,8 +42,10 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Requests can be served", responses={503: {"description": "A check failed"}})
-async def readyz(service: ServiceDependency) -> Ready:
-    """Redis, and at least one sampling worker; each worker by name. Distillation workers are shown, not required.
+async def readyz(service: ServiceDependency, caller: Whoever) -> Ready:
+    """Redis, and at least one sampling worker; each worker by name. Other workers are shown, not required.
+
+    It takes no key; where keys are asked for, details are for those who have one.
 
     `precision` names checkpoints that sampling workers sample in several precisions, and is not required either.
 
@@ -51,6 +54,8 @@ async def readyz(service: ServiceDependency) -> Ready:
     if draining.is_set():
         raise Unavailable("not ready: this process is stopping", retry_after=RETRY_AFTER_S)
     checks = await _check(service)
+    if not caller.scopes:
+        checks = {name: Check(ok=check.ok, required=check.required) for name, check in checks.items()}
     if missing := [name for name, check in checks.items() if check.required and not check.ok]:
         document = {name: check.model_dump() for name, check in checks.items()}
         raise Unavailable(f"not ready: {', '.join(missing)}", retry_after=RETRY_AFTER_S, checks=document)
@@ -59,8 +64,8 @@ async def readyz(service: ServiceDependency) -> Ready:
 
 async def _check(service: Service) -> dict[str, Check]:
     try:
-        workers = {queue: await presence.workers(service.redis, queue) for queue in Queue}
-        failures = {queue: await presence.failure(service.redis, queue) for queue in Queue}
+        workers = {queue: await presence.workers(service.redis, queue) for queue in queues(service.settings)}
+        failures = {queue: await presence.failure(service.redis, queue) for queue in queues(service.settings)}
         await service.redis.set(presence.PROBE, "", px=1000)
     except (RedisError, OSError) as error:
         return {"redis": Check(ok=False, detail=f"Redis {reason(error)}")}

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from app import health, metrics, problems
+from app.access.admission import Admission
 from app.body import BodyGuard
 from app.catalog import classifiers, datasets
 from app.catalog import routes as families
@@ -49,6 +50,7 @@ def create_app() -> FastAPI:
         responses=OF_ANY_ENDPOINT,
         dependencies=[Depends(refuse_unknown_parameters)],
         redoc_url=None,
+        swagger_ui_parameters={"persistAuthorization": True},
         redirect_slashes=False,  # to an address in full, which a proxy may call otherwise; `problems` does
     )
     for module in (generate, families, distill_jobs, methods, classifiers, datasets, system, health, metrics, console):
@@ -57,10 +59,12 @@ def create_app() -> FastAPI:
     # The last one added is the outermost.
     settings = get_settings()
     app.add_middleware(BodyGuard, settings=settings)
+    app.add_middleware(Admission, settings=settings)
     app.add_middleware(Observe)
     if settings.cors_origins:
-        # Outside of what makes errors, so that pages can read those too. Nobody logs in here, so a page may see any
-        # header of an answer and send any header and method that there is.
+        # Outside of what makes errors, so that pages can read those too. A key is sent by who has it and never
+        # by a browser on its own, so a page may see any header of an answer and send any header and method that there
+        # is.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,

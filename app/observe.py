@@ -9,7 +9,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS, RESPONSE_BYTES
+from app.access.caller import caller_of
+from app.metrics import IN_FLIGHT, REJECTIONS, REQUEST_SECONDS, REQUESTS_BY_KEY, RESPONSE_BYTES
 from app.paths import METHODS, inner_path
 from app.problems import CLIENT_CLOSED_REQUEST, internal_problem
 from app.system.recent import recent
@@ -78,8 +79,12 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     if status in (0, CLIENT_CLOSED_REQUEST):  # 0: it left before its request was complete
         REJECTIONS.labels("client_left").inc()
     line = log.debug if route in QUIET else log.info
-    client = (scope.get("client") or ("",))[0]
-    line("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4), client=client)
+    facts = {"client": (scope.get("client") or ("",))[0]}
+    caller = caller_of(scope)
+    if caller is not None and caller.name:
+        REQUESTS_BY_KEY.labels(caller.name).inc()
+        facts["key"] = caller.name
+    line("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4), **facts)
 
 
 def _route(scope: Scope) -> str:

@@ -24,6 +24,8 @@ PROBLEM = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads this status; it tells the metrics that the client left."""
 REASONS = {
+    401: "unauthorized",
+    403: "forbidden",
     404: "not_found",
     408: "too_slow",
     409: "conflict",
@@ -58,6 +60,11 @@ def problem_response(
     return JSONResponse({**problem, **members}, int(problem["status"]), headers, media_type=PROBLEM)
 
 
+def refused(request: Request, error: FewstepError) -> JSONResponse:
+    """An error of ours as the answer to ``request``."""
+    return problem_response(error.problem(), request, retry_after=error.retry_after, headers=dict(error.headers))
+
+
 def reason_of(status: int) -> str:
     """What the metrics call a problem of this status."""
     return REASONS.get(status, "invalid" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal")
@@ -83,7 +90,7 @@ def install(app: FastAPI) -> None:
 
 def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FewstepError)
-    return problem_response(error.problem(), request, retry_after=error.retry_after)
+    return refused(request, error)
 
 
 def _no_redis(request: Request, error: Exception) -> JSONResponse:

@@ -24,9 +24,9 @@ log = get_logger(__name__)
 class RedisMetrics(Collector):
     """Asks Redis, briefly, each time that it is collected."""
 
-    def __init__(self, jobs: JobStore) -> None:
-        """Ask with the client of ``jobs``, which should not be patient."""
-        self._jobs = jobs
+    def __init__(self, jobs: JobStore, queues: Iterable[Queue] = Queue) -> None:
+        """Ask about these queues with the client of ``jobs``, which should not be patient."""
+        self._jobs, self._queues = jobs, tuple(queues)
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """All that it may give, without asking."""
@@ -56,12 +56,13 @@ class RedisMetrics(Collector):
     def _ask(self, families: Mapping[str, GaugeMetricFamily]) -> None:
         redis = self._jobs.redis
         backlogs = read_backlogs(redis)
-        for queue, backlog in backlogs.items():
+        for queue in self._queues:
+            backlog = backlogs[queue]
             families["messages"].add_metric([queue, "waiting"], backlog.waiting)
             families["messages"].add_metric([queue, "unacknowledged"], backlog.in_hand)
             families["age"].add_metric([queue], backlog.oldest_age_s)
         families["queued"].add_metric([], backlogs[Queue.SAMPLING].waiting)
-        workers = {queue: presence.facts(redis, queue) for queue in Queue}
+        workers = {queue: presence.facts(redis, queue) for queue in self._queues}
         for queue, there in workers.items():
             families["workers"].add_metric([queue], len(there))
         apart = disagreements(("", facts) for facts in workers[Queue.SAMPLING])

@@ -17,6 +17,7 @@ from app.ending import stopping
 from app.metrics import REJECTIONS
 from app.problems import PROBLEM, reason_of
 from core import tracing
+from core.access.listening import check_access
 from core.errors import FewstepError
 from core.log import configure_logging
 from core.settings import get_settings, get_settings_or_exit
@@ -120,6 +121,7 @@ def serve() -> None:
     settings = get_settings_or_exit()
     configure_logging(settings)
     try:
+        check_access(settings)
         tracing.start_tracing(settings, "fewstep-api")
     except FewstepError as error:
         print(error, file=sys.stderr)

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from app.access.rates import Rates
 from app.catalog.catalog import Catalog
 from app.generate.bell import Bell
 from app.generate.capacity import Capacity
@@ -20,6 +21,7 @@ from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore, open_artifacts
 from core.connections import connect, connect_async
 from core.jobs.store import JobStore
+from core.queues import queues
 from core.settings import Settings
 
 
@@ -42,6 +44,7 @@ class Service:
     jobs: JobStore
     artifacts: ArtifactStore
     storage: Storage
+    rates: Rates
 
 
 @asynccontextmanager
@@ -63,6 +66,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
                 JobStore(blocking),
                 artifacts,
                 storage,
+                Rates(redis),
             )
             storage.close()
             celery.close()
@@ -73,7 +77,7 @@ def _looked_up_metrics(settings: Settings, artifacts: ArtifactStore) -> Iterator
     """``/metrics`` has them meanwhile."""
     volumes = {"var": settings.var} | ({"artifacts": artifacts.here} if artifacts.here else {})
     with connect(settings, patient=False, timeout_s=TIMEOUT_S) as redis:
-        collectors = (RedisMetrics(JobStore(redis)), StorageMetrics(volumes))
+        collectors = (RedisMetrics(JobStore(redis), queues(settings)), StorageMetrics(volumes))
         for collector in collectors:
             REGISTRY.register(collector)
         try:

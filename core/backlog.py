@@ -16,6 +16,7 @@ from core.generation import records
 from core.jobs import store
 from core.messages import read_message
 from core.queues import Queue
+from core.webhooks import outbox
 
 UNACKNOWLEDGED = KEY_PREFIX + Channel.unacked_key
 
@@ -27,8 +28,8 @@ class Backlog:
     Attributes:
         waiting: Generations, or messages of jobs over all priorities, that no worker has taken.
         in_hand: Those in the hands of a worker, or of one that died: of messages, those not acknowledged.
-        oldest_age_s: Longest time by Redis's clock since a generation that waits was accepted, or a job queued; 0 if
-            none waits.
+        oldest_age_s: Longest time by Redis's clock since a generation that waits was accepted, a job queued, or a
+            message due; 0 if none waits.
     """
 
     waiting: int
@@ -38,7 +39,11 @@ class Backlog:
 
 def read_backlogs(redis: Redis) -> dict[Queue, Backlog]:
     """The backlog of every queue."""
-    return {Queue.SAMPLING: _generations(redis), Queue.DISTILLATION: _messages(redis, Queue.DISTILLATION)}
+    return {
+        Queue.SAMPLING: _generations(redis),
+        Queue.DISTILLATION: _messages(redis, Queue.DISTILLATION),
+        Queue.WEBHOOKS: _outbox(redis),
+    }
 
 
 def _generations(redis: Redis) -> Backlog:
@@ -52,6 +57,17 @@ def _generations(redis: Redis) -> Backlog:
         (seconds, microseconds), in_hand, *found = pipe.execute()
     ages = [seconds + microseconds / 1e6 - accepted for oldest in found[1::2] for _, accepted in oldest]
     return Backlog(sum(found[::2]), in_hand, max([0.0, *ages]))
+
+
+def _outbox(redis: Redis) -> Backlog:
+    """Messages that are not delivered yet, those that wait to be sent again among them."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zcard(outbox.DUE)
+        pipe.zrange(outbox.DUE, 0, 0, withscores=True)
+        (seconds, microseconds), waiting, oldest = pipe.execute()
+    ages = [seconds + microseconds / 1e6 - due for _, due in oldest]
+    return Backlog(waiting, 0, max([0.0, *ages]))
 
 
 def _messages(redis: Redis, queue: Queue) -> Backlog:

@@ -69,6 +69,7 @@ def make_celery(settings: Settings, *, transport: str = "core.transport:Transpor
             Task.GENERATE: {"queue": Queue.SAMPLING},
             Task.GENERATE_BULK: {"queue": Queue.SAMPLING},
             Task.DISTILL: {"queue": Queue.DISTILLATION},
+            Task.DELIVER: {"queue": Queue.WEBHOOKS},
         },
         worker_prefetch_multiplier=1,
         # A task whose connection broke still ends its record; the message that comes back finds it ended.

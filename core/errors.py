@@ -1,6 +1,7 @@
 """One base class for every error that a user can cause or must be told about."""
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 
 
@@ -16,6 +17,8 @@ class FewstepError(Exception):
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
     title: str = "Internal error"
+    headers: Mapping[str, str] = {}
+    """Of the answer, besides those of any problem."""
 
     def __init__(
         self, detail: str, *, field: str | None = None, retry_after: float | None = None, **extra: object
@@ -66,6 +69,31 @@ class NotAcceptable(FewstepError):  # noqa: N818
 
     status = HTTPStatus.NOT_ACCEPTABLE
     title = "Not acceptable"
+
+
+class Unauthorized(FewstepError):  # noqa: N818
+    """The request comes without a key that is known."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    title = "Unauthorized"
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="fewstep"'}
+
+
+class UnknownKey(Unauthorized):
+    """The request comes with a key, and it is none or none any more."""
+
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="fewstep", error="invalid_token"'}
+
+
+class Forbidden(FewstepError):  # noqa: N818
+    """The key may not do this."""
+
+    status = HTTPStatus.FORBIDDEN
+    title = "Forbidden"
+
+    def __init__(self, detail: str, *, scope: str) -> None:
+        super().__init__(detail, scope=scope)
+        self.headers = {"WWW-Authenticate": f'Bearer realm="fewstep", error="insufficient_scope", scope="{scope}"'}
 
 
 class Conflict(FewstepError):  # noqa: N818

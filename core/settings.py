@@ -4,8 +4,8 @@ import json
 import os
 import re
 import sys
+from base64 import b64decode
 from functools import cache
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,12 +14,9 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
+from core.machine.networks import networks, networks_or_any, origins_as_browsers_send_them
 
-ORIGIN = re.compile(
-    r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
-)
 REDIS_URL = "redis:// or rediss://, [user:password@]host[:port][/database], special characters of a password as %XX"
-LIKE = "in small letters and without a path, such as https://app.example or http://127.0.0.1:3000"
 
 
 class Settings(BaseSettings):
@@ -78,6 +75,18 @@ class Settings(BaseSettings):
         " as https://app.example; * for any. Empty: pages of the API's own origin alone",
     )
 
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of the keys that requests must come with, made by `fewstep keys`. Empty: everyone who reaches"
+        " the API may do everything",
+    )
+    allow_anonymous: bool = Field(
+        False, description="Whether an API without keys may listen on an address that others reach"
+    )
+    open_metrics: bool = Field(
+        True, description="Whether /metrics of the API is answered without a key; else it takes one of scope admin"
+    )
+
     max_images: int = Field(256, ge=1, description="Most images in one request, asynchronous zip and npy apart")
     max_bulk_images: int = Field(10_000, ge=1, description="Most images in an asynchronous request for a zip or npy")
     max_checkpoint_steps: int = Field(
@@ -128,6 +137,7 @@ class Settings(BaseSettings):
     )
     sampler_metrics_port: int = Field(9101, ge=0, le=65535, description="Metrics of a sampling worker; 0 for none")
     distiller_metrics_port: int = Field(9102, ge=0, le=65535, description="Metrics of a distillation worker; 0: none")
+    webhooks_metrics_port: int = Field(9103, ge=0, le=65535, description="Metrics of a webhook worker; 0 for none")
     prometheus_port: int = Field(9090, ge=1, le=65535, description="Port of Prometheus beside `make run`")
     heartbeat_s: float = Field(
         5, gt=0, description="Seconds between a worker's signs of life; it counts as dead after three without one"
@@ -154,6 +164,21 @@ class Settings(BaseSettings):
     job_ttl_s: float = Field(
         7 * 86400, gt=0, description="How long a failed or cancelled job can be retried, and the events of a job read"
     )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="What messages to webhooks are signed with: whsec_ and 24 to 64 bytes in base64. Empty: none are"
+        " sent",
+    )
+    webhook_networks: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Networks, with commas between, whose addresses messages may go to though the internet cannot reach"
+        " them, as 10.1.0.0/16; of the others that are private, of this machine or special none is connected to",
+    )
+    webhook_timeout_s: float = Field(10, gt=0, description="Seconds in which a message must be answered")
+    webhook_retry_s: float = Field(
+        5, gt=0, description="Seconds until a message that was not accepted is sent again; six times as long each time"
+    )
+    webhook_attempts: int = Field(7, ge=1, description="Times that a message is sent before it is given up")
     idempotency_ttl_s: float = Field(86400, gt=0, description="How long an Idempotency-Key is remembered")
 
     grafana_url: str = Field(
@@ -174,6 +199,11 @@ class Settings(BaseSettings):
     def _know_no_empty_cache(cls, given: Path | str, known: ValidationInfo) -> Path | str:
         return given or known.data.get("var", Path("var")) / "cache"
 
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _know_no_empty_file(cls, given: Path | str | None) -> Path | str | None:
+        return given or None
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr) -> SecretStr:
@@ -187,6 +217,17 @@ class Settings(BaseSettings):
             raise ValueError(f"must be {REDIS_URL}")
         return url
 
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_webhook_secret(cls, secret: SecretStr) -> SecretStr:
+        try:
+            size = len(b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True))
+        except ValueError:
+            size = -1
+        if secret.get_secret_value() and not 24 <= size <= 64:
+            raise ValueError("must be whsec_ and 24 to 64 bytes in base64, as of `openssl rand -base64 32`")
+        return secret
+
     @field_validator("otlp_endpoint")
     @classmethod
     def _check_otlp_endpoint(cls, url: SecretStr) -> SecretStr:
@@ -194,12 +235,12 @@ class Settings(BaseSettings):
             raise ValueError("must be an address that begins with http:// or https://, or empty")
         return url
 
-    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts", "cache")
+    @field_validator("var", "checkpoints", "teachers", "classifiers", "datasets", "artifacts", "cache", "api_keys_file")
     @classmethod
-    def _expand(cls, given: Path | str) -> Path | str:
-        return type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)
+    def _expand(cls, given: Path | str | None) -> Path | str | None:
+        return given and type(given)(os.path.expanduser(given))  # noqa: PTH111 (Path's raises where there is no such user)
 
-    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", "webhook_networks", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         if not isinstance(given, str):
@@ -211,21 +252,22 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: list[str]) -> list[str]:
-        """They are compared with what browsers send, letter by letter, so that any other form would never match."""
-        for origin in origins:
-            if origin != "*" and not ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin: * or scheme, host and, if not the usual one, port, {LIKE}")
-        return origins
+        return origins_as_browsers_send_them(origins)
 
     @field_validator("trusted_proxies")
     @classmethod
     def _check_proxies(cls, proxies: list[str]) -> list[str]:
-        for proxy in proxies:
-            try:
-                proxy == "*" or ip_network(proxy, strict=False)
-            except ValueError:
-                raise ValueError(f"{proxy!r} is no address and no network: * or such as 10.0.0.7, 10.0.0.0/8") from None
-        return proxies
+        return networks_or_any(proxies)
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _check_networks(cls, given: list[str]) -> list[str]:
+        return networks(given)
+
+    @property
+    def sends_webhooks(self) -> bool:
+        """Whether there is something to sign messages with."""
+        return bool(self.webhook_secret.get_secret_value())
 
     @property
     def families(self) -> tuple[Path, ...]:

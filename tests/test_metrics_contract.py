@@ -14,6 +14,7 @@ import app.metrics
 import worker.distillation.metrics
 import worker.metrics
 import worker.sampling.metrics
+import worker.webhooks.metrics
 from app.redis_metrics import RedisMetrics, StorageMetrics
 from core.jobs.store import JobStore
 from worker.device_metrics import CpuMeter, DeviceMetrics
@@ -60,6 +61,7 @@ DEVICE = DeviceMetrics("cpu", CpuMeter(list)).describe()
         ("API", [*of_module(app.metrics), *of_families(LOOKED_UP)]),
         ("Sampling worker", [*of_module(worker.sampling.metrics)]),
         ("Distillation worker", [*of_module(worker.distillation.metrics)]),
+        ("Webhook worker", [*of_module(worker.webhooks.metrics)]),
         ("Both workers", [*of_module(worker.metrics), *of_families(DEVICE)]),
     ],
 )

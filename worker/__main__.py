@@ -1,4 +1,4 @@
-"""``python -m worker sampling`` and ``python -m worker distillation``: one worker process on one queue."""
+"""``python -m worker sampling``, ``distillation`` or ``webhooks``: one worker process on one queue."""
 
 import signal
 import sys

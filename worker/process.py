@@ -52,19 +52,31 @@ def run_distillation(settings: Settings, name: str) -> int:
         foreman.close()
 
 
+def run_webhooks(settings: Settings, name: str) -> int:
+    """Deliver messages to webhooks until SIGTERM. Returns the exit code."""
+    from worker.webhooks.worker import THREADS, make_webhook_worker
+
+    pulse = Pulse(settings.heartbeat_s)
+    celery, heartbeat, postman = make_webhook_worker(settings, name, pulse)
+    serve_metrics(settings.webhooks_metrics_port, pulse.is_regular)
+    postman.start()
+    return consume(celery, Queue.WEBHOOKS, name, heartbeat, threads=THREADS)
+
+
 def consume(
     celery: Celery,
     queue: Queue,
     name: str,
     heartbeat: Heartbeat,
     *,
-    on_drain: Callable[[], None],
+    on_drain: Callable[[], None] = lambda: None,
+    threads: int = 0,
     finish: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a Celery worker on ``queue`` until SIGTERM, which lets it finish what it has in hand.
 
     ``on_drain`` is called in the signal's handler, ``finish`` once no messages come any more; this worker lives until
-    that returns.
+    that returns. Tasks run in so many threads of their own, or with 0 in the one that takes messages.
     """
 
     def ready(**_: object) -> None:
@@ -85,9 +97,10 @@ def consume(
     worker = celery.Worker(
         hostname=name,
         queues=[str(queue)],
-        # Tasks run in the thread that takes messages: with a pool's only thread busy Celery may overlook, for seconds,
-        # that it is free again. They are short, or what they do is in a process of its own.
-        pool="solo",
+        # With a pool's only thread busy Celery may overlook, for seconds, that it is free again: so none is made for
+        # tasks that are short, or do what they do in a process of their own.
+        pool="threads" if threads else "solo",
+        concurrency=threads or 1,
         quiet=True,
         without_gossip=True,
         without_mingle=True,
@@ -107,7 +120,7 @@ def _keep_logging(**_: object) -> None:
 
 def main() -> int:
     """Run the worker that the command line names."""
-    runners = {Queue.SAMPLING: run_sampling, Queue.DISTILLATION: run_distillation}
+    runners = {Queue.SAMPLING: run_sampling, Queue.DISTILLATION: run_distillation, Queue.WEBHOOKS: run_webhooks}
     if len(sys.argv) != 2 or sys.argv[1] not in list(Queue):
         print(f"usage: python -m worker {{{'|'.join(Queue)}}}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ from threading import Lock
 from redis import Redis
 from redis.exceptions import RedisError
 
+from app.access.caller import Caller
 from core.catalog import serving
 from core.catalog.card import CARD_NAME, CheckpointError, Family, no_family
 from core.catalog.serving import Serving
@@ -74,21 +75,25 @@ class Catalog:
             self._refresh()
             return self._serving
 
-    def find(self, name: str, *, field: str = "model") -> Family:
-        """The family ``name``.
+    def seen_by(self, caller: Caller) -> dict[str, Family]:
+        """The families that a caller sees."""
+        return _seen_by(caller, self.families())
+
+    def find(self, name: str, caller: Caller, *, field: str = "model") -> Family:
+        """The family ``name`` for a caller.
 
         Raises:
-            NotFound: There is none; the error names ``field`` and lists those there are.
+            NotFound: There is none, or it belongs to another; the error names ``field`` and lists those there are.
             CheckpointError: It has a card that cannot be read.
         """
-        return self._find(self.families(), name, field)
+        return self._find(self.families(), name, caller, field)
 
-    def _find(self, families: Mapping[str, Family], name: str, field: str) -> Family:
-        if name in families:
+    def _find(self, families: Mapping[str, Family], name: str, caller: Caller, field: str) -> Family:
+        if name in families and caller.sees_shared(families[name].owner):
             return families[name]
         if name in self._damaged:
             raise CheckpointError(str(self._damaged[name]), field=field)
-        raise no_family(name, list(families), field=field)
+        raise no_family(name, list(_seen_by(caller, families)), field=field)
 
     @property
     def age_s(self) -> float:
@@ -100,9 +105,9 @@ class Catalog:
         """Of what jobs have made and promoted, as known here; it grows with every change."""
         return self._serving.version
 
-    def find_known(self, name: str) -> Family:
+    def find_known(self, name: str, caller: Caller) -> Family:
         """As ``find``, of what is known already."""
-        return self._find(self._families, name, "model")
+        return self._find(self._families, name, caller, "model")
 
     def _refresh(self) -> None:
         changed = self._refresh_serving()
@@ -142,6 +147,10 @@ class Catalog:
         self._on_disk = {family.name: family for family in sorted(on_disk, key=lambda family: family.name)}
         self._damaged = {path.name: known.error for path, known in self._known.items() if known.error is not None}
         return True
+
+
+def _seen_by(caller: Caller, families: Mapping[str, Family]) -> dict[str, Family]:
+    return {name: family for name, family in families.items() if caller.sees_shared(family.owner)}
 
 
 def _look(path: Path, before: _Known | None) -> _Known:

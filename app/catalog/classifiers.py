@@ -6,6 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from app.access.caller import Known
 from app.service import ServiceDependency
 from core.catalog.card import CheckpointError
 from core.catalog.classifier_card import CLASSIFIER_CARD_NAME, ClassifierCard, read_classifier_card
@@ -23,7 +24,7 @@ class ClassifiersResponse(BaseModel):
 
 
 @router.get("/classifiers", summary="All classifiers")
-def list_classifiers(service: ServiceDependency) -> ClassifiersResponse:
+def list_classifiers(service: ServiceDependency, _: Known) -> ClassifiersResponse:
     """The card of each: `family/name` of those beside checkpoints, the folder's name of those you brought."""
     return ClassifiersResponse(classifiers=read_classifiers(service.settings))
 

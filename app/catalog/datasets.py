@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from app.access.caller import Known
 from app.service import ServiceDependency
 from core.catalog import datasets
 from core.catalog.datasets import DatasetFacts
@@ -22,6 +23,6 @@ class DatasetsResponse(BaseModel):
 
 
 @router.get("/datasets", summary="All data sets")
-def list_datasets(service: ServiceDependency) -> DatasetsResponse:
+def list_datasets(service: ServiceDependency, _: Known) -> DatasetsResponse:
     """What distillation workers have found in the folder of data sets, and the digits that they all have."""
     return DatasetsResponse(datasets=list(datasets.read(service.jobs.redis).values()))

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, StreamingResponse
 
+from app.access.caller import Caller
 from app.problems import RETRY_AFTER_S, problem_response
 from app.service import Service
 from core.connections import text
@@ -35,14 +36,14 @@ class PendingResponse(BaseModel):
     created: Annotated[datetime, Field(description="RFC 3339 in UTC")]
 
 
-async def find(record_id: str, service: Service) -> Record:
+async def find(record_id: str, service: Service, caller: Caller) -> Record:
     """The record of a generation.
 
     Raises:
-        NotFound: There is none, or no more.
+        NotFound: There is none, or no more, or it belongs to another.
     """
     record = await records.read(service.redis, record_id)
-    if record is None:
+    if record is None or not caller.sees(record.generation.owner):
         raise unknown(record_id, service)
     return record
 

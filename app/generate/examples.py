@@ -9,13 +9,16 @@ from core.errors import (
     Conflict,
     DeadlinePassed,
     FewstepError,
+    Forbidden,
     HeadersTooLarge,
     InvalidRequest,
     MalformedRequest,
     NotAcceptable,
     NotFound,
     TooLarge,
+    TooMany,
     TooSlow,
+    Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -125,6 +128,9 @@ OF_ANY_ENDPOINT: Responses = {
             "the body must be application/json, not text/plain", field="Content-Type", allowed=["application/json"]
         )
     ),
+    **problem(Unauthorized("this takes a key: `Authorization: Bearer KEY`", field="Authorization")),
+    **problem(Forbidden("this takes a key of scope distill; that of alice has generate", scope="distill")),
+    **problem(TooMany("the key alice may ask 10/second", allowed={"rate": "10/second"})),
     **problem(HeadersTooLarge("path, query and headers may have at most 32768 bytes together")),
     **problem(Unavailable("Redis does not answer")),
 }
@@ -175,6 +181,7 @@ POST_RESPONSES: Responses = {
             "model 'digits' has no checkpoint for 3 steps; it has 1, 2, 4, 8", field="steps", allowed=[1, 2, 4, 8]
         )
     ),
+    **problem(Conflict("the result of this Idempotency-Key has been deleted; use a new one", field="Idempotency-Key")),
     **problem(Unavailable("no sampling worker is there")),
     **problem(DeadlinePassed("there was no result within 60 seconds; `Prefer: respond-async` has no deadline")),
 }

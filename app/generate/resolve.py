@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from asgi_correlation_id import correlation_id
 
+from app.access.caller import Caller
 from app.generate.choice import choose_checkpoint
 from app.generate.negotiation import choose_media_type
 from core import tracing
@@ -20,15 +21,16 @@ from core.settings import Settings
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came: the body, what ``Accept`` says, and whether the client comes back for the result."""
+    """A request as it came: body, what ``Accept`` says, who sent it, and whether they come back for the result."""
 
     body: GenerateRequest
     accept: str
+    caller: Caller
     asynchronous: bool
 
 
-def resolve(asked: Asked, find: Callable[[str], Family], settings: Settings) -> Generation:
-    """The request with everything decided; ``find`` gives the family of a name.
+def resolve(asked: Asked, find: Callable[[str, Caller], Family], settings: Settings) -> Generation:
+    """The request with everything decided; ``find`` gives the family of a name for a caller.
 
     Raises:
         FewstepError: It asks for what there is not, or not together.
@@ -56,7 +58,7 @@ def resolve(asked: Asked, find: Callable[[str], Family], settings: Settings) -> 
             field="layout",
             allowed=["grid"],
         )
-    family = find(body.model or settings.default_model)
+    family = find(body.model or settings.default_model, asked.caller)
     checkpoint = choose_checkpoint(family, body, asynchronous=asynchronous, most=settings.max_checkpoint_steps)
     if body.class_label is not None:
         refuse_class(family.cards[checkpoint], body.class_label)
@@ -80,4 +82,5 @@ def resolve(asked: Asked, find: Callable[[str], Family], settings: Settings) -> 
         deadline=None if asynchronous else created + settings.deadline_s,
         request_id=correlation_id.get() or "",
         trace=tracing.traceparent(),
+        owner=asked.caller.name,
     )

@@ -1,32 +1,26 @@
 """What endpoints of distillation jobs answer alike."""
 
-import re
-from typing import Annotated
-
 from fastapi import Response
-from pydantic import WithJsonSchema
 
+from app.access.caller import Caller
 from app.jobs.documents import PATH, JobResponse, document_of
 from app.service import Service
-from core.errors import InvalidRequest, NotFound, TooMany
+from core.errors import NotFound, TooMany
 from core.jobs.record import JobRecord
 
 POLL_AFTER_S = 5
 TRY_AGAIN_AFTER_S = 60
 """When to ask again for a job after there were too many."""
-KEY = "Idempotency-Key"
-KEY_PATTERN = "^[!-~]{1,200}$"
-IdempotencyKey = Annotated[str, WithJsonSchema({"type": "string", "pattern": KEY_PATTERN})]
 
 
-def find(job_id: str, service: Service) -> JobRecord:
+def find(job_id: str, service: Service, caller: Caller) -> JobRecord:
     """The record of a job.
 
     Raises:
-        NotFound: There is none, or no more.
+        NotFound: There is none, or no more, or it belongs to another.
     """
     record = service.jobs.read(job_id)
-    if record is None:
+    if record is None or not caller.sees(record.job.owner):
         raise unknown(job_id)
     return record
 
@@ -42,15 +36,14 @@ def too_many(service: Service) -> TooMany:
     return TooMany(f"{most} jobs wait or run already", retry_after=TRY_AGAIN_AFTER_S, allowed={"maximum": most})
 
 
-def checked(key: str | None) -> str:
-    """The idempotency key; empty for none.
-
-    Raises:
-        InvalidRequest: It is not as the schema says.
-    """
-    if key is not None and not re.fullmatch(KEY_PATTERN, key):
-        raise InvalidRequest(f"{KEY} is 1 to 200 visible ASCII characters", field=KEY, allowed={"pattern": KEY_PATTERN})
-    return key or ""
+def quota_used(caller: Caller, left_s: int | str) -> TooMany:
+    """The error where a key's jobs have trained for as long today as they may; ``left_s`` until the day ends."""
+    most = caller.training_per_day
+    return TooMany(
+        f"jobs of the key {caller.name} may train for {most} seconds a day (UTC), and have",
+        retry_after=float(left_s),
+        allowed={"training_seconds_per_day": most},
+    )
 
 
 def accepted(response: Response, record: JobRecord, root: str) -> JobResponse:

@@ -50,6 +50,7 @@ class JobSummary(BaseModel):
     updated: datetime
     ended: datetime | None
     error: Annotated[dict[str, Any] | None, Field(description="The problem of a failed job")]
+    owner: Annotated[str, Field(description="Whose key asked for it; empty where none was asked for")]
     links: dict[str, str]
 
 
@@ -115,6 +116,7 @@ def _facts(record: JobRecord, root: str) -> dict[str, Any]:
         "updated": utc(record.updated),
         "ended": utc(record.ended),
         "error": record.error,
+        "owner": job.owner,
         "links": dict(_links(record, root)),
     }
 
@@ -131,6 +133,8 @@ def _links(record: JobRecord, root: str) -> Iterator[tuple[str, str]]:
     path = f"{root}{PATH}/{record.job.id}"
     yield "self", path
     yield "events", f"{path}/events"
+    if record.job.request.webhook:
+        yield "deliveries", f"{path}/deliveries"
     if record.state not in ENDED:
         yield "cancel", f"{path}/cancel"
     if record.state in (JobState.FAILED, JobState.CANCELLED):

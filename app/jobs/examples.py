@@ -115,6 +115,7 @@ LIST_RESPONSES: Responses = {
     **problem(InvalidRequest("cursor must be one from `next` of a page", field="cursor"), "/distill-jobs"),
     **_NO_REDIS,
 }
+DELIVERIES_RESPONSES: Responses = {**_UNKNOWN, **_NO_REDIS}
 GET_RESPONSES: Responses = {
     200: {
         "description": "All that is known of it",

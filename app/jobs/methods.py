@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from app.access.caller import Known
 from core.jobs.request import DEFAULT_METHOD, RequestOfAnyMethod
 from core.methods.declaration import Method, all_methods
 
@@ -35,13 +36,13 @@ class MethodsResponse(BaseModel):
 
 
 @router.get("/methods", summary="All methods of distillation")
-def list_methods() -> MethodsResponse:
+def list_methods(_: Known) -> MethodsResponse:
     """What `POST /distill-jobs` takes, by method, in an order and with words that a form can show."""
     fields = RequestOfAnyMethod.model_json_schema()["properties"]
     return MethodsResponse(
         default=DEFAULT_METHOD,
         methods=[_described(method) for method in all_methods().values()],
-        fields={name: schema for name, schema in fields.items() if name != "method"},
+        fields={name: schema for name, schema in fields.items() if name not in ("method", "webhook")},
     )
 
 

@@ -7,10 +7,12 @@ from functools import partial
 
 from asgi_correlation_id import correlation_id
 
+from app.access.caller import Caller
 from app.catalog.classifiers import read_classifiers
 from app.jobs import memory
 from app.jobs.judges import pick_judge
 from app.service import Service
+from app.webhooks.asked import check_webhook
 from core.catalog import datasets
 from core.catalog.card import Card, CheckpointError, Family, no_such_checkpoint
 from core.catalog.classifier_card import ClassifierCard
@@ -28,13 +30,16 @@ from core.methods.declaration import find_method, settle
 from core.settings import Settings
 
 
-def resolve(request: DistillRequest, service: Service) -> DistillJob:
-    """The request with everything decided.
+def resolve(request: DistillRequest, service: Service, caller: Caller) -> DistillJob:
+    """The request of a caller with everything decided.
 
     Raises:
         FewstepError: It cannot be done; the error names the field and what is allowed.
     """
-    family, checkpoint = _teacher(request, service)
+    check_webhook(request.webhook, service.settings)
+    family, checkpoint = _teacher(request, service, caller)
+    if request.promote != "never":
+        caller.need_to_change(family.owner)
     card = family.cards[checkpoint]
     from_steps, steps = _steps(request, card)
     request = request.model_copy(update={"from_steps": from_steps})
@@ -59,12 +64,13 @@ def resolve(request: DistillRequest, service: Service) -> DistillJob:
         judge=judge,
         created=service.jobs.now(),
         request_id=correlation_id.get() or "",
+        owner=caller.name,
     )
 
 
-def _teacher(request: DistillRequest, service: Service) -> tuple[Family, str]:
+def _teacher(request: DistillRequest, service: Service, caller: Caller) -> tuple[Family, str]:
     name, _, checkpoint = request.teacher.partition("/")
-    family = service.catalog.find(name, field="teacher")
+    family = service.catalog.find(name, caller, field="teacher")
     if not checkpoint:
         raise InvalidRequest(
             f"{name} is a family; name one of its checkpoints",

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from app.access.caller import Known
 from app.paths import Root
 from app.service import ServiceDependency
 from app.system.documents import Limits, QueueSummary, RecentSummary, SystemResponse, WorkerSummary
@@ -13,14 +14,14 @@ from app.system.recent import recent
 from core import presence
 from core.backlog import read_backlogs
 from core.generation.request import MAX_SEED, MAX_STEPS
-from core.queues import Queue
+from core.queues import Queue, queues
 from core.settings import Settings
 
 router = APIRouter(tags=["operation"])
 
 
 @router.get("/system", summary="What the service is doing")
-def get_system(response: Response, service: ServiceDependency, root: Root) -> SystemResponse:
+def get_system(response: Response, service: ServiceDependency, _: Known, root: Root) -> SystemResponse:
     """Workers with their devices, queues and their ages, jobs by state, what this process answered lately, and limits.
 
     For people and pages; `/readyz` is for load balancers and `/metrics` for Prometheus.
@@ -38,7 +39,7 @@ def get_system(response: Response, service: ServiceDependency, root: Root) -> Sy
                 oldest_age_s=backlogs[queue].oldest_age_s,
                 workers=[_worker(name, facts) for name, facts in presence.facts_by_name(redis, queue).items()],
             )
-            for queue in Queue
+            for queue in queues(settings)
         },
         requests_queued=backlogs[Queue.SAMPLING].waiting,
         jobs=service.jobs.counts(),

@@ -158,6 +158,7 @@ class Family:
         cards: Card of each checkpoint by name.
         artifacts: Of checkpoints that a job made, the key of the folder in the artifact store; others are in ``path``.
         promoted: Names of those that took the place of others, by steps.
+        owner: Name of the key that it belongs to; empty where it is everyone's.
     """
 
     name: str
@@ -165,6 +166,7 @@ class Family:
     cards: Mapping[str, Card]
     artifacts: Mapping[str, str] = field(default_factory=dict)
     promoted: Mapping[int, str] = field(default_factory=dict)
+    owner: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -32,6 +32,7 @@ class Made(BaseModel):
     Attributes:
         artifact: Key of its folder in the artifact store.
         job: Id of the job.
+        owner: Name of the key that the job belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +40,7 @@ class Made(BaseModel):
     card: Card
     artifact: str
     job: str
+    owner: str = ""
 
 
 class Promotion(BaseModel):
@@ -105,7 +107,7 @@ def overlay(families: Mapping[str, Family], serving: Serving) -> dict[str, Famil
     """The families on disk together with what jobs have made and promoted."""
     result = dict(families)
     for (name, checkpoint), made in serving.made.items():
-        result[name] = _with(result.get(name) or Family(name, Path(name), {}), checkpoint, made)
+        result[name] = _with(result.get(name) or Family(name, Path(name), {}, owner=made.owner), checkpoint, made)
     for (name, steps), promotions in serving.promoted.items():
         for promotion in promotions:
             found = serving.made.get((promotion.family, promotion.checkpoint))

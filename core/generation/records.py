@@ -5,10 +5,10 @@ Redis's clock; of the times in ``request`` only the difference counts), ``status
 sampled together with), ``n``, ``in_pieces``, ``channel`` (of who waits for it), ``attempts``, ``worker``, ``work``
 (microseconds that a worker will take for it, estimated), ``images`` (how many are sampled, where the result grows in
 pieces), ``stored`` (1 where these are files, as of ``core.generation.stored``), ``progress`` (share of the sampling
-that is done), and at the end ``result`` and ``facts``. The list ``fewstep:generate:pieces:{id}`` is a result in pieces,
-or where they are. The sorted sets ``fewstep:generate:queued`` and
-``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker has
-what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
+that is done), ``owner`` and ``webhook`` where it has them, and at the end ``result`` and ``facts``. The list
+``fewstep:generate:pieces:{id}`` is a result in pieces, or where they are. The sorted sets ``fewstep:generate:queued``
+and ``fewstep:generate:queued:bulk`` order what waits by age, the hash ``fewstep:generate:running`` says which worker
+has what, ``fewstep:generate:load`` is the sum of the work of what has not ended. Every change of status is one atomic
 script, so a cancelled generation can neither start nor succeed.
 
 What a worker does with them is in ``core.generation.work``.
@@ -23,6 +23,7 @@ from typing import Any
 from redis.asyncio import Redis as AsyncRedis
 
 from core.connections import text
+from core.generation.repeats import NOT_REPEATABLE, KeyUsed, Repeatable
 from core.generation.request import Generation
 from core.scripts import Script
 
@@ -34,7 +35,7 @@ MAX_MESSAGE_BYTES = 2**18
 """Of a result that goes to who waits for it with the message of its end; a larger one is fetched from its record."""
 
 _SUBMIT = Script("generation/shared", "generation/submit")
-_CANCEL = Script("generation/shared", "generation/cancel")
+_CANCEL = Script("webhooks/shared", "generation/shared", "generation/cancel")
 
 
 class Status(StrEnum):
@@ -74,6 +75,18 @@ class Overloaded(Exception):  # noqa: N818
     def __init__(self, load_s: float) -> None:
         super().__init__(load_s)
         self.load_s = load_s
+
+
+class QuotaUsed(Exception):  # noqa: N818
+    """Its owner has asked for as many images today as they may.
+
+    Attributes:
+        left_s: Seconds until the day ends.
+    """
+
+    def __init__(self, left_s: float) -> None:
+        super().__init__(left_s)
+        self.left_s = left_s
 
 
 @dataclass(frozen=True)
@@ -125,6 +138,9 @@ async def submit(
     work_s: float = 0,
     most_load_s: float | None = None,
     version: int | None = None,
+    images_per_day: int | None = None,
+    repeatable: Repeatable | None = None,
+    webhook: str = "",
 ) -> tuple[Generation, bool]:
     """Record a generation as queued, and wake a worker; harmless if that was done before.
 
@@ -136,13 +152,18 @@ async def submit(
         work_s: What it adds to the load until it ends.
         most_load_s: The largest load with which it is accepted.
         version: Of the catalogue that names what is asked.
+        images_per_day: Most images that its owner may ask for in a day of UTC, by Redis's clock.
+        repeatable: Under which key the request may come again.
+        webhook: Where its end is to be told, as of ``core.webhooks.request``.
 
     Returns:
         The generation with its times, and whether a worker must be sent a message, since all sleep.
 
     Raises:
+        KeyUsed: It was recorded before under another id.
         CatalogChanged: There is a newer catalogue.
         Overloaded: The load is larger.
+        QuotaUsed: Its owner would have more images than that.
     """
     answer = await _SUBMIT.run_async(
         redis,
@@ -157,11 +178,20 @@ async def submit(
         "" if most_load_s is None else round(1e6 * most_load_s),
         "" if version is None else version,
         int(1000 * ttl_s),
+        generation.owner,
+        "" if images_per_day is None else images_per_day,
+        *(repeatable or NOT_REPEATABLE).arguments,
+        webhook,
     )
-    if len(answer) == 1:
-        if answer[0] == b"changed":
+    match answer:
+        case [b"used", same, record_id]:
+            raise KeyUsed(text(record_id), is_same=bool(same))
+        case [b"changed"]:
             raise CatalogChanged
-        raise Overloaded(int(answer[0]) / 1e6)
+        case [b"load", load]:
+            raise Overloaded(int(load) / 1e6)
+        case [b"quota", left_s]:
+            raise QuotaUsed(left_s)
     created, message = answer
     return accepted_at(generation, float(created)), bool(message)
 
@@ -226,9 +256,12 @@ async def queue_position(redis: AsyncRedis, generation: Generation) -> int | Non
     return rank + interactive if is_bulk else rank
 
 
-async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float) -> bool:
-    """Cancel it, whatever its state; an ended one loses its result. Returns whether there was such a record."""
-    return await _CANCEL.run_async(redis, record_id, int(1000 * ttl_s)) is not None
+async def cancel(redis: AsyncRedis, record_id: str, *, ttl_s: float, owner: str = "") -> bool:
+    """Cancel it, whatever its state; an ended one loses its result.
+
+    Returns whether there was such a record, of this owner if one is named.
+    """
+    return await _CANCEL.run_async(redis, record_id, int(1000 * ttl_s), owner) is not None
 
 
 async def forget(redis: AsyncRedis, record_id: str) -> None:

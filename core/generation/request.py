@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.catalog.card import Family
+from core.webhooks.request import GenerationWebhook
 
 MAX_SEED = 2**32 - 1
 """Largest seed: torch's CPU generator knows no more bits, so beyond it different seeds would be the same image."""
@@ -95,6 +96,9 @@ class GenerateRequest(BaseModel):
             "answer is interactive, and one with `Prefer: respond-async` bulk"
         ),
     ] = None
+    webhook: Annotated[
+        GenerationWebhook | None, Field(description="Who is to hear how it ended, with `Prefer: respond-async`")
+    ] = None
 
 
 class Generation(BaseModel):
@@ -111,6 +115,7 @@ class Generation(BaseModel):
         deadline: By the same clock, after which nobody waits for the result; ``None`` for an asynchronous one.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
         trace: The ``traceparent`` of the HTTP request, for the spans of the worker; empty where it is not traced.
+        owner: Name of the key that it belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -132,6 +137,7 @@ class Generation(BaseModel):
     deadline: float | None
     request_id: str
     trace: str = ""
+    owner: str = ""
 
     @property
     def seeds(self) -> range:

@@ -31,7 +31,7 @@ LEASE_S = 5.0
 
 _TAKE = Script("generation/shared", "generation/take")
 _SLEEP = Script("generation/shared", "generation/sleep")
-_FINISH = Script("generation/shared", "generation/finish")
+_FINISH = Script("webhooks/shared", "generation/shared", "generation/finish")
 _PUT_BACK = Script("generation/shared", "generation/put_back")
 _APPEND = Script("generation/shared", "generation/append")
 _TELL = Script("generation/shared", "generation/tell")

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from core.generation.request import MAX_SEED
 from core.methods.declaration import all_methods, all_options, described, owners
+from core.webhooks.request import JobWebhook
 
 Promote = Literal["never", "if_better", "always"]
 SYNTHETIC = "synthetic"
@@ -94,6 +95,7 @@ class RequestOfAnyMethod(BaseModel):
     evaluate: Annotated[
         EvaluateRequest | None, Field(description="How students are judged where the teacher's card names a judge")
     ] = EvaluateRequest()
+    webhook: Annotated[JobWebhook | None, Field(description="Who is to hear what becomes of it")] = None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -180,6 +182,7 @@ class DistillJob(BaseModel):
         judge: None: students are not judged.
         created: Seconds since the epoch.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
+        owner: Name of the key that it belongs to; empty where keys were not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -194,6 +197,7 @@ class DistillJob(BaseModel):
     judge: Judge | None
     created: float
     request_id: str
+    owner: str = ""
 
     def iterations_of(self, round_index: int) -> int:
         """Of a round, from 0."""

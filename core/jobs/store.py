@@ -17,6 +17,7 @@ from typing import Any
 
 from redis import Redis
 
+from core.access.repeats import key_of
 from core.catalog.serving import Made, Promotion
 from core.connections import text
 from core.jobs.record import Event, JobRecord, JobState, parse
@@ -29,15 +30,15 @@ MAX_ATTEMPTS = 3
 _DISCARDED = "fewstep:artifacts:discarded"
 _ALL, _ACTIVE, _NAMES = "fewstep:jobs:all", "fewstep:jobs:active", "fewstep:jobs:names"
 
-_CREATE = load("jobs/shared", "jobs/create")
-_ACQUIRE = load("jobs/shared", "jobs/acquire")
-_TELL = load("jobs/shared", "jobs/fenced", "jobs/tell")
-_RELEASE = load("jobs/shared", "jobs/fenced", "jobs/release")
-_END = load("jobs/shared", "jobs/fenced", "catalog/shared", "jobs/end")
-_CANCEL = load("jobs/shared", "jobs/cancel")
-_RETRY = load("jobs/shared", "jobs/retry")
-_DELETE = load("jobs/shared", "catalog/shared", "jobs/delete")
-_ABANDON = load("jobs/shared", "jobs/abandon")
+_CREATE = load("webhooks/shared", "jobs/shared", "jobs/create")
+_ACQUIRE = load("webhooks/shared", "jobs/shared", "jobs/acquire")
+_TELL = load("webhooks/shared", "jobs/shared", "jobs/fenced", "jobs/tell")
+_RELEASE = load("webhooks/shared", "jobs/shared", "jobs/fenced", "jobs/release")
+_END = load("webhooks/shared", "jobs/shared", "jobs/fenced", "catalog/shared", "jobs/end")
+_CANCEL = load("webhooks/shared", "jobs/shared", "jobs/cancel")
+_RETRY = load("webhooks/shared", "jobs/shared", "jobs/retry")
+_DELETE = load("webhooks/shared", "jobs/shared", "catalog/shared", "jobs/delete")
+_ABANDON = load("webhooks/shared", "jobs/shared", "jobs/abandon")
 
 
 class JobStore:
@@ -49,7 +50,15 @@ class JobStore:
     # What the API does.
 
     def create(
-        self, job: DistillJob, *, max_active: int, key: str = "", fingerprint: str = "", ttl_s: float = 0
+        self,
+        job: DistillJob,
+        *,
+        max_active: int,
+        key: str = "",
+        fingerprint: str = "",
+        ttl_s: float = 0,
+        webhook: str = "",
+        training_per_day: int | None = None,
     ) -> tuple[str, str]:
         """Record a job as queued, unless something is in the way; all in one step.
 
@@ -59,18 +68,22 @@ class JobStore:
             key: What the client calls the request, to send it again without harm; empty for none.
             fingerprint: Of the request under that key.
             ttl_s: How long the key is remembered.
+            webhook: Where its states are to be told, as of ``core.webhooks.request``; empty: nowhere.
+            training_per_day: Seconds that jobs of its owner may train in a day of UTC; None: any number.
 
         Returns:
             ``created``, ``same`` (the key stands for this request already), ``other`` (for another), ``name`` (taken)
-            or ``full``; and the id of the job that was made, or that the key stands for.
+            or ``full``; and the id of the job that was made, or that the key stands for. ``quota`` where the owner's
+            jobs have trained for so long today, and the seconds left of it.
         """
         arguments = [job.id, job.name, job.model_dump_json(), fingerprint if key else "", int(1000 * ttl_s), max_active]
-        outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[f"fewstep:jobs:key:{key}"])
+        arguments += [job.owner, "" if training_per_day is None else training_per_day, webhook]
+        outcome, found = self._run(_CREATE, job.id, arguments, more_keys=[key_of("jobs", job.owner, key)])
         return text(outcome), text(found)
 
-    def known(self, key: str) -> tuple[str, str] | None:
-        """Fingerprint and job id that an idempotency key stands for."""
-        fingerprint, job_id = self.redis.hmget(f"fewstep:jobs:key:{key}", ["fingerprint", "id"])
+    def known(self, key: str, owner: str = "") -> tuple[str, str] | None:
+        """Fingerprint and job id that an idempotency key of an owner stands for."""
+        fingerprint, job_id = self.redis.hmget(key_of("jobs", owner, key), ["fingerprint", "id"])
         return None if fingerprint is None or job_id is None else (text(fingerprint), text(job_id))
 
     def read(self, job_id: str) -> JobRecord | None:
@@ -108,13 +121,15 @@ class JobStore:
         state = self._run(_CANCEL, job_id, [job_id, int(ttl_s)])
         return None if state is None else JobState(text(state))
 
-    def retry(self, job_id: str, *, max_active: int) -> tuple[str, int]:
+    def retry(self, job_id: str, *, max_active: int, training_per_day: int | None = None) -> tuple[str, int]:
         """Queue a failed or cancelled job again, to go on from its last state.
 
         Returns:
-            ``queued`` and its fence, from 1; ``full``, ``none`` (no such job) or the state that forbids it, and 0.
+            ``queued`` and its fence, from 1; ``full``, ``none`` (no such job) or the state that forbids it, and 0;
+            ``quota`` as of ``create``.
         """
-        outcome, fence = self._run(_RETRY, job_id, [job_id, max_active])
+        quota = "" if training_per_day is None else training_per_day
+        outcome, fence = self._run(_RETRY, job_id, [job_id, max_active, quota])
         return text(outcome), int(fence)
 
     def delete(self, job_id: str, name: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from threading import Event
 
 from pydantic import ValidationError
 
+from core.access.listening import check_access
 from core.errors import FewstepError
 from core.local.follow import follow
 from core.local.monitor import SERVICE, write_targets
@@ -31,7 +32,8 @@ from core.local.procfile import SUPERVISOR, log_file, read_procfile, supervisor_
 from core.settings import Settings, complaint
 
 REDIS = "redis"
-WORKERS = ("SAMPLER", "DISTILLER")
+WEBHOOKS = "webhooks"
+WORKERS = ("SAMPLER", "DISTILLER", "WEBHOOKS")
 PATIENCE_SECONDS = 5  # between words about what is not ready yet
 SECONDS_BEYOND_DEADLINE = 10
 
@@ -62,8 +64,8 @@ def environment(settings: Settings, *, with_redis: bool) -> dict[str, str]:
             ) from error
         for worker in WORKERS:
             preferred: int = getattr(settings, f"{worker.lower()}_metrics_port")
-            if preferred == 0:
-                continue  # asked not to serve them
+            if preferred == 0 or (worker == "WEBHOOKS" and not settings.sends_webhooks):
+                continue  # asked not to serve them, or not to be there
             purpose = f"/metrics of the {worker.lower()}"
             chosen[f"FEWSTEP_{worker}_METRICS_PORT"] = str(free_port(held, settings.host, preferred, purpose))
         if with_redis:
@@ -103,6 +105,8 @@ def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
     metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen)]
     body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
+    if settings.api_keys_file:
+        headers += ' -H "Authorization: Bearer $FEWSTEP_API_KEY"'
     return f"""
 Fewstep is ready at {url}/ for your browser
 The API's documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}
@@ -165,10 +169,13 @@ def run(settings: Settings) -> int:
     Raises:
         FewstepError: Something is in the way of starting; nothing has been started.
     """
+    check_access(settings)
     processes = read_procfile(Path("Procfile"))
     with_redis = not os.environ.get("FEWSTEP_REDIS_URL")
     if not with_redis:
         processes.pop(REDIS, None)
+    if not settings.sends_webhooks:
+        processes.pop(WEBHOOKS, None)
     var = settings.var.resolve()
     var.mkdir(parents=True, exist_ok=True)
     lock = var / "lock"

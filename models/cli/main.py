@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, Card, PredictionType, locate_checkpoint
-from core.errors import FewstepError, InvalidRequest
+from core.errors import InvalidRequest
+from models.cli.ending import run_to_its_end
 from models.cli.evaluate import evaluation
+from models.cli.keys import keys
 from models.cli.options import Checkpoints, Device, Out, SamplingCompile, SamplingPrecision, Seed, expanded, home
 from models.cli.training import command_line, training
 from models.training.progress import StopTraining, speaks
@@ -26,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(training)
 app.add_typer(evaluation)
+app.add_typer(keys)
 
 
 @app.command()
@@ -148,29 +151,12 @@ def import_(
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit code 2."""
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except FewstepError as error:
-        option = f"--{error.field.replace('_', '-')}: " if error.field else ""
-        code = _fail(f"{option}{error.detail}")
+        code = run_to_its_end(app, sys.argv[1:])
     except StopTraining as stop:
         if speaks():
             typer.echo(f"\nfewstep: {stop}", err=True)
         code = 130
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    except OSError as error:
-        code = _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
-    except Exception as error:
-        # typer raises its own usage errors, which know their message
-        if not hasattr(error, "format_message"):
-            raise
-        code = _fail(error.format_message())
     sys.exit(code)
-
-
-def _fail(message: str) -> int:
-    typer.echo(f"fewstep: {' '.join(message.split())}", err=True)
-    return 2
 
 
 def _card_text(card: Card) -> str:

@@ -15,6 +15,7 @@ from core.catalog import datasets, serving
 from core.catalog.datasets import DatasetFacts
 from core.jobs.store import JobStore
 from models.diffusion.schedule import step_rows
+from tests.app.keyed import Keyed, asking_for_keys
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 
 FINGERPRINT = 64 * "f"
@@ -125,6 +126,19 @@ def api(_running: Api) -> Api:
     """The API, without any job."""
     _running.clear()
     return _running
+
+
+@pytest.fixture(scope="session")
+def _keyed(_running: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    with asking_for_keys(_running, tmp_path_factory.mktemp("keys") / "keys.json") as keyed:
+        yield keyed
+
+
+@pytest.fixture
+def keyed(_keyed: Keyed) -> Keyed:
+    """An API that asks for keys, without any job, generation or count."""
+    _keyed.api.clear()
+    return _keyed
 
 
 def _change(checkpoint: Path, **changes: Any) -> None:  # noqa: ANN401

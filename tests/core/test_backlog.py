@@ -42,7 +42,7 @@ def queued(redis: Redis, job_id: str, *, ago_s: float) -> None:
 
 
 def test_messages_of_all_priorities_count_and_the_oldest_gives_the_age(celery: Celery, redis: Redis) -> None:
-    assert read_backlogs(redis) == {Queue.SAMPLING: EMPTY, Queue.DISTILLATION: EMPTY}
+    assert read_backlogs(redis) == {Queue.SAMPLING: EMPTY, Queue.DISTILLATION: EMPTY, Queue.WEBHOOKS: EMPTY}
     queued(redis, "oldest", ago_s=70)
     queued(redis, "x", ago_s=20)
     celery.send_task(Task.DISTILL, args=["oldest", 0], priority=9)

@@ -211,7 +211,7 @@ def _succeed(context: SliceContext, job: DistillJob, watch: Watch, results: list
     for result in results:
         card = read_card(context.artifacts.folder(result.artifact))
         name = f"{result.steps}-step"
-        made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id)
+        made[serving_key(job.name, name)] = Made(card=card, artifact=result.artifact, job=job.id, owner=job.owner)
         if result.promote:
             promotions[serving_key(job.teacher.family, result.steps)] = _promotion(
                 job, name, result, at=context.store.now()

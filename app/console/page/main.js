@@ -3,6 +3,7 @@ import { usePlace } from "./base/address.js";
 import { read } from "./base/api.js";
 import { html, render, useEffect, useState } from "./base/html.js";
 import { Health } from "./parts/health.js";
+import { Key } from "./parts/key.js";
 import { Notice } from "./parts/notice.js";
 
 const AGAIN_MS = 1500;
@@ -32,6 +33,7 @@ function Page() {
         )}
       </nav>
       <${Health} />
+      <${Key} />
     </header>
     <main id="content" tabindex="-1"><${View} key=${name} load=${load} /></main>
   `;

@@ -11,11 +11,12 @@ local worker, ttl_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local answer = {}
 for i = 4, #ARGV, 4 do
   local id, status, facts, result = unpack(ARGV, i, i + 3)
-  local of = fields(id, 'status', 'worker', 'channel')
+  local of = fields(id, 'status', 'worker', 'channel', 'webhook')
   local is_its = of[1] == 'running' and of[2] == worker
   answer[#answer + 1] = is_its and 1 or 0
   if is_its then
     leave(id)
+    if of[4] then post(of[4], 'generation', id, status) end
     local channel, heard = of[3], 0
     if channel ~= '' and #result <= most then
       heard = redis.call('PUBLISH', channel, id .. '\n' .. status .. '\n' .. facts .. '\n' .. result)

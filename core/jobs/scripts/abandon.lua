@@ -8,6 +8,7 @@
 
 local id, worker, words = ARGV[1], ARGV[2], ARGV[3]
 if get('worker') ~= worker or not leased() then return false end
+charge(tonumber(get('progressed') or now))
 set('lease', 0, 'last_words', words, 'hinted', now)
 event('lost', cjson.encode({detail = words}))
 return get('fence')

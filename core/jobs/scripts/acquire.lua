@@ -22,6 +22,8 @@ if tonumber(get('failures')) >= most then
   finish(id, 'failed', ttl_s)
   return false
 end
+charge(tonumber(get('progressed') or now))
+if get('owner') then set('slice_began', now) end
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)  -- slices, that is; tries are those that go on from no slice well ended
 if get('released') ~= fence then redis.call('HINCRBY', KEYS[1], 'tries', 1) end
 redis.call('HINCRBY', KEYS[1], 'failures', 1)

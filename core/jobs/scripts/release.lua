@@ -5,5 +5,6 @@
 -- ARGV[1]  id of the job
 -- ARGV[2]  fence of the slice
 
+charge(now)
 set('lease', 0, 'hinted', now, 'released', fence)
 return state

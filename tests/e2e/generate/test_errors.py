@@ -80,6 +80,7 @@ def test_an_unknown_field_lists_the_known(api: httpx.Client) -> None:
         "format",
         "layout",
         "priority",
+        "webhook",
     ]
 
 

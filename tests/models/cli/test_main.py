@@ -297,4 +297,4 @@ def test_where_only_the_api_is_installed_it_says_what_to_install() -> None:
     without_packages = [sys.executable, "-S", "-c", "from models.cli import run; run()"]
     ran = subprocess.run(without_packages, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "fewstep: typer is not installed; this needs pip install 'fewstep[worker]'\n"
+    assert ran.stderr == "fewstep: torch is not installed; this needs pip install 'fewstep[worker]'\n"

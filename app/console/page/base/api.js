@@ -1,4 +1,5 @@
 /** Requests to the service that serves this page, and its problem documents as sentences. */
+import { authorization, wantKey } from "./key.js";
 
 /** An answer that is no success: a sentence, and the sentence for each field at fault. */
 export class Problem extends Error {
@@ -30,13 +31,14 @@ export async function ask(path, { method, body, accept = "application/json", hea
     response = await fetch(address(path), {
       method: method ?? (body ? "POST" : "GET"),
       body: body && JSON.stringify(body),
-      headers: { Accept: accept, ...(body && { "Content-Type": "application/json" }), ...headers },
+      headers: { Accept: accept, ...(body && { "Content-Type": "application/json" }), ...authorization(), ...headers },
       signal,
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(LOST);
   }
+  if (response.status === 401) wantKey();
   if (!response.ok) throw await problem(response);
   return response;
 }

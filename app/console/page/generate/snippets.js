@@ -1,11 +1,12 @@
 /** The request as others would send it, to copy. */
 import { address } from "../base/api.js";
 import { html } from "../base/html.js";
+import { key } from "../base/key.js";
 import { CopyTabs } from "../parts/copy.js";
 
 const KINDS = {
   curl: (url, body) => `curl -sS ${quoted(url)} -H 'Content-Type: application/json' \\
-  -H 'Accept: image/png' -d ${quoted(JSON.stringify(body))} -o pictures.png`,
+  -H 'Accept: image/png'${key() && ' -H "Authorization: Bearer $FEWSTEP_API_KEY"'} -d ${quoted(JSON.stringify(body))} -o pictures.png`,
   Python: (url, body) => `import io, json, urllib.request
 import numpy as np
 

@@ -1,9 +1,10 @@
 /** What each finished round made, beside what serves in its place, and the way back from a promotion. */
 import { link } from "../base/address.js";
-import { address, ask, read } from "../base/api.js";
+import { ask, read } from "../base/api.js";
 import { number, time } from "../base/format.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
+import { useFetched } from "../parts/fetched.js";
 import { Notice } from "../parts/notice.js";
 
 const WIDEST = 232;
@@ -85,15 +86,16 @@ function Round({ job, round, promotion, onRollBack }) {
 
 /** The picture of samples at a whole number of times its size. */
 function Samples({ path, steps }) {
+  const url = useFetched(path);
   const [size, setSize] = useState({});
   const fit = ({ target }) => {
     const times = Math.max(1, Math.floor(WIDEST / target.naturalWidth));
     setSize({ width: times * target.naturalWidth, height: times * target.naturalHeight });
   };
-  return html`<img
+  return url && html`<img
     class="pixels"
     ...${size}
-    src=${address(path)}
+    src=${url}
     alt="Samples of the student of ${steps} steps"
     onLoad=${fit}
   />`;

@@ -1,8 +1,10 @@
 /** A card as one reads it: how the checkpoint was made, what it expects, how good it is. */
 import { link } from "../base/address.js";
-import { address } from "../base/api.js";
+import { address, ask } from "../base/api.js";
 import { number, shape, whole } from "../base/format.js";
 import { html } from "../base/html.js";
+import { key } from "../base/key.js";
+import { save } from "../parts/fetched.js";
 import { Scroll } from "../parts/scroll.js";
 
 const FIGURES = [
@@ -11,6 +13,12 @@ const FIGURES = [
   ["precision", "Precision"],
   ["recall", "Recall"],
 ];
+
+/** A link, unless a key must go with the request, which then takes the memory of what it brings. */
+function Download({ path, name }) {
+  if (!key()) return html`<a class="button" href=${address(path)} download>Download</a>`;
+  return html`<button type="button" onClick=${async () => save(await ask(path, { accept: "*/*" }), name)}>Download</button>`;
+}
 
 /** @param {{family: any, name: string, card: any}} props */
 export function Card({ family, name, card }) {
@@ -27,7 +35,7 @@ export function Card({ family, name, card }) {
         <div class="row">
           ${serves && html`<a class="button" href=${link(["generate"], { family: family.name, steps: serves })}>Sample it</a>`}
           ${card.num_steps > 1 && html`<a class="button" href=${link(["jobs", "new"], { teacher: `${family.name}/${name}` })}>Distil it</a>`}
-          <a class="button" href=${address(`${path}/download`)} download>Download</a>
+          <${Download} path=${`${path}/download`} name=${`${family.name}-${name}.zip`} />
         </div>
       </div>
       <div class="job">

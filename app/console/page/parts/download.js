@@ -1,6 +1,7 @@
 /** The result of a request as a file. */
 import { ask } from "../base/api.js";
 import { html, useState } from "../base/html.js";
+import { save } from "./fetched.js";
 import { Notice } from "./notice.js";
 
 const KINDS = [
@@ -12,13 +13,10 @@ const KINDS = [
 /** @param {{body: any}} props */
 export function Downloads({ body }) {
   const [error, setError] = useState(null);
-  const save = async (accept, suffix) => {
+  const download = async (accept, suffix) => {
     try {
       const answer = await ask("generate", { body, accept });
-      const url = URL.createObjectURL(await answer.blob());
-      const name = `${body.model}-${answer.headers.get("Fewstep-Checkpoint")}-${body.seed}.${suffix}`;
-      Object.assign(document.createElement("a"), { href: url, download: name }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      await save(answer, `${body.model}-${answer.headers.get("Fewstep-Checkpoint")}-${body.seed}.${suffix}`);
       setError(null);
     } catch (failed) {
       setError(failed);
@@ -28,7 +26,7 @@ export function Downloads({ body }) {
     <div class="stack">
       <div class="row">
         <span class="label">Download</span>
-        ${KINDS.map(([label, accept, suffix]) => html`<button key=${label} type="button" onClick=${() => save(accept, suffix)}>${label}</button>`)}
+        ${KINDS.map(([label, accept, suffix]) => html`<button key=${label} type="button" onClick=${() => download(accept, suffix)}>${label}</button>`)}
       </div>
       <${Notice} error=${error} />
     </div>

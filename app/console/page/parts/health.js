@@ -35,6 +35,7 @@ async function ask() {
     if (!workers) return { kind: "bad", words: "No sampling worker", title: "Requests wait until one comes." };
     return { kind: "good", words: "Ready", title: plural(workers, "sampling worker") };
   } catch (error) {
+    if (error.status === 401) return { kind: "bad", words: "A key is wanted", title: error.message };
     const lost = error instanceof Problem && error.status === 0;
     return { kind: "bad", words: lost ? "Service lost, looking for it…" : "Not ready", title: error.message };
   }

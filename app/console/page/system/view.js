@@ -8,7 +8,7 @@ import { Scroll } from "../parts/scroll.js";
 import { State } from "../parts/state.js";
 
 const LOOK_MS = 2000;
-const TITLES = { sampling: "Sampling", distillation: "Distillation" };
+const TITLES = { sampling: "Sampling", distillation: "Distillation", webhooks: "Webhooks" };
 
 export default function System() {
   const { value, error } = useLoaded((signal) => read("system", { signal }), [], LOOK_MS);

@@ -1,0 +1,1 @@
+"""Webhooks as clients ask for them and see what became of them."""

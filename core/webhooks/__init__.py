@@ -1,0 +1,1 @@
+"""What is told to other services as it happens: begin with `outbox`."""

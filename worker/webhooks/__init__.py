@@ -1,0 +1,1 @@
+"""Tells other services what has happened: begin with `worker`."""
