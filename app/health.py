@@ -24,7 +24,7 @@ class Check(BaseModel):
 
     ok: bool
     required: bool = True
-    detail: str
+    detail: str = ""
     workers: dict[str, dict[str, Any]] = {}
 
 
@@ -45,7 +45,7 @@ async def livez() -> dict[str, str]:
 async def readyz(service: ServiceDependency, caller: Whoever) -> Ready:
     """Redis, and at least one sampling worker; each worker by name. Other workers are shown, not required.
 
-    It takes no key; where keys are asked for, workers are shown to those who have one.
+    It takes no key; where keys are asked for, details are for those who have one.
 
     `precision` names checkpoints that sampling workers sample in several precisions, and is not required either.
 
@@ -55,7 +55,7 @@ async def readyz(service: ServiceDependency, caller: Whoever) -> Ready:
         raise Unavailable("not ready: this process is stopping", retry_after=RETRY_AFTER_S)
     checks = await _check(service)
     if not caller.scopes:
-        checks = {name: check.model_copy(update={"workers": {}}) for name, check in checks.items()}
+        checks = {name: Check(ok=check.ok, required=check.required) for name, check in checks.items()}
     if missing := [name for name, check in checks.items() if check.required and not check.ok]:
         document = {name: check.model_dump() for name, check in checks.items()}
         raise Unavailable(f"not ready: {', '.join(missing)}", retry_after=RETRY_AFTER_S, checks=document)

@@ -1,8 +1,10 @@
-"""The same network behind LitServe and behind plain FastAPI with a thread, against ours.
+"""The same network behind LitServe, BentoML and plain FastAPI with a thread, against ours.
 
-``python -m benchmarks.peers``; needs the extra ``bench``. All sample with our engine, in the same precision, at most as
-many images at a time, and answer the same PNGs, which are checked. LitServe batches dynamically and waits up to 5 ms
-for a batch to fill. Each is alone on the machine while it is measured, but for the load generator.
+``python -m benchmarks.peers``; needs the extra ``bench``, and for BentoML what ``benchmarks/shared/bento_server.py``
+says. All sample with our engine, in the same precision, at most as many images at a time, and answer the same PNGs,
+which are checked. The networks are the paper's, that of ``digits``, and a ``tiny`` one that takes next to nothing, so
+that what is compared is the servers. LitServe batches dynamically and waits up to 5 ms for a batch to fill, BentoML
+adaptively. Each is alone on the machine while it is measured, but for the load generator.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.shared.common import free_port, lay_out_checkpoints, machine, process, service, table
@@ -19,7 +22,9 @@ from models.data.images import encode
 from models.sampling.engine import Sampler
 
 HEAD = ("model", "server", "clients", "images/s", "p50, ms", "p95, ms", "p99, ms")
-SERVERS = ("fewstep", "litserve", "fastapi")
+SERVERS = ("fewstep", "litserve", "bento", "fastapi")
+READY = {"bento": "/readyz"}
+STEPS = {"digits": 4, "paper": 1, "tiny": 1}
 
 
 @contextmanager
@@ -32,17 +37,18 @@ def running(server: str, model: str, steps: int, folder: Path, checkpoints: Path
     port = free_port()
     checkpoint = str(checkpoints / model / f"{steps}-step")
     module = (f"benchmarks.shared.{server}_server", checkpoint, str(port))
-    with process(*module, log=folder / f"{server}.log", environment={}, ready="/health", port=port):
+    with process(*module, log=folder / f"{server}.log", environment={}, ready=READY.get(server, "/health"), port=port):
         yield port, "/predict"
 
 
 def main() -> None:
-    """Measure every server with both models and print the table."""
+    """Measure every server with every model and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=6, help="of each load")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--models", nargs="+", default=["paper", "digits"], choices=("paper", "digits"))
-    parser.add_argument("--servers", nargs="+", default=SERVERS, choices=SERVERS)
+    parser.add_argument("--models", nargs="+", default=list(STEPS), choices=STEPS)
+    there = [server for server in SERVERS if server != "bento" or find_spec("bentoml")]
+    parser.add_argument("--servers", nargs="+", default=there, choices=SERVERS)
     options = parser.parse_args()
     print(machine(), "\n")
     rows: list[list[object]] = []
@@ -50,7 +56,7 @@ def main() -> None:
         folder = Path(name)
         checkpoints = lay_out_checkpoints(folder, options.models)
         for model in options.models:
-            rows += measure(model, 1 if model == "paper" else 4, folder, checkpoints, options)
+            rows += measure(model, STEPS[model], folder, checkpoints, options)
     print(table(HEAD, rows))
 
 

@@ -16,8 +16,9 @@ from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from diffusers.utils import logging
 
 from benchmarks.shared.common import (
+    PAPER,
     machine,
-    save_paper_network,
+    save_network,
     table,
 )
 from core.catalog.card import SHIPPED_CHECKPOINTS
@@ -87,7 +88,7 @@ def main() -> None:
             family = SHIPPED_CHECKPOINTS / "digits"
             if model == "paper":
                 family = Path(folder) / "paper"
-                save_paper_network(family, options.steps)
+                save_network(family, options.steps, PAPER)
             rows += measure(model, family, options)
     print("\n" + table(HEAD, rows))
 

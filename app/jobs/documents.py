@@ -50,6 +50,7 @@ class Standing(BaseModel):
     updated: datetime
     ended: datetime | None
     error: Annotated[dict[str, Any] | None, Field(description="The problem of a failed job")]
+    owner: Annotated[str, Field(description="Whose key asked for it; empty where none was asked for")]
     links: dict[str, str]
 
 
@@ -128,6 +129,7 @@ def standing(record: JobRecord, root: str = "") -> dict[str, Any]:
         "updated": utc(record.updated),
         "ended": utc(record.ended),
         "error": record.error,
+        "owner": job.owner,
         "links": dict(_links(record, root)),
     }
 

@@ -19,6 +19,8 @@ from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 
 PAPER = UNetConfig()
+TINY = UNetConfig(image_shape=(1, 8, 8), channels=4, multipliers=(1,), attention_levels=(), blocks=1, norm_groups=1)
+"""The least that a network can do."""
 SECONDS_TO_START = 180
 
 
@@ -49,8 +51,8 @@ def _cell(value: object) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def save_paper_network(family: Path, steps: Sequence[int], config: UNetConfig = PAPER) -> None:
-    """A family of students of the paper's size and random weights."""
+def save_network(family: Path, steps: Sequence[int], config: UNetConfig) -> None:
+    """A family of students of random weights."""
     from models.checkpoints.checkpoint import save_checkpoint  # imports diffusers, for which no server is to wait
 
     torch.manual_seed(0)
@@ -60,12 +62,13 @@ def save_paper_network(family: Path, steps: Sequence[int], config: UNetConfig = 
 
 
 def lay_out_checkpoints(folder: Path, models: Sequence[str]) -> Path:
-    """A new folder of families: ``digits``, and ``paper`` (1 step) if it is among the models."""
+    """A new folder of families: ``digits``, and ``paper`` and ``tiny`` (1 step) if they are among the models."""
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir()
     (checkpoints / "digits").symlink_to(SHIPPED_CHECKPOINTS / "digits")
-    if "paper" in models:
-        save_paper_network(checkpoints / "paper", [1])
+    for model, config in (("paper", PAPER), ("tiny", TINY)):
+        if model in models:
+            save_network(checkpoints / model, [1], config)
     return checkpoints
 
 
