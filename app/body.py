@@ -32,9 +32,10 @@ class BodyGuard:
             return await self.app(scope, receive, send)
         try:
             self._check_headers(scope)
-            if scope["method"] == "PUT" and UPLOAD.fullmatch(inner_path(scope)):
+            takes_files = UPLOAD.fullmatch(inner_path(scope)) is not None
+            if takes_files and scope["method"] == "PUT":
                 return await self._pass(scope, receive, send)
-            body = await self._read(Headers(scope=scope), receive)
+            body = await self._read(Headers(scope=scope), receive, any_type=takes_files)
         except FewstepError as error:
             response = problem_response(error.problem(), Request(scope))
             response.headers["Connection"] = "close"  # the rest of the body is not worth reading
@@ -74,7 +75,7 @@ class BodyGuard:
                 f"path, query and headers may have at most {most} bytes together", allowed={"maximum_bytes": most}
             )
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
+    async def _read(self, headers: Headers, receive: Receive, *, any_type: bool) -> bytes | None:
         """The body, or ``None`` if the client left before it was complete."""
         declared = headers.get("content-length")
         if declared is not None and "transfer-encoding" in headers:
@@ -95,7 +96,7 @@ class BodyGuard:
             # A server that takes offers of other protocols for granted would have passed it over in silence.
             raise MalformedRequest("a body was announced beside an offer to upgrade, and none came")
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if body and content_type != "application/json":
+        if body and content_type != "application/json" and not any_type:
             raise UnsupportedMediaType(
                 f"the body must be application/json, not {content_type or 'of no stated type'}",
                 field="Content-Type",
