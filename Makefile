@@ -89,9 +89,9 @@ $(INSTALLED): pyproject.toml requirements.lock docker/install.sh
 	@echo "Installed"
 
 # What tests and benchmarks need beside it.
-$(TOOLS): $(INSTALLED)
+$(TOOLS): $(INSTALLED) client/pyproject.toml
 	@echo "Installing what tests need"
-	@sh docker/install.sh $(BIN)/python -e '.[worker,local,dev]'
+	@sh docker/install.sh $(BIN)/python -e '.[worker,local,dev]' -e ./client
 	@touch $@
 
 # Where no prometheus is on PATH. Not anew after each installation of ours: it is 100 MB.

@@ -21,6 +21,8 @@ from app.generate.examples import OF_ANY_ENDPOINT
 from app.jobs import methods
 from app.jobs import routes as distill_jobs
 from app.observe import Observe
+from app.openai import routes as openai
+from app.openai.errors import InTheirShape
 from app.paths import Rooted
 from app.query import refuse_unknown_parameters
 from app.service import run_service
@@ -57,7 +59,7 @@ def create_app() -> FastAPI:
     )
     models = (families, uploads, classifiers, datasets)
     jobs = (distill_jobs, training_jobs, methods)
-    for module in (generate, *models, *jobs, system, health, metrics, console):
+    for module in (generate, openai, *models, *jobs, system, health, metrics, console):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.
@@ -65,6 +67,7 @@ def create_app() -> FastAPI:
     app.add_middleware(BodyGuard, settings=settings)
     app.add_middleware(Admission, settings=settings)
     app.add_middleware(Observe)
+    app.add_middleware(InTheirShape)
     if settings.cors_origins:
         # Outside of what makes errors, so that pages can read those too. A key is sent by who has it and never
         # by a browser on its own, so a page may see any header of an answer and send any header and method that there

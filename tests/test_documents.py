@@ -12,10 +12,15 @@ import pytest
 from core.catalog.card import read_card
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "client" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 GUIDE = ROOT / "docs" / "distillation.md"
-FOLDERS = ("app", "benchmarks", "core", "docker", "docs", "models", "tests", "worker")
+FOLDERS = ("app", "benchmarks", "client", "core", "docker", "docs", "models", "tests", "worker")
 MOST_LINES = 45
 """Of a decision: a screen."""
 

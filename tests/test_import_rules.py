@@ -26,7 +26,7 @@ ALLOWED = {
     "core": {"core"},
 }
 COLUMNS = {
-    "app": ("console", "system", "uploads", "training", "jobs", "catalog", "generate", "webhooks", "access"),
+    "app": ("console", "openai", "system", "uploads", "training", "jobs", "catalog", "generate", "webhooks", "access"),
     "models": (
         "cli",
         "evaluation",
@@ -99,7 +99,7 @@ def test_a_room_within_imports_only_those_below_it(room: str) -> None:
 def test_no_folder_and_no_file_is_too_long_to_be_seen_at_once() -> None:
     files = [
         path
-        for top in (*ROOMS, "benchmarks", "tests")
+        for top in (*ROOMS, "benchmarks", "client", "tests")
         for path in sorted((ROOT / top).rglob("*.py"))
         if path.name != "__init__.py"
     ]
@@ -108,6 +108,16 @@ def test_no_folder_and_no_file_is_too_long_to_be_seen_at_once() -> None:
     assert {str(folder): count for folder, count in folders.items() if count > MOST_FILES} == {}
     lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
     assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_the_client_stands_alone() -> None:
+    needed = {"httpx", "pydantic", "fewstep_client"}
+    optional = {"numpy", "PIL"}
+    for path in sorted((ROOT / "client" / "fewstep_client").glob("*.py")):
+        strangers = {module.split(".")[0] for module in imports(path)} - set(sys.stdlib_module_names) - needed
+        assert strangers <= (optional if path.name == "images.py" else set()), f"{path} imports {strangers}"
+    code = "import fewstep_client, sys; assert not {'numpy', 'PIL', 'torch', 'core'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_api_and_the_idle_worker_run_without_torch_and_tracing() -> None:

@@ -1,6 +1,7 @@
 """Generate and Compare as a visitor sees them."""
 
 import base64
+import contextlib
 import io
 import re
 import shlex
@@ -100,7 +101,7 @@ def test_a_picture_opens_large_with_what_is_known_of_it(visitor: Visitor) -> Non
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_downloads_and_snippets_are_the_request_that_is_shown(visitor: Visitor, stack: Stack) -> None:
+def test_downloads_and_snippets_are_the_request_that_is_shown(visitor: Visitor, stack: Stack, tmp_path: Path) -> None:
     page = visitor.open("#/generate?steps=2&n=3&seed=5")
     expect(page.get_by_role("heading", name="3 pictures in 2 steps")).to_be_visible()
     files = {}
@@ -118,10 +119,28 @@ def test_downloads_and_snippets_are_the_request_that_is_shown(visitor: Visitor, 
     headers = dict(words[index + 1].split(": ") for index, word in enumerate(words) if word == "-H")
     answer = stack.api.post(words[2], content=words[words.index("-d") + 1], headers=headers)
     assert answer.content == files["PNG"]
-    page.get_by_role("tab", name="Python").click()
+    alone = sampled(stack, steps=2, n=3, seed=5)
+    scope = ran(page, "Python client", tmp_path)
+    assert [base64.b64encode(image.data).decode() for image in scope["images"]] == alone
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["5.png", "6.png", "7.png"]
+    scope = ran(page, "OpenAI", tmp_path)
+    assert [base64.b64encode(picture).decode() for picture in scope["pictures"]] == alone
+    page.get_by_label("Family").select_option("classes")
+    page.get_by_label("Class").select_option("2")
+    expect(page.get_by_role("tabpanel")).to_contain_text('prompt="2"')
+    scope = ran(page, "OpenAI", tmp_path)
+    pictures = [base64.b64encode(picture).decode() for picture in scope["pictures"]]
+    assert pictures == sampled(stack, model="classes", steps=2, n=3, seed=5, class_label=2)
+
+
+def ran(page: Page, kind: str, folder: Path) -> dict[str, Any]:
+    """What a snippet in Python leaves, run in a folder."""
+    page.get_by_role("tab", name=kind).click()
     scope: dict[str, Any] = {}
-    exec(page.get_by_role("tabpanel").inner_text(), scope)
-    np.testing.assert_array_equal(scope["images"], images)
+    with contextlib.chdir(folder):
+        exec(page.get_by_role("tabpanel").inner_text(), scope)
+    scope["client"].close()
+    return scope
 
 
 def test_seeds_stand_in_rows_and_the_teacher_is_sampled_on_the_bulk_lane(visitor: Visitor, stack: Stack) -> None:

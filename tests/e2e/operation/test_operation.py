@@ -145,15 +145,16 @@ def test_every_key_in_redis_says_whose_it_is(stack: Stack) -> None:
     assert all(key.startswith("fewstep:") for key in keys), keys
 
 
-def test_a_client_that_left_is_not_sampled_for(stack: Stack) -> None:
+@pytest.mark.parametrize("path", ["/generate", "/v1/images/generations"])
+def test_a_client_that_left_is_not_sampled_for(stack: Stack, path: str) -> None:
     generated = stack.metric("sampler", "fewstep_images_generated_total")
-    left = 'fewstep_http_request_duration_seconds_count.method="POST",route="/generate",status="499"'
+    left = f'fewstep_http_request_duration_seconds_count.method="POST",route="{path}",status="499"'
     before = stack.metric("api", left)
     rejected = stack.scrape("api").get("fewstep_http_rejections_total", reason="client_left")
     stack.processes["sampler"].freeze()
     try:
         with pytest.raises(httpx.ReadTimeout):
-            stack.api.post("/generate", timeout=0.5)
+            stack.api.post(path, json={}, timeout=0.5)
         wait_until(lambda: stack.metric("api", left) == before + 1, what="the API noticing")
         assert stack.scrape("api").get("fewstep_http_rejections_total", reason="client_left") == rejected + 1
     finally:

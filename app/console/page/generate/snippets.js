@@ -5,19 +5,22 @@ import { key } from "../base/key.js";
 import { CopyTabs } from "../parts/copy.js";
 
 const KINDS = {
-  curl: (url, body) => `curl -sS ${quoted(url)} -H 'Content-Type: application/json' \\
+  curl: (base, body) => `curl -sS ${quoted(`${base}generate`)} -H 'Content-Type: application/json' \\
   -H 'Accept: image/png'${key() && ' -H "Authorization: Bearer $FEWSTEP_API_KEY"'} -d ${quoted(JSON.stringify(body))} -o pictures.png`,
-  Python: (url, body) => `import io, json, urllib.request
-import numpy as np
+  "Python client": (base, body) => `from fewstep_client import Client
 
-request = urllib.request.Request(
-    ${JSON.stringify(url)},
-    json.dumps(${python(body)}).encode(),
-    {"Content-Type": "application/json", "Accept": "application/x-npy"},
+client = Client(${JSON.stringify(base)})
+images = client.generate(${keywords(body)})
+images.save("pictures")  # or images.to_numpy(), images[0].to_pil()`,
+  OpenAI: (base, { model, steps, n, seed, class_label }) => `import base64, os
+from openai import OpenAI
+
+client = OpenAI(base_url=${JSON.stringify(`${base}v1`)}, api_key=os.environ.get("FEWSTEP_API_KEY", "none"))
+answer = client.images.generate(
+    ${keywords({ model: `${model}:${steps}`, prompt: String(class_label ?? ""), n })}, extra_body={"seed": ${seed}}
 )
-with urllib.request.urlopen(request) as answer:
-    images = np.load(io.BytesIO(answer.read()))  # (n, height, width, channels), uint8`,
-  JavaScript: (url, body) => `const answer = await fetch(${JSON.stringify(url)}, {
+pictures = [base64.b64decode(picture.b64_json) for picture in answer.data]  # PNG`,
+  JavaScript: (base, body) => `const answer = await fetch(${JSON.stringify(`${base}generate`)}, {
   method: "POST",
   headers: { "Content-Type": "application/json" },
   body: JSON.stringify(${JSON.stringify(body)}),
@@ -25,10 +28,10 @@ with urllib.request.urlopen(request) as answer:
 const { images, timings } = await answer.json(); // each image: seed, data (PNG in base64)`,
 };
 
-/** @param {{body: object}} props */
+/** @param {{body: any}} props */
 export function Snippets({ body }) {
-  const url = address("generate");
-  const texts = Object.fromEntries(Object.entries(KINDS).map(([kind, write]) => [kind, write(url, body)]));
+  const base = address("./");
+  const texts = Object.fromEntries(Object.entries(KINDS).map(([kind, write]) => [kind, write(base, body)]));
   return html`<${CopyTabs} label="This request as" texts=${texts} />`;
 }
 
@@ -36,8 +39,9 @@ function quoted(text) {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-function python(body) {
-  return `{${Object.entries(body)
-    .map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
-    .join(", ")}}`;
+/** As arguments of a call in Python. */
+function keywords(values) {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(", ");
 }

@@ -7,6 +7,7 @@ const SAID_MS = 1500;
 export function CopyTabs({ label, texts }) {
   const id = useId();
   const kinds = Object.keys(texts);
+  const tab = (one) => `${id}-${kinds.indexOf(one)}`; // a name may have spaces, an id may not
   const [kind, setKind] = useState(kinds[0]);
   const [said, setSaid] = useState("");
   const say = (words) => {
@@ -23,7 +24,7 @@ export function CopyTabs({ label, texts }) {
     if (!by) return;
     const next = kinds[(kinds.indexOf(kind) + by + kinds.length) % kinds.length];
     setKind(next);
-    document.getElementById(`${id}-${next}`).focus();
+    document.getElementById(tab(next)).focus();
   };
   return html`
     <section class="stack" aria-label=${label}>
@@ -35,7 +36,7 @@ export function CopyTabs({ label, texts }) {
                 key=${one}
                 type="button"
                 role="tab"
-                id="${id}-${one}"
+                id=${tab(one)}
                 aria-selected=${one === kind ? "true" : "false"}
                 aria-controls="${id}-panel"
                 tabindex=${one === kind ? 0 : -1}
@@ -50,7 +51,7 @@ export function CopyTabs({ label, texts }) {
           <span role="status" class="quiet small">${said}</span><button type="button" onClick=${copy}>Copy</button>
         </div>
       </div>
-      <pre id="${id}-panel" role="tabpanel" aria-labelledby="${id}-${kind}" tabindex="0">${texts[kind]}</pre>
+      <pre id="${id}-panel" role="tabpanel" aria-labelledby=${tab(kind)} tabindex="0">${texts[kind]}</pre>
     </section>
   `;
 }
