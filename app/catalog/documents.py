@@ -54,9 +54,10 @@ class FamilyResponse(BaseModel):
 
 
 class FamiliesResponse(BaseModel):
-    """All model families."""
+    """A page of model families."""
 
     models: list[FamilyResponse]
+    next: Annotated[str | None, Field(description="Path of the page after this one; null: it is the last")]
 
 
 def describe(family: Family, now: Serving, *, is_default: bool, root: str) -> FamilyResponse:

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import StreamingResponse
 
 from app.access.caller import Caller, Distils, Known
@@ -17,6 +18,8 @@ from core.catalog import serving
 from core.catalog.card import Card, Family, no_such_checkpoint
 from core.errors import Conflict, NotFound
 from core.uploads.record import UploadKind, UploadState
+
+MOST_LISTED = 100
 
 router = APIRouter(prefix=PATH, tags=["models"])
 
@@ -40,13 +43,24 @@ def _not_ready(service: Service, caller: Caller, name: str) -> NotFound | None:
     return NotFound(f"{name} was uploaded, and is {upload.state}{because}", field="checkpoint")
 
 
-@router.get("", summary="All model families")
-def list_models(service: ServiceDependency, caller: Known, root: Root) -> FamiliesResponse:
-    """Families, the steps they serve, their image shape, each checkpoint in short, and what jobs have promoted."""
-    families, now = service.catalog.seen_by(caller).values(), service.catalog.serving()
-    default = service.settings.default_model
+@router.get("", summary="Model families")
+def list_models(
+    service: ServiceDependency,
+    caller: Known,
+    root: Root,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Most families on a page")] = MOST_LISTED,
+    cursor: Annotated[str | None, Query(max_length=200, description="From `next` of the page before")] = None,
+) -> FamiliesResponse:
+    """Families by name: the steps they serve, their image shape, each checkpoint in short, and what jobs have promoted.
+
+    `next` is the path of the following page.
+    """
+    families, now = service.catalog.seen_by(caller), service.catalog.serving()
+    names = sorted(name for name in families if cursor is None or name > cursor)
+    shown, default = names[:limit], service.settings.default_model
     return FamiliesResponse(
-        models=[describe(family, now, is_default=family.name == default, root=root) for family in families]
+        models=[describe(families[name], now, is_default=name == default, root=root) for name in shown],
+        next=f"{root}{PATH}?{urlencode({'limit': limit, 'cursor': shown[-1]})}" if len(names) > limit else None,
     )
 
 

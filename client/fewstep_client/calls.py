@@ -57,7 +57,13 @@ class Calls(Asking):
 
     async def models(self) -> list[Model]:
         """All families."""
-        return [Model.model_validate(one) for one in (await self.ask("GET", "/models")).json()["models"]]
+        models: list[Model] = []
+        path: str | None = "/models"
+        while path:
+            page = (await self.ask("GET", path)).json()
+            models += map(Model.model_validate, page["models"])
+            path = page["next"]
+        return models
 
     async def rollback(self, family: str, steps: int) -> None:
         """Undo a promotion."""

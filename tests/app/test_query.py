@@ -23,7 +23,7 @@ LIST = ["state", "limit", "cursor"]
         ("GET", "/distill-jobs/0?full=1", "full", [], "nothing from the query"),
         ("GET", "/distill-jobs/0/events?after=1", "after", [], "nothing from the query"),
         ("POST", "/distill-jobs/0/cancel?now=1", "now", [], "nothing from the query"),
-        ("GET", "/models?name=digits", "name", [], "nothing from the query"),
+        ("GET", "/models?name=digits", "name", ["limit", "cursor"], "there are limit, cursor"),
         ("GET", "/livez?x=1", "x", [], "nothing from the query"),
         ("GET", "/metrics?name[]=up", "name[]", [], "nothing from the query"),
     ],

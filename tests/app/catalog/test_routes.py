@@ -107,6 +107,19 @@ def test_families_that_are_brought_are_there_and_of_two_names_the_first_has_it(a
     assert card["metrics"]["evaluations"]  # that of the shipped folder
 
 
+def test_families_come_in_pages(api: Api) -> None:
+    names, path = [], "/models?limit=2"
+    for _ in range(3):
+        page = api.client.get(path).json()
+        names.append([one["name"] for one in page["models"]])
+        path = page["next"]
+    assert names == [["classes", "digits"], ["huge", "noise"], ["odd"]]
+    assert path is None
+    assert api.client.get("/models").json()["next"] is None
+    for wrong in (0, 101):
+        assert problem(api.client.get(f"/models?limit={wrong}"), 422)["field"] == "limit"
+
+
 def test_without_redis_what_was_known_last_is_there(api: Api) -> None:
     job = succeed(api, 2)
     before = family(api.client, "digits")

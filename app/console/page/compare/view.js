@@ -3,6 +3,7 @@ import { useQuery } from "../base/address.js";
 import { read } from "../base/api.js";
 import { html } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
+import { readModels } from "../base/pages.js";
 import { NumberField, SelectField } from "../parts/field.js";
 import { Notice } from "../parts/notice.js";
 import { SeedField } from "../parts/seed.js";
@@ -14,7 +15,7 @@ const MOST_ROWS = 32;
 
 export default function Compare() {
   const { value, error } = useLoaded(async (signal) => {
-    const [{ models }, { limits }] = await Promise.all([read("models", { signal }), read("system", { signal })]);
+    const [models, { limits }] = await Promise.all([readModels(signal), read("system", { signal })]);
     return { models, most: limits.checkpoint_steps };
   }, []);
   return html`

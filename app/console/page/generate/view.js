@@ -4,6 +4,7 @@ import { useQuery } from "../base/address.js";
 import { plural } from "../base/format.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
+import { readModels } from "../base/pages.js";
 import { Downloads } from "../parts/download.js";
 import { Notice } from "../parts/notice.js";
 import { Picture } from "../parts/picture.js";
@@ -17,7 +18,7 @@ const TILE = { few: 160, some: 96, many: 64 };
 
 export default function Generate() {
   const { value, error } = useLoaded(async (signal) => {
-    const [{ models }, { limits }] = await Promise.all([read("models", { signal }), read("system", { signal })]);
+    const [models, { limits }] = await Promise.all([readModels(signal), read("system", { signal })]);
     return { models, most: limits.images };
   }, []);
   if (!value)

@@ -1,9 +1,9 @@
 /** All jobs with their progress, newest first. */
 import { link } from "../base/address.js";
-import { read } from "../base/api.js";
 import { ago, duration, number } from "../base/format.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
+import { readPages } from "../base/pages.js";
 import { Notice } from "../parts/notice.js";
 import { Scroll } from "../parts/scroll.js";
 import { Progress, State } from "../parts/state.js";
@@ -13,7 +13,11 @@ const PAGE = 20;
 
 export function List() {
   const [pages, setPages] = useState(1);
-  const { value, error } = useLoaded((signal) => readPages(pages, signal), [pages], LOOK_MS);
+  const { value, error } = useLoaded(
+    (signal) => readPages(`distill-jobs?limit=${PAGE}`, "jobs", { signal, pages }),
+    [pages],
+    LOOK_MS,
+  );
   return html`
     <div class="title">
       <h1>Jobs</h1>
@@ -21,9 +25,9 @@ export function List() {
     </div>
     <${Notice} error=${error} />
     ${!value && !error && html`<p class="quiet">Loading…</p>`}
-    ${value?.jobs.length === 0 && html`<p class="empty">No job yet. A job distils a teacher into students of fewer steps, and serves them.</p>`}
+    ${value?.found.length === 0 && html`<p class="empty">No job yet. A job distils a teacher into students of fewer steps, and serves them.</p>`}
     ${
-      value?.jobs.length > 0 &&
+      value?.found.length > 0 &&
       html`
         <${Scroll} label="Jobs" kind="panel">
           <table>
@@ -41,7 +45,7 @@ export function List() {
               </tr>
             </thead>
             <tbody>
-              ${value.jobs.map((job) => html`<${Row} key=${job.id} job=${job} />`)}
+              ${value.found.map((job) => html`<${Row} key=${job.id} job=${job} />`)}
             </tbody>
           </table>
         <//>
@@ -65,15 +69,4 @@ function Row({ job }) {
       <td class="nowrap">${ago(job.created)}</td>
     </tr>
   `;
-}
-
-async function readPages(count, signal) {
-  let path = `distill-jobs?limit=${PAGE}`;
-  const jobs = [];
-  for (let page = 0; page < count && path; page++) {
-    const found = await read(path, { signal });
-    jobs.push(...found.jobs);
-    path = found.next;
-  }
-  return { jobs, more: path !== null };
 }

@@ -3,6 +3,7 @@ import { link, useQuery } from "../base/address.js";
 import { ask, read } from "../base/api.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
+import { readModels } from "../base/pages.js";
 import { Field, NumberField, SelectField } from "../parts/field.js";
 import { Notice } from "../parts/notice.js";
 import { EVALUATED, bodyOf, described, fittingFirst, teachersOf } from "./form.js";
@@ -17,10 +18,11 @@ const PROMOTE = [
 
 export function NewJob() {
   const { value, error } = useLoaded(async (signal) => {
-    const [models, classifiers, datasets, methods] = await Promise.all(
-      ["models", "classifiers", "datasets", "methods"].map((path) => read(path, { signal })),
-    );
-    return { models: models.models, classifiers: classifiers.classifiers, datasets, methods };
+    const [models, classifiers, datasets, methods] = await Promise.all([
+      readModels(signal),
+      ...["classifiers", "datasets", "methods"].map((path) => read(path, { signal })),
+    ]);
+    return { models, classifiers: classifiers.classifiers, datasets, methods };
   }, []);
   return html`
     <div class="title">

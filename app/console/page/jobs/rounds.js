@@ -1,9 +1,10 @@
 /** What each finished round made, beside what serves in its place, and the way back from a promotion. */
 import { link } from "../base/address.js";
-import { ask, read } from "../base/api.js";
+import { ask } from "../base/api.js";
 import { number, time } from "../base/format.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
+import { readModels } from "../base/pages.js";
 import { useFetched } from "../parts/fetched.js";
 import { Notice } from "../parts/notice.js";
 
@@ -11,7 +12,7 @@ const WIDEST = 232;
 
 export function Rounds({ job }) {
   const [error, setError] = useState(null);
-  const { value: models, again } = useLoaded(async (signal) => (await read("models", { signal })).models, [job.state]);
+  const { value: models, again } = useLoaded(readModels, [job.state]);
   const inForce = (models ?? []).flatMap((family) =>
     Object.entries(family.promotions)
       .map(([steps, list]) => ({ ...list.at(-1), family: family.name, steps: Number(steps) }))

@@ -4,6 +4,7 @@ import { ask, read } from "../base/api.js";
 import { number, time } from "../base/format.js";
 import { html, useState } from "../base/html.js";
 import { useLoaded } from "../base/loading.js";
+import { readModels } from "../base/pages.js";
 import { Notice } from "../parts/notice.js";
 import { Scroll } from "../parts/scroll.js";
 import { Card } from "./card.js";
@@ -14,11 +15,7 @@ const LOOK_MS = 10_000;
 
 export default function Models() {
   const { path } = usePlace();
-  const {
-    value: models,
-    error,
-    again,
-  } = useLoaded(async (signal) => (await read("models", { signal })).models, [], LOOK_MS);
+  const { value: models, error, again } = useLoaded(readModels, [], LOOK_MS);
   if (!models)
     return html`<div class="title"><h1>Models</h1></div>
       <${Notice} error=${error} />${!error && html`<p class="quiet">Loading…</p>`}`;
