@@ -130,10 +130,11 @@ def test_a_teacher_is_listed_and_can_be_distilled_and_goes_when_nobody_uses_it(a
     document = post(api, **TEACHER, name="mine")
     job, prefix = job_of(api, document), f"jobs/{document['id']}/rounds/1.1"
     problem(api.client.get(f"{PATH}/{job.id}/samples.png"), 404)
+    fence = acquire(api.jobs, job)
     api.jobs.tell(
         job.id,
-        acquire(api.jobs, job),
-        lease_s=0.001,
+        fence,
+        lease_s=60,
         rounds=[
             RoundResult(
                 steps=1024, checkpoint="mine/teacher", artifact=f"{prefix}/teacher", samples=f"{prefix}/samples.png"
@@ -145,8 +146,6 @@ def test_a_teacher_is_listed_and_can_be_distilled_and_goes_when_nobody_uses_it(a
     unet.write_text('{"block_out_channels": [4, 8], "layers_per_block": 1}')
     api.artifact(f"{prefix}/samples.png").write_bytes(b"\x89PNG")
     made = Made(card=make_card(1024), artifact=f"{prefix}/teacher", job=job.id)
-    fence = api.jobs.acquire(job.id, 1, "w1", lease_s=60, ttl_s=100)
-    assert fence is not None
     assert api.jobs.end(job.id, fence, JobState.SUCCEEDED, ttl_s=100, made={"mine/teacher": made})
 
     ended = api.client.get(f"{PATH}/{job.id}").json()

@@ -18,7 +18,7 @@ from core.jobs.record import JobState
 from core.uploads.record import Upload, UploadState
 from core.uploads.store import MAX_TRIES, UploadStore
 from tests.app.conftest import SHAPE, Api
-from tests.app.wire import connection
+from tests.app.wire import CLOSED, connection, read
 from tests.jobs import TTL_S, make_card
 from tests.problems import problem
 from tests.processes import wait_until
@@ -286,3 +286,12 @@ def test_a_cancelled_job_lets_go(api: Api) -> None:
     job = api.client.post("/training-jobs", json=body).json()
     assert api.jobs.cancel(job["id"], ttl_s=TTL_S) is JobState.CANCELLED
     assert api.client.delete("/datasets/photos").status_code == 204
+
+
+def test_who_is_refused_is_not_listened_to_for_long(api: Api) -> None:
+    head = b"PUT /datasets/digits HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    with connection(api.client) as wire:
+        wire.sendall(head + 1000 * b"x")
+        status, headers, _ = read(wire)
+        assert (status, headers["connection"]) == (409, "close")
+        assert wire.recv(1) == CLOSED

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from core.catalog.card import read_card
-from core.jobs.record import JobState
 from core.training.options import ClassifierOptions, TeacherOptions
 from models.cli.runs import train_classifier, train_teacher
 from tests.e2e.yard import SABOTEUR, Yard, draw_pictures
@@ -71,12 +70,3 @@ def test_a_killed_training_of_a_classifier_ends_in_the_same_bits(yard: Yard, cla
     assert record.rounds[0].metrics == {"accuracy": card.accuracy, "test_images": card.test_images}
     assert yard.store.delete(job_id, "classifiers/mine") == ("deleted", "")
     assert yard.serving().classifiers == {}
-
-
-def test_data_that_are_gone_fail_a_training(yard: Yard) -> None:
-    job_id = yard.train("teacher", data="nowhere", **TEACHER)
-    yard.start("one")
-    record = yard.ended(job_id, JobState.FAILED)
-    yard.stop("one")
-    assert record.error is not None
-    assert record.error["field"] == "data"
