@@ -23,9 +23,11 @@ PENDING_S = 86400.0
 """An upload that has not come so long after it began does not come any more."""
 
 _NAMES, _PENDING = "fewstep:uploads:names", "fewstep:uploads:pending"
-_SCRIPTS = {
-    name: Script("uploads/shared", f"uploads/{name}") for name in ("receive", "take", "keep", "settle", "forget")
-}
+_RECEIVE = Script("uploads/shared", "uploads/receive")
+_TAKE = Script("uploads/shared", "uploads/take")
+_KEEP = Script("uploads/shared", "uploads/keep")
+_SETTLE = Script("uploads/shared", "uploads/settle")
+_FORGET = Script("uploads/shared", "uploads/forget")
 
 
 class UploadStore:
@@ -50,12 +52,11 @@ class UploadStore:
             ``received``; ``same`` (the same file is there and read alike), ``other`` (it belongs to another key),
             ``used`` (by a job), ``taken`` (the name, by a job) or ``full``; and the id of the upload or job.
         """
-        fields = {"kind": upload.kind, "name": upload.name, "size": upload.size}
-        outcome, found = self._run(
-            "receive",
+        outcome, found = _RECEIVE.run(
+            self.redis,
             *(upload.id, upload.place, upload.family_place, upload.owner, int(replaces_others), most),
             *(upload.sha256, json.dumps(upload.asked, sort_keys=True)),
-            *(part for pair in fields.items() for part in pair),
+            *("kind", upload.kind, "name", upload.name, "size", upload.size),
         )
         return text(outcome), text(found)
 
@@ -83,19 +84,19 @@ class UploadStore:
         Returns:
             ``deleted`` and the upload's id; ``none``; or ``used`` and the id of a job.
         """
-        outcome, found = self._run("forget", f"{kind}/{name}", place_of_jobs(kind, name))
+        outcome, found = _FORGET.run(self.redis, f"{kind}/{name}", place_of_jobs(kind, name))
         return text(outcome), text(found)
 
     # What a worker does.
 
     def take(self, worker: str, *, lease_s: float) -> Upload | None:
         """An upload to look at, which nobody else has then while it is kept."""
-        found = self._run("take", worker, lease_s, MAX_TRIES)
+        found = _TAKE.run(self.redis, worker, lease_s, MAX_TRIES)
         return None if found is None else self.read(text(found))
 
     def keep(self, upload_id: str, worker: str, *, lease_s: float) -> bool:
         """Renew that; returns whether it is still this worker's."""
-        return self._run("keep", upload_id, worker, lease_s) is not None
+        return _KEEP.run(self.redis, upload_id, worker, lease_s) is not None
 
     def settle(
         self,
@@ -109,7 +110,7 @@ class UploadStore:
     ) -> bool:
         """Write down what was found; returns whether it was still this worker's to say."""
         documents = [one.model_dump_json() if one is not None else "" for one in (facts, made)]
-        return self._run("settle", upload_id, worker, state, reason, *documents) is not None
+        return _SETTLE.run(self.redis, upload_id, worker, state, reason, *documents) is not None
 
     def abandoned(self) -> list[str]:
         """Ids of uploads that never came whole, of which files may be left; they are then forgotten."""
@@ -122,6 +123,3 @@ class UploadStore:
     def _now(self) -> float:
         seconds, microseconds = self.redis.time()
         return float(seconds) + microseconds / 1e6
-
-    def _run(self, name: str, *arguments: object) -> Any:  # noqa: ANN401
-        return _SCRIPTS[name].run(self.redis, *map(str, arguments))
