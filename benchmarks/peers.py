@@ -4,7 +4,7 @@
 says. All sample with our engine, in the same precision, at most as many images at a time, and answer the same PNGs,
 which are checked. The networks are the paper's, that of ``digits``, and a ``tiny`` one that takes next to nothing, so
 that what is compared is the servers. LitServe batches dynamically and waits up to 5 ms for a batch to fill, BentoML
-adaptively. Each is alone on the machine while it is measured, but for the load generator.
+adaptively. None logs requests. Each is alone on the machine while it is measured, but for the load generator.
 """
 
 import argparse
@@ -31,7 +31,7 @@ STEPS = {"digits": 4, "paper": 1, "tiny": 1}
 def running(server: str, model: str, steps: int, folder: Path, checkpoints: Path) -> Iterator[tuple[int, str]]:
     """One of the servers; gives port and path."""
     if server == "fewstep":
-        with service(folder, checkpoints, default_model=model) as port:
+        with service(folder, checkpoints, default_model=model, log_level="WARNING") as port:
             yield port, "/generate"
         return
     port = free_port()
