@@ -24,12 +24,12 @@ from models.data.images import encode
 from models.sampling.engine import Sampler
 
 JOBS: dict[str, dict[str, Any]] = {
-    "digits": {"teacher": "digits/8-step", "iterations": 100_000, "batch_size": 32, "evaluate": None},
+    "digits": {"teacher": "digits/8-step", "iterations": 50_000, "batch_size": 32, "evaluate": None},
     "paper": {
         "teacher": "paper/8-step",
         "method": "pd",
         "data": "synthetic",
-        "iterations": 100_000,
+        "iterations": 50_000,
         "batch_size": 8,
         "evaluate": None,
     },

@@ -63,7 +63,7 @@ def _lanes() -> ThreadPoolExecutor:
 
 
 class FreeCores:
-    """How many cores there are for this process: those that are idle, and those that it has. Not thread-safe."""
+    """How many cores other processes leave to this one. Not thread-safe."""
 
     def __init__(self) -> None:
         self._before = _spent()
@@ -71,15 +71,16 @@ class FreeCores:
 
     def __call__(self) -> int:
         """At least 1 and at most ``cores()``, as of the latest fifth of a second or more."""
-        now, idle_s, own_s = _spent()
+        now, of_all, own = _spent()
         seconds = now - self._before[0]
         if seconds >= LOOK_EVERY_S:
-            self._cores = (idle_s - self._before[1] + own_s - self._before[2]) / seconds
-            self._before = now, idle_s, own_s
+            others = (of_all - self._before[1]) - (own - self._before[2])
+            self._cores = (psutil.cpu_count() or cores()) - others / seconds
+            self._before = now, of_all, own
         return min(max(round(self._cores), 1), cores())
 
 
 def _spent() -> tuple[float, float, float]:
-    """The time, and seconds that cores were idle and that this process had them."""
+    """The time, and seconds of cores that all processes and this one have had."""
     times = psutil.cpu_times()
-    return time.monotonic(), times.idle + getattr(times, "iowait", 0.0), time.process_time()
+    return time.monotonic(), times.user + times.system + getattr(times, "nice", 0.0), time.process_time()
