@@ -27,8 +27,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "digits": {"teacher": "digits/8-step", "iterations": 50_000, "batch_size": 32, "evaluate": None},
     "paper": {
         "teacher": "paper/8-step",
-        "method": "pd",
-        "data": "synthetic",
+        "method": "sfd",  # needs no images
         "iterations": 50_000,
         "batch_size": 8,
         "evaluate": None,
