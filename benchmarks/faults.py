@@ -154,7 +154,8 @@ async def measure(stack: Stack, clients: Clients, kills: int) -> dict[str, list[
             if not settled and not before & set(seen.open):
                 settled = now
         rows[kind].append((len(before), answered, settled))
-        print(f"{number + 1}/{kills} {name}: {answered:.2f} s, {settled:.2f} s", file=sys.stderr, flush=True)
+        counts = f"{seen.answers} answers, {seen.lost} lost, {seen.wrong} wrong"
+        print(f"{number + 1}/{kills} {name}: {answered:.2f} s, {settled:.2f} s; {counts}", file=sys.stderr, flush=True)
         await asyncio.to_thread(wait_until, lambda: all(map(_serves, clients.addresses)), what="all of it")
     return rows
 

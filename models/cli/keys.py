@@ -12,9 +12,13 @@ from models.cli.options import expanded
 keys = typer.Typer(
     name="keys",
     help="Make, list and revoke keys of the API; a running one knows within a second.",
+    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
+alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+"""The same as the only one of the commands, for where torch is not."""
+alone.add_typer(keys)
 
 File = Annotated[
     Path,
