@@ -12,7 +12,6 @@ from models.cli.options import expanded
 keys = typer.Typer(
     name="keys",
     help="Make, list and revoke keys of the API; a running one knows within a second.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
