@@ -47,7 +47,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def noise_for(seeds: Sequence[int], image_shape: tuple[int, int, int]) -> Tensor:
-    """(len(seeds), C, H, W) float32 initial noise on the CPU, each image from a generator of its own.
+    """(len(seeds), C, H, W) float32 initial noise on the CPU, each image as from a generator of its own.
 
     Raises:
         InvalidRequest: A seed is not in 0 … 2^32 - 1. Torch's CPU generator knows only the lowest 32 bits of a seed, so
@@ -56,8 +56,9 @@ def noise_for(seeds: Sequence[int], image_shape: tuple[int, int, int]) -> Tensor
     if any(not 0 <= seed < 2**32 for seed in seeds):
         raise InvalidRequest(f"seeds run from 0 to {2**32 - 1}, that of the last image included", field="seed")
     noise = torch.empty(len(seeds), *image_shape)
-    for index, seed in enumerate(seeds):
-        noise[index] = torch.randn((1, *image_shape), generator=torch.Generator().manual_seed(seed))[0]
+    generator = torch.Generator()
+    for image, seed in zip(noise, seeds, strict=True):
+        image.normal_(generator=generator.manual_seed(seed))
     return noise
 
 
