@@ -88,7 +88,7 @@ _RECORD = JobRecord(
     ended=None,
 )
 
-_LOCATED = headers({"Location": "The job", "Retry-After": "Seconds after which to ask for it"})
+LOCATED = headers({"Location": "The job", "Retry-After": "Seconds after which to ask for it"})
 _UNKNOWN = problem(NotFound(f"there is no job {_ID}", field="id"), _PATH)
 _TOO_MANY = problem(TooMany("20 jobs wait or run already", allowed={"maximum": 20}), "/distill-jobs")
 _NO_REDIS = problem(Unavailable("Redis does not answer"), "/distill-jobs")
@@ -98,7 +98,7 @@ _EXAMPLE = {"application/json": {"example": document_of(_RECORD).model_dump(mode
 POST_RESPONSES: Responses = {
     202: {
         "description": "Queued, or queued before under the same Idempotency-Key",
-        "headers": _LOCATED,
+        "headers": LOCATED,
         "content": _EXAMPLE,
     },
     **problem(
@@ -147,12 +147,12 @@ SAMPLES_RESPONSES: Responses = {
 }
 CANCEL_RESPONSES: Responses = {
     200: {"description": "Cancelled"},
-    202: {"description": "Its worker stops within an iteration", "headers": _LOCATED},
+    202: {"description": "Its worker stops within an iteration", "headers": LOCATED},
     **_UNKNOWN,
     **problem(Conflict("the job has succeeded already", field="state"), f"{_PATH}/cancel"),
 }
 RETRY_RESPONSES: Responses = {
-    202: {"description": "Queued again", "headers": _LOCATED},
+    202: {"description": "Queued again", "headers": LOCATED},
     **_UNKNOWN,
     **problem(Conflict("the job is running", field="state", allowed=["failed", "cancelled"]), f"{_PATH}/retry"),
     **_TOO_MANY,

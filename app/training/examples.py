@@ -6,6 +6,7 @@ from app.generate.examples import Responses, headers, problem
 from app.jobs.examples import CANCEL_RESPONSES as CANCEL_RESPONSES
 from app.jobs.examples import EVENTS_RESPONSES as EVENTS_RESPONSES
 from app.jobs.examples import LIST_RESPONSES as LIST_RESPONSES
+from app.jobs.examples import LOCATED
 from app.jobs.examples import RETRY_RESPONSES as RETRY_RESPONSES
 from app.training.documents import document_of
 from core.errors import Conflict, InvalidRequest, NotFound, TooMany
@@ -78,14 +79,13 @@ _RECORD = JobRecord(
     updated=1767225790.0,
     ended=None,
 )
-_LOCATED = headers({"Location": "The job", "Retry-After": "Seconds after which to ask for it"})
 _UNKNOWN = problem(NotFound(f"there is no job {_ID}", field="id"), _PATH)
 _EXAMPLE = {"application/json": {"example": document_of(_RECORD).model_dump(mode="json")}}
 
 POST_RESPONSES: Responses = {
     202: {
         "description": "Queued, or queued before under the same Idempotency-Key",
-        "headers": _LOCATED,
+        "headers": LOCATED,
         "content": _EXAMPLE,
     },
     **problem(Conflict("there is a classifier 'mine' already", field="name"), "/training-jobs"),

@@ -1,9 +1,11 @@
 """What a client may ask of ``/distill-jobs``, and what a worker is told to do."""
 
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.fields import FieldInfo
 
 from core.catalog.datasets import DataRef
 from core.generation.request import MAX_SEED
@@ -106,17 +108,23 @@ class RequestOfAnyMethod(BaseModel):
         return {name: value for name in ("classifier", *all_options()) if (value := getattr(self, name)) is not None}
 
 
+def optional(options: Mapping[str, FieldInfo], described: Callable[[str], str]) -> dict[str, Any]:
+    """Fields for ``create_model``: options of several kinds of work, each with what ``described`` says of its name."""
+    fields: dict[str, Any] = {}
+    for name, field in options.items():
+        asked = copy(field)
+        asked.description = described(name)
+        asked.default = None  # what was not asked for is not given to work that has no such option
+        fields[name] = (Optional[field.annotation], asked)  # noqa: UP045 (it is known when this runs)
+    return fields
+
+
 def _options_of_methods() -> dict[str, Any]:
     """Fields for ``create_model``: the choice of a method, and the options of all."""
     methods = all_methods()
     summary = "; ".join(f"{name}: {method.summary}" for name, method in methods.items())
     fields: dict[str, Any] = {"method": (Literal[tuple(methods)], Field(DEFAULT_METHOD, description=summary))}
-    for name, field in all_options().items():
-        asked = copy(field)
-        asked.description = described(name)
-        asked.default = None  # what was not asked for is not given to a method that has no such option
-        fields[name] = (Optional[field.annotation], asked)  # noqa: UP045 (it is known when this runs)
-    return fields
+    return fields | optional(all_options(), described)
 
 
 if TYPE_CHECKING:

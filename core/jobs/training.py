@@ -1,13 +1,12 @@
 """What a client may ask of ``/training-jobs``, and what a worker is told to do."""
 
-from copy import copy
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from core.catalog.datasets import DataRef
 from core.jobs.references import CheckpointRef, JobKind, Judge, origins_of
-from core.jobs.request import NAME_PATTERN
+from core.jobs.request import NAME_PATTERN, optional
 from core.training.options import ClassifierOptions, Kind, TeacherOptions, described, fields_of_all, settle
 from core.webhooks.request import JobWebhook
 
@@ -59,21 +58,10 @@ class RequestOfAnyKind(BaseModel):
         return {name: value for name in fields_of_all() if (value := getattr(self, name)) is not None}
 
 
-def _options() -> dict[str, Any]:
-    """Fields for ``create_model``: the options of both kinds."""
-    fields: dict[str, Any] = {}
-    for name, field in fields_of_all().items():
-        asked = copy(field)
-        asked.description = described(name)
-        asked.default = None  # what was not asked for is not given to a kind that has no such option
-        fields[name] = (Optional[field.annotation], asked)  # noqa: UP045 (it is known when this runs)
-    return fields
-
-
 if TYPE_CHECKING:
     TrainingRequest = RequestOfAnyKind
 else:
-    TrainingRequest = create_model("TrainingRequest", __base__=RequestOfAnyKind, **_options())
+    TrainingRequest = create_model("TrainingRequest", __base__=RequestOfAnyKind, **optional(fields_of_all(), described))
     TrainingRequest.__doc__ = "The body of ``POST /training-jobs``; all but kind and data has a default."
 
 

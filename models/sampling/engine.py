@@ -223,7 +223,7 @@ class Sampler:
         if self.device.type != "cpu":
             return [sample(images)]
         count = images.stop - images.start
-        if count > 1 or (threads := min(self.threads, self._free_cores())) == 1:
+        if count > 1 or self.threads == 1 or (threads := min(self.threads, self._free_cores())) == 1:
             each = -(-count // self._lanes)
             starts = range(images.start, images.stop, each)
             return side_by_side(sample, [slice(start, min(start + each, images.stop)) for start in starts])

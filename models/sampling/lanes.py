@@ -71,9 +71,9 @@ class FreeCores:
 
     def __call__(self) -> int:
         """At least 1 and at most ``cores()``, as of the latest fifth of a second or more."""
-        now, of_all, own = _spent()
-        seconds = now - self._before[0]
+        seconds = time.monotonic() - self._before[0]
         if seconds >= LOOK_EVERY_S:
+            now, of_all, own = _spent()
             others = (of_all - self._before[1]) - (own - self._before[2])
             self._cores = (psutil.cpu_count() or cores()) - others / seconds
             self._before = now, of_all, own
