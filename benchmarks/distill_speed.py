@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,7 +33,7 @@ from models.classifiers.classifier import Classifier
 from models.data.images import to_float
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
-from models.diffusion.unet import UNetConfig, build_unet
+from models.diffusion.unet import Network, UNetConfig, build_unet
 from models.distillation.chain import run_round
 from models.distillation.halving import by_halving
 from models.distillation.method import Built
@@ -158,7 +159,10 @@ def serve(variant: str, options: argparse.Namespace, pipe: Connection) -> None:
         started = time.perf_counter()
 
     torch.manual_seed(0)
-    teacher = build_unet(UNetConfig()).to(device).requires_grad_(False).eval()
+    teacher: Network = build_unet(UNetConfig())
+    if variant == "plain":
+        teacher = as_diffusers(teacher)
+    teacher.to(device).requires_grad_(False).eval()
     classifier = Classifier("resnet-18", channels=3, num_classes=10, mean=(0.0,) * 3, std=(1.0,) * 3)
     classifier.to(device).requires_grad_(False).eval()
     images = torch.randint(0, 256, (1024, 32, 32, 3), dtype=torch.uint8).to(device)
@@ -168,12 +172,18 @@ def serve(variant: str, options: argparse.Namespace, pipe: Connection) -> None:
         pipe.close()
 
 
+def as_diffusers(network: Network) -> UNet2DModel:
+    """A network of ours as the library has it."""
+    copied = UNet2DModel(**network.config)
+    copied.load_state_dict(network.state_dict())
+    return copied
+
+
 def run_plain(
-    teacher: nn.Module, classifier: Classifier, images: Tensor, options: argparse.Namespace, turn: Callable[[], None]
+    teacher: Network, classifier: Classifier, images: Tensor, options: argparse.Namespace, turn: Callable[[], None]
 ) -> None:
     """The loop as the authors' code has it."""
-    student = build_unet(UNetConfig()).to(images.device)
-    student.load_state_dict(teacher.state_dict())
+    student = as_diffusers(teacher).to(images.device).train()
     optimizer = torch.optim.Adam(student.parameters(), lr=5e-5)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10_000)
     schedule = cosine_schedule().to(images.device)

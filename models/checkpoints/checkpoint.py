@@ -5,9 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors.torch import save_file
 
 from core.catalog.card import (
@@ -21,9 +18,10 @@ from core.catalog.card import (
 )
 from models.checkpoints.files import new_folder, sha256
 from models.checkpoints.stored import WEIGHTS, fitting, read_stored
+from models.checkpoints.written import scheduler_fields, walks, write_pipeline
 from models.diffusion.prediction import Denoiser
-from models.diffusion.schedule import COSINE_ROWS, build_schedule
-from models.diffusion.unet import image_shape_of
+from models.diffusion.schedule import build_schedule
+from models.diffusion.unet import Network, image_shape_of, make_network
 
 # diffusers' pipeline neither defaults to the right number of steps nor recomputes the noise after clipping.
 _DIFFUSERS_CALL = (
@@ -32,40 +30,9 @@ _DIFFUSERS_CALL = (
 )
 
 
-def diffusers_scheduler(
-    num_steps: int, prediction_type: PredictionType, table: NoiseSchedule = PAPER_SCHEDULE
-) -> DDIMScheduler:
-    """The scheduler of diffusers that walks the rows of a table by the same steps as ours.
-
-    Where the steps divide a table they are the same rows. Elsewhere diffusers cannot be told ours; its own are one off
-    at most.
-    """
-    stride, rest = divmod(table.num_rows - 1, num_steps)
-    even = rest == 0 or table.num_rows == COSINE_ROWS
-    return DDIMScheduler(
-        num_train_timesteps=table.num_rows,
-        beta_schedule=table.beta_schedule,
-        **{name: value for name, value in table if name in ("beta_start", "beta_end") and value is not None},
-        timestep_spacing="leading" if even else "trailing",
-        steps_offset=stride if even else 0,
-        set_alpha_to_one=False,
-        prediction_type=prediction_type,
-        clip_sample=True,
-    )
-
-
-def walks(scheduler: DDIMScheduler, rows: tuple[int, ...]) -> bool:
-    """Whether a scheduler of diffusers goes along exactly these rows, given from clean to noise."""
-    num_steps = len(rows) - 1
-    scheduler.set_timesteps(num_steps)
-    stride = scheduler.config.num_train_timesteps // num_steps
-    steps = [(int(row), max(int(row) - stride, 0)) for row in scheduler.timesteps]
-    return steps == list(zip(rows[:0:-1], rows[-2::-1], strict=True))
-
-
 def save_checkpoint(
     folder: Path,
-    network: UNet2DModel,
+    network: Network,
     *,
     rows: tuple[int, ...],
     schedule: NoiseSchedule = PAPER_SCHEDULE,
@@ -98,12 +65,11 @@ def save_checkpoint(
     if bad:
         raise CheckpointError(f"{folder}: not saved, since weights are not finite in float16: {bad[0]}")
     with new_folder(folder) as partial:
-        scheduler = diffusers_scheduler(num_steps, prediction_type, schedule)
-        DDIMPipeline(network, scheduler).save_pretrained(partial)
+        config, scheduler = network.config, scheduler_fields(num_steps, prediction_type, schedule)
+        write_pipeline(partial, network=config, scheduler=scheduler)
         save_file(weights, partial / WEIGHTS, metadata={"format": "pt"})
-        config = network.config
         # diffusers' pipeline gives the network no labels, and always steps onto the first row
-        same = not config.num_class_embeds and last_step == "row_0" and walks(scheduler, rows)
+        same = not config["num_class_embeds"] and last_step == "row_0" and walks(scheduler, rows)
         card = Card(
             fewstep_version=version("fewstep"),
             num_steps=num_steps,
@@ -112,7 +78,7 @@ def save_checkpoint(
             last_step=last_step,
             prediction_type=prediction_type,
             image_shape=image_shape_of(config),
-            num_classes=config.num_class_embeds,
+            num_classes=config["num_class_embeds"],
             parameters=sum(value.numel() for value in weights.values()),
             method=method,
             diffusers_call=_DIFFUSERS_CALL.format(num_steps=num_steps) if same else None,
@@ -130,7 +96,7 @@ def load_denoiser(folder: Path, device: torch.device) -> tuple[Denoiser, Card]:
     return Denoiser(network.to(device), schedule, card.prediction_type, card.num_classes), card
 
 
-def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
+def load_checkpoint(folder: Path) -> tuple[Network, Card]:
     """The network of a checkpoint in float32 and evaluation mode, and its card.
 
     Raises:
@@ -138,6 +104,6 @@ def load_checkpoint(folder: Path) -> tuple[UNet2DModel, Card]:
     """
     stored = read_stored(folder)
     with fitting(folder):
-        network = UNet2DModel.from_config(dict(stored.config))
+        network = make_network(stored.config)
         network.load_state_dict(stored.weights)
     return network.eval(), stored.card

@@ -1,19 +1,23 @@
-"""The network: diffusers' ``UNet2DModel`` in the shape of the CFD authors' U-Net (that of DDPM)."""
+"""Which network: diffusers' ``UNet2DModel`` in the shape of the CFD authors' U-Net (that of DDPM), or any other."""
 
 import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import nn
 
 from core.training.network import norm_groups, refuse_sides, refuse_widths
+from models.diffusion.network import UNet
 
-# diffusers is imported where a network is made of it: whoever samples with one of ours need not wait for it.
+# diffusers is imported where a network is made of it: whoever trains or samples one of ours need not wait for it.
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
+
+Network: TypeAlias = "UNet | UNet2DModel"
+"""What trains: called as of ``models.diffusion.prediction.Denoiser``, and with a ``config``."""
 
 Config = Mapping[str, Any]
 """Fields of diffusers' network, as in its ``config`` or in the file of it."""
@@ -88,10 +92,13 @@ def fields() -> Config:
     return {name: parameter.default for name, parameter in inspect.signature(UNet2DModel).parameters.items()}
 
 
-def build_unet(config: UNetConfig) -> "UNet2DModel":
+def build_unet(config: UNetConfig) -> UNet:
     """A U-Net with fresh weights; called as of ``models.diffusion.prediction.Denoiser``."""
-    from diffusers.models.unets.unet_2d import UNet2DModel
+    return UNet(config_of(config))
 
+
+def config_of(config: UNetConfig) -> dict[str, Any]:
+    """All fields of diffusers' network of that size."""
     image_channels, height, width = config.image_shape
     attention = [level in config.attention_levels for level in range(len(config.multipliers))]
     sizes = {
@@ -106,7 +113,16 @@ def build_unet(config: UNetConfig) -> "UNet2DModel":
         "dropout": config.dropout,
         "num_class_embeds": config.num_classes,
     }
-    return UNet2DModel(**sizes, **_OUR_CHOICES)
+    return {**sizes, **_OUR_CHOICES, **_OUR_DEFAULTS}
+
+
+def make_network(config: Config) -> Network:
+    """The network of a configuration, with weights of no use yet: ours, or as diffusers makes it."""
+    if is_ours(config):
+        return UNet(config)
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    return UNet2DModel.from_config(dict(config))
 
 
 def image_shape_of(config: Config) -> tuple[int, int, int]:
@@ -143,7 +159,7 @@ def refuse_unfit(config: UNetConfig) -> None:
     refuse_sides(height, width, levels=len(config.multipliers))
 
 
-def disable_dropout(network: "UNet2DModel") -> "UNet2DModel":
+def disable_dropout(network: Network) -> Network:
     """Set the dropout of a network to 0, in its configuration too: a student must not learn from masked activations."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):

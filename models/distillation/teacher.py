@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from core.catalog.card import PAPER_SCHEDULE, Card, NoiseSchedule
 from core.training.options import TeacherOptions
@@ -16,7 +15,7 @@ from models.data.dataset import Dataset, load_data
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, full_rows
-from models.diffusion.unet import UNetConfig, build_unet, refuse_unfit
+from models.diffusion.unet import Network, UNetConfig, build_unet, refuse_unfit
 from models.distillation.chain import fit_data
 from models.training.base import base_loss
 from models.training.batches import TrainingData
@@ -54,7 +53,7 @@ class TeacherRun:
         """The data in a line."""
         return describe(self.dataset)
 
-    def train(self, state_path: Path, on_progress: OnProgress) -> UNet2DModel:
+    def train(self, state_path: Path, on_progress: OnProgress) -> Network:
         """The trained network; arguments and errors as of ``models.training.trainer.train``."""
         denoiser = replace(self.denoiser, network=copy.deepcopy(self.denoiser.network))
         trained = train(
@@ -66,13 +65,12 @@ class TeacherRun:
             on_progress=on_progress,
             execution=self.execution,
         )
-        assert isinstance(trained, UNet2DModel)
         return trained
 
     def save(
         self,
         folder: Path,
-        trained: UNet2DModel,
+        trained: Network,
         state_path: Path,
         *,
         command: str | None,

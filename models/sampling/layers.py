@@ -1,4 +1,4 @@
-"""The layers of a network that samples: each the numbers of diffusers' up to rounding, in fewer operators.
+"""The layers of a network that samples: each the numbers of the one that trains up to rounding, in fewer operators.
 
 Activations are written in place, queries, keys and values are one product, and weights lie as convolutions want them.
 What row and class add comes from outside. Names of weights are diffusers', until ``join``.
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.diffusion import layers
 from models.sampling.host import onednn_takes_bf16
 
 Shifts = Sequence[Tensor]
@@ -19,22 +20,16 @@ MANY = 64
 """Images from which on CUDA's kernel for pixels side by side has failed."""
 
 
-class Resnet(nn.Module):
-    """A residual block.
+class Resnet(layers.Resnet):
+    """A residual block to which row and class come as a shift.
 
     Attributes:
         index: Of what is added to it.
     """
 
-    def __init__(self, wide_in: int, wide_out: int, *, wide_time: int, groups: int, eps: float) -> None:
-        super().__init__()
-        self.index = 0
-        self.norm1, self.conv1 = nn.GroupNorm(groups, wide_in, eps), nn.Conv2d(wide_in, wide_out, 3, padding=1)
-        self.time_emb_proj: nn.Module = nn.Linear(wide_time, wide_out)
-        self.norm2, self.conv2 = nn.GroupNorm(groups, wide_out, eps), nn.Conv2d(wide_out, wide_out, 3, padding=1)
-        self.conv_shortcut = None if wide_in == wide_out else nn.Conv2d(wide_in, wide_out, 1)
+    index = 0
 
-    def forward(self, x: Tensor, shifts: Shifts) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor, shifts: Shifts) -> Tensor:  # type: ignore[override]  # of all blocks  # noqa: D102
         hidden: Tensor = self.conv1(norm_silu(x, self.norm1))
         hidden += shifts[self.index]
         hidden = self.conv2(norm_silu(hidden, self.norm2))
@@ -42,20 +37,11 @@ class Resnet(nn.Module):
         return hidden
 
 
-class SelfAttention(nn.Module):
-    """Attention of all pixels to all."""
-
-    def __init__(self, width: int, head_width: int, *, groups: int, eps: float) -> None:
-        super().__init__()
-        self.heads: int = width // head_width
-        self.scale: float = head_width**-0.5
-        inner = self.heads * head_width
-        self.group_norm = nn.GroupNorm(groups, width, eps)
-        self.to_q, self.to_k, self.to_v = (nn.Linear(width, inner) for _ in range(3))
-        self.to_out = nn.ModuleList([nn.Linear(inner, width)])
+class SelfAttention(layers.SelfAttention):
+    """Attention of all pixels to all, of one product in place of three."""
 
     def join(self) -> None:
-        """Make one product of three."""
+        """Make it of them."""
         parts = (self.to_q, self.to_k, self.to_v)
         width, inner, device = self.to_q.in_features, self.to_q.out_features, self.to_q.weight.device
         self.qkv = nn.Linear(width, 3 * inner, device=device).requires_grad_(False)
@@ -70,50 +56,16 @@ class SelfAttention(nn.Module):
         pixels = group_norm(x, self.group_norm).permute(0, 2, 3, 1).reshape(batch * height * width, channels)
         heads = self.qkv(pixels).view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = heads
-        attend = attend_by_products if x.device.type == "cpu" else attend_fused
-        mixed = attend(query, key, value, self.scale).transpose(1, 2)
+        mixed = layers.attend(query, key, value, self.scale).transpose(1, 2)
         out: Tensor = self.to_out[0](mixed.reshape(batch * height * width, -1))
         return out.view(batch, height, width, channels).permute(0, 3, 1, 2).add_(x)
 
 
-class Downsample(nn.Module):
-    """A convolution that halves the picture; without padding it is padded below and on the right alone."""
-
-    def __init__(self, width: int, padding: int) -> None:
-        super().__init__()
-        self.conv: nn.Module = nn.Conv2d(width, width, 3, stride=2, padding=padding)
-        self.pads = padding == 0
-
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        out: Tensor = self.conv(functional.pad(x, (0, 1, 0, 1)) if self.pads else x)
-        return out
-
-
-class Upsample(nn.Module):
+class Upsample(layers.Upsample):
     """Every pixel four times, and a convolution."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv: nn.Module = nn.Conv2d(width, width, 3, padding=1)
-
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        if len(x) >= MANY:
-            x = x.contiguous()
-        out: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return out
-
-
-def attend_by_products(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Attention of (B, heads, pixels, width) each. One head is the rule, and fused attention is slower on a CPU."""
-    shape = query.shape
-    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    weights = torch.bmm(query * scale, key.transpose(1, 2)).softmax(-1)
-    return torch.bmm(weights, value).view(shape)
-
-
-def attend_fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """The same in one kernel, which on a GPU never writes the weights of pixels by pixels to memory."""
-    return functional.scaled_dot_product_attention(query, key, value, scale=scale)
+        return super().forward(x.contiguous() if len(x) >= MANY else x)
 
 
 class PackedConv(nn.Module):

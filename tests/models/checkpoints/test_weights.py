@@ -13,7 +13,8 @@ from diffusers.training_utils import EMAModel
 
 from core.catalog.card import CheckpointError
 from models.checkpoints.pipelines import read_pipeline
-from models.diffusion.unet import UNetConfig, build_unet
+from models.diffusion.unet import UNetConfig
+from tests.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(0,), blocks=1)
 NAME = "diffusion_pytorch_model"
@@ -23,7 +24,7 @@ BIN: Mapping[str, object] = {"safe_serialization": False}
 
 def network(mark: float) -> UNet2DModel:
     """A network that is known again by a weight."""
-    made = build_unet(TINY)
+    made = diffusers_unet(TINY)
     with torch.no_grad():
         made.conv_in.bias.fill_(mark)
     return made

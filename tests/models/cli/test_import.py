@@ -15,8 +15,9 @@ from safetensors import safe_open
 
 from core.catalog.card import read_card
 from models.checkpoints.checkpoint import load_checkpoint
-from models.diffusion.unet import UNetConfig, build_unet
+from models.diffusion.unet import UNetConfig
 from tests.models.conftest import Here
+from tests.networks import diffusers_unet
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +87,7 @@ def test_an_imported_base_model_is_distilled_and_sampled(tmp_path: Path, here: H
 
 def test_a_pipeline_of_diffusers_is_imported_converted_distilled_and_sampled(tmp_path: Path, here: Here) -> None:
     torch.manual_seed(0)
-    network = build_unet(UNetConfig(image_shape=(1, 16, 16), channels=32, multipliers=(1,), attention_levels=()))
+    network = diffusers_unet(UNetConfig(image_shape=(1, 16, 16), channels=32, multipliers=(1,), attention_levels=()))
     DDPMPipeline(network, DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
     family = tmp_path / "digits"
     here("import", tmp_path / "ddpm", "--out", family / "teacher")
@@ -108,7 +109,7 @@ def test_a_pipeline_of_diffusers_is_imported_converted_distilled_and_sampled(tmp
 
 
 def test_import_says_which_weights_it_takes(tmp_path: Path, here: Here) -> None:
-    network = build_unet(UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=()))
+    network = diffusers_unet(UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=()))
     DDPMPipeline(network, DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm", safe_serialization=False)
     said = here("import", tmp_path / "ddpm", "--out", tmp_path / "a" / "teacher")
     assert said.splitlines()[0] == f"{tmp_path / 'ddpm'}: takes the weights of unet/diffusion_pytorch_model.bin"
@@ -137,7 +138,7 @@ def test_import_of_another_kind_of_pipeline_is_one_line_and_writes_nothing(tmp_p
 
 def test_import_refuses_a_network_that_cannot_make_its_images(tmp_path: Path, here: Here) -> None:
     config = UNetConfig(image_shape=(1, 9, 9), channels=32, multipliers=(1, 1), attention_levels=())
-    DDPMPipeline(build_unet(config), DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
+    DDPMPipeline(diffusers_unet(config), DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
     said = here("import", tmp_path / "ddpm", "--out", tmp_path / "family" / "teacher", expect=2)
     assert "ddpm: the network cannot make images of (1, 9, 9)" in said
     assert not (tmp_path / "family").exists()

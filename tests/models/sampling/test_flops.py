@@ -1,8 +1,8 @@
 import pytest
 import torch
-from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
+from models.diffusion.layers import SelfAttention
 from models.diffusion.unet import UNetConfig, build_unet
 from models.sampling.ceiling import ceiling
 from models.sampling.flops import _by_operators, count_flops
@@ -28,7 +28,7 @@ def test_flops_are_those_of_convolutions_linear_layers_and_attention(num_classes
             by_hand += 2 * output.numel() * module.weight[0].numel()
         elif isinstance(module, nn.Linear):
             by_hand += 2 * output.numel() * module.in_features
-        elif isinstance(module, Attention):
+        elif isinstance(module, SelfAttention):
             _, channels, height, width = inputs[0].shape
             by_hand += 2 * 2 * channels * (height * width) ** 2
 

@@ -3,10 +3,13 @@
 import pytest
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
+from torch.nn import functional
 
-from models.diffusion.unet import UNetConfig, build_unet
-from models.sampling.layers import attend_by_products, attend_fused, packs
+from models.diffusion.layers import attend
+from models.diffusion.unet import UNetConfig
+from models.sampling.layers import packs
 from models.sampling.lean import LeanUNet
+from tests.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CLASSES = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(0,), num_classes=4)
@@ -15,7 +18,7 @@ SIZES = (1, 2, 4, 8, 16)
 
 def network(config: UNetConfig) -> UNet2DModel:
     torch.manual_seed(0)
-    return build_unet(config).eval().requires_grad_(False)
+    return diffusers_unet(config).eval().requires_grad_(False)
 
 
 def noise(config: UNetConfig, count: int) -> torch.Tensor:
@@ -56,7 +59,7 @@ def test_an_image_is_the_same_in_every_batch_size(config: UNetConfig, dtype: tor
 
 
 @pytest.mark.parametrize("heads", [1, 3])
-def test_attention_in_one_kernel_is_attention(heads: int) -> None:
+def test_attention_by_products_is_attention(heads: int) -> None:
     query, key, value = torch.randn((3, 2, heads, 16, 8), generator=torch.Generator().manual_seed(0))
-    expected = attend_by_products(query, key, value, 0.3)
-    torch.testing.assert_close(attend_fused(query, key, value, 0.3), expected)
+    expected = functional.scaled_dot_product_attention(query, key, value, scale=0.3)
+    torch.testing.assert_close(attend(query, key, value, 0.3), expected)

@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
 
 from core.catalog.card import Card, read_card
 from models.checkpoints.stored import Stored, read_stored
-from models.diffusion.unet import UNetConfig, build_unet, fields
+from models.diffusion.unet import UNetConfig, build_unet
 from models.sampling import readiness
 from models.sampling.kinds import is_lean
 from models.sampling.lean import LeanUNet
@@ -68,7 +69,7 @@ def test_a_network_that_is_not_lean_samples_in_bf16_too(changes: dict[str, objec
     torch.manual_seed(0)
     config = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
     ours = build_unet(replace(config, num_classes=3))
-    network = type(ours).from_config({**{name: ours.config[name] for name in fields()}, **changes})
+    network = UNet2DModel(**{**ours.config, **changes})
     network.conv_out.weight.data.normal_(std=0.1)
     assert not is_lean(network.config)
     stored = Stored(card.model_copy(update={"num_classes": 3}), network.config, network.state_dict())
