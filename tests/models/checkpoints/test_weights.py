@@ -14,7 +14,7 @@ from diffusers.training_utils import EMAModel
 from core.catalog.card import CheckpointError
 from models.checkpoints.pipelines import read_pipeline
 from models.diffusion.unet import UNetConfig
-from tests.networks import diffusers_unet
+from tests.models.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(0,), blocks=1)
 NAME = "diffusion_pytorch_model"

@@ -17,7 +17,7 @@ from core.catalog.card import read_card
 from models.checkpoints.checkpoint import load_checkpoint
 from models.diffusion.unet import UNetConfig
 from tests.models.conftest import Here
-from tests.networks import diffusers_unet
+from tests.models.networks import diffusers_unet
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.diffusion.network import UNet
 from models.diffusion.unet import UNetConfig, build_unet, make_network
-from tests.networks import diffusers_unet
+from tests.models.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CLASSES = UNetConfig(image_shape=(1, 16, 8), channels=32, multipliers=(1, 2, 2), attention_levels=(0, 2), num_classes=4)

@@ -9,7 +9,7 @@ from models.diffusion.layers import attend
 from models.diffusion.unet import UNetConfig
 from models.sampling.layers import packs
 from models.sampling.lean import LeanUNet
-from tests.networks import diffusers_unet
+from tests.models.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CLASSES = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(0,), num_classes=4)
