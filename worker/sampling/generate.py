@@ -241,15 +241,11 @@ def warm_up(dispatcher: Dispatcher) -> None:
             family = Family.read(next((root / name for root in roots if (root / name).is_dir()), roots[0] / name))
             served = list(served_steps(family).values())
             for checkpoint in served:
-                _warm(dispatcher, Group(f"{name}/{checkpoint}", dispatcher.samplers.get(family.path / checkpoint)))
+                group = Group(f"{name}/{checkpoint}", dispatcher.samplers.get(family.path / checkpoint))
+                # Every size was tried where it was loaded. The largest says what an image costs.
+                dispatcher.sample_for_nobody(group, group.sampler.max_batch)
         except FewstepError as error:
             log.error("cannot warm up", detail=error.detail)
         else:
             seconds = round(time.perf_counter() - started, 3)
             log.info("warm", model=family.name, checkpoints=served, seconds=seconds)
-
-
-def _warm(dispatcher: Dispatcher, group: Group) -> None:
-    """A batch of every size, the largest twice, so that what it costs is known."""
-    for size in (*group.sampler.sizes, group.sampler.max_batch):
-        dispatcher.sample_for_nobody(group, size)

@@ -17,7 +17,7 @@ from tests.problems import problem
 from tests.processes import ROOT, wait_until
 
 FEWSTEP = Path(sys.executable).with_name("fewstep")
-ITERATIONS = 60  # doubled, since the student has two steps
+ITERATIONS = 24  # doubled, since the student has two steps
 
 
 @pytest.fixture(scope="module", autouse=True)

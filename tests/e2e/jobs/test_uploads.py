@@ -21,10 +21,16 @@ def settled(api: httpx.Client, path: str, file: Path) -> dict[str, Any]:
     return found
 
 
+def uploaded(stack: Stack) -> set[Path]:
+    """Files that are kept of uploads."""
+    return {file for file in (stack.folder / "var" / "artifacts" / "uploads").rglob("*") if file.is_file()}
+
+
 def test_a_checkpoint_that_is_uploaded_serves_and_one_that_is_none_says_why(
     distilling: Stack, tiny_family: Path, tmp_path: Path
 ) -> None:
     api, path = distilling.api, "/models/brought/8-step"
+    before = uploaded(distilling)
     file = zip_folder(tiny_family / "8-step", tmp_path / "8-step.zip", top="tiny-8-step/")
     assert settled(api, path, file)["state"] == "ready"
     asked = {"steps": 8, "n": 2, "seed": 5}
@@ -45,8 +51,7 @@ def test_a_checkpoint_that_is_uploaded_serves_and_one_that_is_none_says_why(
     for name in ("8-step", "again", "evil"):
         assert api.delete(f"/models/brought/{name}").status_code == 204
     assert api.post("/generate", json={**asked, "model": "brought"}).status_code == 404
-    uploads = distilling.folder / "var" / "artifacts" / "uploads"
-    wait_until(lambda: not [file for file in uploads.rglob("*") if file.is_file()], what="nothing left")
+    wait_until(lambda: uploaded(distilling) == before, what="nothing left")
 
 
 def test_a_classifier_that_is_uploaded_is_listed(distilling: Stack, tmp_path: Path) -> None:
