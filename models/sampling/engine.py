@@ -19,7 +19,7 @@ from models.sampling.flops import count_flops
 from models.sampling.host import current
 from models.sampling.kinds import refuse_unlike, without_values
 from models.sampling.lanes import FreeCores, cores, side_by_side, torch_threads
-from models.sampling.readiness import make_ready
+from models.sampling.readiness import CPU_SIZES, make_ready
 from models.sampling.sizes import cut
 from models.training.execution import AskedPrecision, Execution
 
@@ -154,6 +154,11 @@ class Sampler:
     def max_batch(self) -> int:
         """Most images that are sampled at once."""
         return self.sizes[-1]
+
+    @property
+    def telling_batch(self) -> int:
+        """So many images at once tell what one costs: on a CPU fewer than fill a batch."""
+        return self.max_batch if self.device.type == "cuda" else min(self.max_batch, CPU_SIZES[-1])
 
     def sample(
         self,

@@ -167,8 +167,9 @@ def _groups(
 
     def in_batches(size: int) -> torch.Tensor:
         between_sizes()
-        # A few single images say as much as many.
-        starts = range(0, len(noise) if size >= REFERENCE_SIZE else 2 * REFERENCE_SIZE, size)
+        # One batch says as much as many, or so many small ones.
+        most = len(noise) if size == REFERENCE_SIZE else max(size, REFERENCE_SIZE)
+        starts = range(0, most, size)
         parts = [slice(start, start + size) for start in starts]
         steps = walker.fewest_steps
         return torch.cat([walker.walk(noise[part], walker.shifts(labels[part], steps), steps) for part in parts])

@@ -1,4 +1,4 @@
-"""The whole service as real processes: Redis, a sampling worker and two APIs."""
+"""The whole service as real processes: Redis, a sampling worker, an API, and another one for who asks for it."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ HASTY_DEADLINE_S = 1.0
 
 
 class Stack:
-    """Processes by name: ``sampler``, ``api``, and ``hasty``, an API with a short deadline.
+    """Processes by name: ``sampler``, ``api``, and once it was used ``hasty``, an API with a short deadline.
 
     What a test adds to them is named ``sampler-…`` or ``api-…``, and is the test's to stop.
     """
@@ -28,10 +28,19 @@ class Stack:
         self.redis = RedisServer(folder, password=password)
         self.ports = {name: free_port() for name in ("sampler", "distiller", "api", "hasty")}
         self.processes: dict[str, Process] = {}
-        for name in ("sampler", "api", "hasty"):
+        for name in ("sampler", "api"):
             self.start(name)
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['api']}", timeout=90)
-        self.hasty = httpx.Client(base_url=f"http://127.0.0.1:{self.ports['hasty']}", timeout=90)
+        self.api, self._hasty = (
+            httpx.Client(base_url=f"http://127.0.0.1:{self.ports[name]}", timeout=90) for name in ("api", "hasty")
+        )
+
+    @property
+    def hasty(self) -> httpx.Client:
+        """A client of the API with a short deadline, which lives."""
+        if "hasty" not in self.processes:
+            self.start("hasty")
+            wait_until(lambda: says_ok(self._hasty, "/livez"), what="the hasty API")
+        return self._hasty
 
     def start(self, name: str, **changes: str) -> None:
         """Start one process, with other variables where said so, and another ``module`` likewise."""
@@ -61,10 +70,10 @@ class Stack:
 
     def ensure_ready(self) -> None:
         """Start what a test has ended, and wait until all of it serves."""
-        for name in ("sampler", "api", "hasty"):
+        for name in ("sampler", "api"):
             if name not in self.processes or not self.processes[name].alive:
                 self.start(name)
-        wait_until(lambda: is_ready(self.api) and is_ready(self.hasty), timeout_s=120, what=f"ready ({self.folder})")
+        wait_until(lambda: is_ready(self.api), timeout_s=120, what=f"ready ({self.folder})")
 
     def log(self, name: str) -> str:
         """What a process has logged."""
@@ -82,7 +91,7 @@ class Stack:
     def close(self) -> None:
         """End everything, Redis last."""
         self.api.close()
-        self.hasty.close()
+        self._hasty.close()
         for name in list(self.processes):
             self.stop(name)
         self.redis.stop()
@@ -90,7 +99,12 @@ class Stack:
 
 def is_ready(client: httpx.Client) -> bool:
     """Whether an API says that it is ready."""
+    return says_ok(client, "/readyz")
+
+
+def says_ok(client: httpx.Client, path: str) -> bool:
+    """Whether an API is there and says 200."""
     try:
-        return client.get("/readyz").status_code == 200
+        return client.get(path).status_code == 200
     except httpx.TransportError:
         return False

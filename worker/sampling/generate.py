@@ -242,8 +242,8 @@ def warm_up(dispatcher: Dispatcher) -> None:
             served = list(served_steps(family).values())
             for checkpoint in served:
                 group = Group(f"{name}/{checkpoint}", dispatcher.samplers.get(family.path / checkpoint))
-                # Every size was tried where it was loaded. The largest says what an image costs.
-                dispatcher.sample_for_nobody(group, group.sampler.max_batch)
+                # Every size was tried where it was loaded. This says what an image costs.
+                dispatcher.sample_for_nobody(group, group.sampler.telling_batch)
         except FewstepError as error:
             log.error("cannot warm up", detail=error.detail)
         else:

@@ -40,6 +40,7 @@ def prometheus(distilling: Stack, tmp_path_factory: pytest.TempPathFactory) -> I
     """A Prometheus that has seen traffic, errors and a job."""
     jobs = {"api": "api", "hasty": "api", "sampler": "sampler", "distiller": "distiller"}
     targets = {f"127.0.0.1:{distilling.ports[name]}": job for name, job in jobs.items()}
+    assert distilling.hasty
     torn = tear(distilling)
     prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), targets)
     try:

@@ -166,8 +166,9 @@ def test_a_client_that_left_is_not_sampled_for(stack: Stack, path: str) -> None:
 def test_a_request_past_its_deadline_is_not_sampled(stack: Stack) -> None:
     cancelled = stack.metric("sampler", 'fewstep_generations_total.outcome="cancelled"')
     assert HASTY_DEADLINE_S < 5
+    hasty = stack.hasty
     rejected = stack.scrape("hasty").get("fewstep_http_rejections_total", reason="deadline")
-    assert stack.hasty.post("/generate", json={"n": 5000, "steps": 8}).status_code == 504
+    assert hasty.post("/generate", json={"n": 5000, "steps": 8}).status_code == 504
     assert stack.scrape("hasty").get("fewstep_http_rejections_total", reason="deadline") == rejected + 1
     wait_until(
         lambda: (
