@@ -32,12 +32,17 @@ class Rooted:
         await self.app(scope, receive, send)
 
 
-async def _root(request: Request) -> str:
+def root_of(request: Request) -> str:
+    """What paths in an answer begin with; mostly nothing."""
     return str(request.scope.get("root_path", ""))
 
 
+async def _root(request: Request) -> str:
+    return root_of(request)
+
+
 Root = Annotated[str, Depends(_root)]
-"""What paths in an answer begin with; mostly nothing."""
+"""The same, for an endpoint that asks for it."""
 
 
 def inner_path(scope: Scope) -> str:

@@ -1,6 +1,5 @@
 """Whoever sends a request, as endpoints know them: ``caller: Annotated[Caller, may(Scope.GENERATE)]``."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -90,21 +89,29 @@ def caller_of(scope: AsgiScope) -> Caller | None:
 
 
 class _Bearer(SecurityBase):
-    """What OpenAPI says of keys; its value is who sends the request."""
+    """What OpenAPI says of keys; its value is who sends the request, and may do what takes a scope."""
 
-    def __init__(self) -> None:
+    def __init__(self, *scopes: Scope) -> None:
         self.model = HTTPBearer(description="A key, made by `fewstep keys add NAME`; none where keys are not asked for")
         self.scheme_name = "key"
+        self.scopes = scopes
 
     async def __call__(self, request: Request) -> Caller:
         caller: Caller = request.scope[_PLACE]
         if caller.key is not None:
             rates: Rates = request.app.state.service.rates
             await rates.take(caller.key)
+        for scope in self.scopes:
+            caller.need(scope)
         return caller
 
 
-_bearer = _Bearer()
+_CALLERS = {scope: _Bearer(scope) for scope in Scope}
+
+
+def may(scope: Scope) -> Any:  # noqa: ANN401 (as of Security)
+    """A dependency that gives the caller, who must have a scope."""
+    return Security(_CALLERS[scope], scopes=[scope])
 
 
 async def _whoever(request: Request) -> Caller:
@@ -112,25 +119,9 @@ async def _whoever(request: Request) -> Caller:
     return caller
 
 
-def _needs(scope: Scope) -> Callable[..., Any]:
-    async def caller(caller: Annotated[Caller, Security(_bearer, scopes=[scope])]) -> Caller:
-        caller.need(scope)
-        return caller
-
-    return caller
-
-
-_CALLERS = {scope: _needs(scope) for scope in Scope}
-
-
-def may(scope: Scope) -> Any:  # noqa: ANN401 (as of Depends)
-    """A dependency that gives the caller, who must have a scope."""
-    return Depends(_CALLERS[scope])
-
-
 Whoever = Annotated[Caller, Depends(_whoever)]
 """The caller of what is open to all, mostly ``NOBODY``."""
-Known = Annotated[Caller, Security(_bearer)]
+Known = Annotated[Caller, Security(_Bearer())]
 """A caller with any key."""
 Generates = Annotated[Caller, may(Scope.GENERATE)]
 Distils = Annotated[Caller, may(Scope.DISTILL)]

@@ -210,11 +210,12 @@ def test_what_a_kill_leaves_behind_is_not_in_the_way(make_run: Callable[..., Run
     run = make_run("redis", "api")
     launcher = run.launch()
     run.until_ready()
+    # A process tells of itself once it runs, which may be after the API is ready.
+    run.until(lambda: len(run.pids("api")) == len(run.pids("redis")) == 1)
     os.kill(launcher.pid if killed == "launcher" else run.supervisor(), signal.SIGKILL)
     assert launcher.wait(30) == (-signal.SIGKILL if killed == "launcher" else 1)
     run.launch()
     run.until_ready()
-    # A process tells of itself once it runs, which may be after the API is ready.
     run.until(lambda: len(run.pids("api")) == len(run.pids("redis")) == 2)
     stopped_in_order = [event.split()[0] for event in run.events if " stopped " in event]
     assert stopped_in_order == (["api", "redis"] if killed == "launcher" else [])
