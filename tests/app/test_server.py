@@ -61,7 +61,7 @@ def test_under_a_server_that_drops_it_a_body_that_was_announced_is_missed(api: A
     process = Process(*module, environment=environment, log=api.folder / "httptools.log")
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            wait_until(lambda: "startup complete" in process.log.read_text(), what="uvicorn started")
+            wait_until(lambda: "Uvicorn running" in process.log.read_text(), what="uvicorn started")
             for framing, length in (((), True), (("Transfer-Encoding: chunked",), False)):
                 with connection(client) as made:
                     made.sendall(post("/generate", b'{"n":3}', ASYNC, *OFFERS[0], *framing, length=length))
