@@ -29,6 +29,7 @@ from app.service import run_service
 from app.system import routes as system
 from app.training import routes as training_jobs
 from app.uploads import routes as uploads
+from core.machine.garbage import spare_what_is_imported
 from core.settings import get_settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -38,6 +39,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = get_settings()
+    spare_what_is_imported()
     with noticing_signals(settings.drain_s):
         async with run_service(settings) as service:
             app.state.service = service
