@@ -54,10 +54,11 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         REGISTRY.register(DeviceMetrics(shown, meter))
         stored.find(dispatcher.redis, dispatcher.artifacts)
         warm_up(dispatcher)
-        with ThreadPoolExecutor(
-            1
-        ) as brief:  # as loading in `worker.sampling.samplers`: torch's threads are to end with it
+        # As loading in `worker.sampling.samplers`: torch's threads are to end with the one that computed. Were there
+        # others beside those of the device, all would sleep at the end of each operator, for half as long again.
+        with ThreadPoolExecutor(1) as brief:
             sampling_metrics.PEAK_FLOPS.labels(shown).set(brief.submit(_peak_flops, dispatcher, device).result())
+            kind = brief.submit(processor, device).result()
 
         def chore(_: bool) -> None:
             dispatcher.forget_gone()
@@ -71,7 +72,7 @@ def sampling_worker(settings: Settings, name: str, pulse: Pulse) -> Iterator[tup
         facts = {
             "host": presence.host(),
             "device": str(device),
-            "processor": processor(device),
+            "processor": kind,
             "precision": settings.precision,
             "threads": settings.sampler_threads,
             "torch": torch.__version__,
