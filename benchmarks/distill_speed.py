@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from core.methods.declaration import find_method
 from models.checkpoints.authors import load_authors_unet
-from models.classifiers.classifier import Classifier
+from models.classifiers.classifier import Classifier, fold_norms
 from models.data.images import to_float
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import Schedule, cosine_schedule, step_rows
@@ -211,7 +211,8 @@ def run_plain(
 def run_ours(
     teacher: nn.Module, classifier: Classifier, images: Tensor, options: argparse.Namespace, turn: Callable[[], None]
 ) -> None:
-    """The trainer's loop."""
+    """The trainer's loop, through the classifier as distillation has it."""
+    fold_norms(classifier)
     execution = Execution(precision=options.precision, compile=options.compile)
     (this,) = plan_rounds(
         step_rows(1024), from_steps=TEACHER_STEPS, to_steps=TEACHER_STEPS // 2, method=find_method("pd")

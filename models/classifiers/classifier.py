@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.catalog.classifier_card import Architecture
 
@@ -84,6 +85,16 @@ class Classifier(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             maps = maps.float()
             return maps, maps.mean((2, 3))
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Make batch norms part of the convolutions before them, in a network that learns nothing any more."""
+    for layers in network.modules():
+        if isinstance(layers, nn.Sequential):
+            for index in range(len(layers) - 1):
+                conv, norm = layers[index], layers[index + 1]
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    layers[index], layers[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
 
 
 def _norm_relu(channels: int) -> list[nn.Module]:

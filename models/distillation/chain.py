@@ -20,6 +20,7 @@ from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import rows_of
 from models.diffusion.unet import disable_dropout
 from models.distillation.conversion import conversion_loss
+from models.distillation.frozen import frozen
 from models.distillation.method import Built, Learning, LoadedMethod
 from models.distillation.rounds import Round, plan_rounds, round_config
 from models.distillation.synthetic import SyntheticConfig, SyntheticData
@@ -184,8 +185,7 @@ def run_round(
     Arguments and errors are as of ``models.training.trainer.train``.
     """
     student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
-    # Without gradients, so that what is compiled of it keeps nothing for them.
-    teacher = replace(teacher, network=execution.view(teacher.network.requires_grad_(False)))
+    teacher = replace(teacher, network=frozen(teacher.network, execution))
     if this.is_conversion:
         student = replace(student, prediction_type="sample")
         learning = Learning(conversion_loss(teacher, this.rows, student))

@@ -9,7 +9,7 @@ from core.catalog.card import CARD_NAME
 from core.catalog.classifier_card import CLASSIFIER_CARD_NAME
 from core.errors import InvalidRequest
 from models.classifiers.checkpoint import load_classifier
-from models.classifiers.classifier import SHAPES, Classifier
+from models.classifiers.classifier import SHAPES, Classifier, fold_norms
 from models.classifiers.hub import load_hub_classifier
 from models.distillation.method import Setup
 from models.sampling.engine import pick_device
@@ -71,6 +71,7 @@ def load_teaching_classifier(setup: Setup) -> Teaching:
 def _ours(classifier: str, image_shape: tuple[int, int, int]) -> Teaching:
     folder = Path(classifier)
     network, card = load_classifier(folder)
+    fold_norms(network)
     if card.image_shape != image_shape:
         raise InvalidRequest(
             f"{folder} takes images of {card.image_shape}, the teacher makes {image_shape}", field="classifier"

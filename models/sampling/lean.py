@@ -64,8 +64,14 @@ class LeanUNet(UNet):
 
     def shifts(self, row: int, labels: Sequence[int] | None) -> Shifts:
         """What all blocks add at a row, for each image of a batch or, without labels, for all alike."""
-        vectors = [self._embed(row, label) for label in labels or (None,)]
-        return [part[:, :, None, None] for part in torch.stack(vectors).to(self.dtype).split(self._widths, dim=1)]
+        return self._split(torch.stack([self._embed(row, label) for label in labels or (None,)]))
+
+    def shifts_at(self, rows: Tensor, labels: Tensor | None) -> Shifts:
+        """The same where each image has a row of its own: (B,) int64 both, not the same bits in every batch."""
+        return self._split(self._embed.vectors(rows, labels))
+
+    def _split(self, vectors: Tensor) -> Shifts:
+        return [part[:, :, None, None] for part in vectors.to(self.dtype).split(self._widths, dim=1)]
 
     @property
     def num_bytes(self) -> int:
@@ -109,16 +115,17 @@ class _Embedding(nn.Module):
         if vector is None:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            vector = self._known[row, label] = self._compute(row, label)
+            device = next(self.parameters()).device
+            labels = None if label is None else torch.tensor([label], device=device)
+            vector = self._known[row, label] = self.vectors(torch.tensor([row], device=device), labels)[0]
         return vector
 
-    def _compute(self, row: int, label: int | None) -> Tensor:
-        device = next(self.parameters()).device
-        rows = torch.tensor([row], device=device)
+    def vectors(self, rows: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, sum of widths) of rows and classes (B,) int64."""
         embedding = self._sines(rows) if self.time_proj is None else self.time_proj(rows)
         embedding = self.linear_2(functional.silu(self.linear_1(embedding)))
-        if label is not None:
+        if labels is not None:
             assert self.class_embedding is not None
-            embedding = embedding + self.class_embedding(torch.tensor([label], device=device))
+            embedding = embedding + self.class_embedding(labels)
         activated = functional.silu(embedding)
-        return torch.cat([projection(activated)[0] for projection in self.projections])
+        return torch.cat([projection(activated) for projection in self.projections], dim=1)

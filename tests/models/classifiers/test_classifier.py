@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from core.catalog.card import CheckpointError
 from core.catalog.classifier_card import Architecture
 from models.classifiers.checkpoint import load_classifier, save_classifier
-from models.classifiers.classifier import SHAPES, Classifier
+from models.classifiers.classifier import SHAPES, Classifier, fold_norms
 from models.classifiers.training import shift, split
 from models.training.batches import TrainingData
 from models.training.parallel import Draws
@@ -41,6 +42,28 @@ def test_logits_follow_from_the_pooled_features(architecture: Architecture, chan
     assert features.shape == (3, classifier.num_features)
     torch.testing.assert_close(logits, classifier.head(features))
     assert logits.shape == (3, 10)
+
+
+@pytest.mark.parametrize(("architecture", "left"), [("resnet-small", 0), ("densenet-small", 15)])
+def test_folded_it_says_the_same_and_passes_gradients_on_alike(architecture: Architecture, left: int) -> None:
+    """In a DenseNet most norms come before a convolution."""
+    plain, folded = build(architecture), build(architecture)
+    for classifier in (plain, folded):
+        for index, norm in enumerate(each for each in classifier.modules() if isinstance(each, nn.BatchNorm2d)):
+            torch.manual_seed(index)
+            for statistic in (norm.running_mean, norm.running_var, norm.weight.data, norm.bias.data):
+                assert statistic is not None
+                statistic.uniform_(0.5, 1.5)
+    fold_norms(folded)
+    assert sum(isinstance(each, nn.BatchNorm2d) for each in folded.modules()) == left
+    gradients = []
+    for classifier in (plain, folded):
+        images = IMAGES.clone().requires_grad_()
+        classifier(images)[1].square().sum().backward()
+        assert images.grad is not None
+        gradients.append(images.grad)
+    torch.testing.assert_close(folded(IMAGES)[0], plain(IMAGES)[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=float(gradients[0].abs().max()) * 1e-5)
 
 
 def test_images_are_normalised_within() -> None:
