@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,18 @@ def kill_all_before_release(store: JobStore, job_id: str, fence: int) -> bool:
     return RELEASE(store, job_id, fence)
 
 
-def die(watch: Watch) -> None:
-    """As if memory ran out, in jobs with such a name."""
-    if watch._record.job.name.startswith("poison"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    BEAT(watch)
+def die_or_hang(method: Callable[..., None]) -> Callable[..., None]:
+    """In jobs with such a name as if memory ran out, in another once as a deadlock, which its lease soon shows."""
 
+    def instead(watch: Watch, *arguments: Any) -> None:  # noqa: ANN401
+        if watch._record.job.name.startswith("poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if once():
+            watch._store.tell(watch._record.job.id, watch.fence, lease_s=0.1)
+            time.sleep(1000)
+        method(watch, *arguments)
 
-def die_or_hang(watch: Watch) -> None:
-    """As ``die``, and once as a deadlock, which the lease does not outlast for long."""
-    if not watch._record.job.name.startswith("poison") and once():
-        watch._store.tell(watch._record.job.id, watch.fence, lease_s=0.1)
-        time.sleep(1000)
-    die(watch)
+    return instead
 
 
 def pause(watch: Watch) -> None:
@@ -96,12 +96,14 @@ def freeze_before_publishing(store: JobStore, job_id: str, fence: int, *argument
     return END(store, job_id, fence, *arguments, **facts)
 
 
-RELEASE, END, BEAT, LOOK = JobStore.release, JobStore.end, Watch.beat, Inspector._look
+RELEASE, END, LOOK = JobStore.release, JobStore.end, Inspector._look
+BEAT, TELL = Watch.beat, Watch._tell_progress
 match ACCIDENT:
     case "kill all before release":
         JobStore.release = kill_all_before_release  # type: ignore[assignment, method-assign]
     case "die or hang":
-        Watch.beat = die_or_hang  # type: ignore[assignment, method-assign]
+        # Of which each iteration does one.
+        Watch.beat, Watch._tell_progress = die_or_hang(BEAT), die_or_hang(TELL)  # type: ignore[method-assign]
     case "pause":
         Watch.beat = pause  # type: ignore[assignment, method-assign]
     case "pause in training":
