@@ -32,17 +32,12 @@ class Rooted:
         await self.app(scope, receive, send)
 
 
-def root_of(request: Request) -> str:
-    """What paths in an answer begin with; mostly nothing."""
+async def _root(request: Request) -> str:
     return str(request.scope.get("root_path", ""))
 
 
-async def _root(request: Request) -> str:
-    return root_of(request)
-
-
 Root = Annotated[str, Depends(_root)]
-"""The same, for an endpoint that asks for it."""
+"""What paths in an answer begin with; mostly nothing."""
 
 
 def inner_path(scope: Scope) -> str:

@@ -90,14 +90,9 @@ def _looked_up_metrics(settings: Settings, artifacts: ArtifactStore) -> Iterator
                 REGISTRY.unregister(collector)
 
 
-def service_of(request: Request) -> Service:
-    """That of the process that a request came to."""
+async def _service(request: Request) -> Service:  # were it not async, a thread would run it
     service: Service = request.app.state.service
     return service
-
-
-async def _service(request: Request) -> Service:  # were it not async, a thread would run it
-    return service_of(request)
 
 
 ServiceDependency = Annotated[Service, Depends(_service)]

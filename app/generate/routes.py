@@ -12,9 +12,9 @@ from app.generate.answers import answer, find, pending, unknown
 from app.generate.negotiation import prefers_async
 from app.generate.resolve import Asked
 from app.generate.submission import PATH, ClientLeft, submit, submit_and_wait
-from app.paths import root_of
+from app.paths import Root
 from app.problems import CLIENT_CLOSED_REQUEST
-from app.service import ServiceDependency, service_of
+from app.service import ServiceDependency
 from app.webhooks.documents import DeliveriesResponse, deliveries_of
 from core.generation import records
 from core.generation.request import GenerateRequest
@@ -29,7 +29,9 @@ RecordId = Annotated[str, Path(description="The id from `Location`")]
 @router.post("", summary="Generate images", response_class=Response, responses=examples.POST_RESPONSES)
 async def generate(
     request: Request,
+    service: ServiceDependency,
     caller: Generates,
+    root: Root,
     body: Annotated[GenerateRequest, Body(openapi_examples=examples.REQUESTS)] = ALL_DEFAULTS,
     accept: Annotated[list[str] | None, Header(description="Media type of the result")] = None,
     prefer: Annotated[list[str] | None, Header(description="`respond-async`: answer 202 at once")] = None,
@@ -46,11 +48,9 @@ async def generate(
     array may have up to 10,000 images, and `Location` tells how many are done. With an `Idempotency-Key` the same
     request answers with the one that there is, as it stands then; with a `webhook` its end is told.
     """
-    service = service_of(request)  # no parameter: FastAPI would take longer to find it than the lines below
     asynchronous, key = prefers_async(prefer or []), checked(idempotency_key)
     asked = Asked(body, ",".join(accept or []), caller, asynchronous=asynchronous)
     if asynchronous:
-        root = root_of(request)
         record = await submit(asked, service, root=root, key=key)
         response = await pending(record, service)
         response.headers["Location"] = f"{root}{PATH}/{record.generation.id}"

@@ -14,7 +14,7 @@ SCHEDULERS = ("DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMPa
 
 MOST_ROWS = 100_000
 
-_AS_SAMPLED_HERE = {
+AS_SAMPLED_HERE = {
     "trained_betas": (None, "the table of noise follows from beta_schedule"),
     "rescale_betas_zero_snr": (False, "the table of noise must not end in pure noise"),
     "thresholding": (False, "samples are clipped here, to [-1, 1]"),
@@ -23,6 +23,8 @@ _AS_SAMPLED_HERE = {
 }
 """Fields of which one value can be honoured, diffusers' default, and why. Which rows a sampler visits and whether its
 steps are random is its own affair, and the other fields say that."""
+LINEAR_ENDS = {"beta_start": 0.0001, "beta_end": 0.02}
+"""Of linear tables, diffusers' defaults."""
 
 
 def read_noise(table: Mapping[str, Any], path: Path) -> tuple[NoiseSchedule, PredictionType]:
@@ -36,12 +38,12 @@ def read_noise(table: Mapping[str, Any], path: Path) -> tuple[NoiseSchedule, Pre
         CheckpointError: Its class or a field is none of those that can be honoured; the message says what is allowed.
     """
     refuse_scheduler(table.get("_class_name"), path)
-    for field, (allowed, why) in _AS_SAMPLED_HERE.items():
+    for field, (allowed, why) in AS_SAMPLED_HERE.items():
         if table.get(field, allowed) != allowed:
             value, wanted = _shown(table[field]), _shown(allowed)
             raise CheckpointError(f"{path}: {field} is {value}; only {wanted} is allowed, since {why}")
     beta_schedule = table.get("beta_schedule", "linear")
-    ends = {} if beta_schedule == "squaredcos_cap_v2" else {"beta_start": 0.0001, "beta_end": 0.02}
+    ends = {} if beta_schedule == "squaredcos_cap_v2" else LINEAR_ENDS
     try:
         schedule = NoiseSchedule(
             beta_schedule=beta_schedule,

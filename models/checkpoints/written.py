@@ -9,21 +9,17 @@ from typing import Any
 import numpy as np
 
 from core.catalog.card import PAPER_SCHEDULE, NoiseSchedule, PredictionType
+from models.checkpoints.schedulers import AS_SAMPLED_HERE, LINEAR_ENDS
 from models.diffusion.schedule import COSINE_ROWS
 
 Fields = Mapping[str, Any]
 
 _SCHEDULER: Fields = {
     # diffusers' defaults, but for the last.
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "trained_betas": None,
-    "clip_sample": True,
-    "clip_sample_range": 1.0,
-    "thresholding": False,
+    **LINEAR_ENDS,
+    **{name: allowed for name, (allowed, _) in AS_SAMPLED_HERE.items()},
     "dynamic_thresholding_ratio": 0.995,
     "sample_max_value": 1.0,
-    "rescale_betas_zero_snr": False,
     "set_alpha_to_one": False,
 }
 
@@ -42,7 +38,7 @@ def scheduler_fields(
         **_SCHEDULER,
         "num_train_timesteps": table.num_rows,
         "beta_schedule": table.beta_schedule,
-        **{name: value for name, value in table if name in ("beta_start", "beta_end") and value is not None},
+        **{name: value for name, value in table if name in LINEAR_ENDS and value is not None},
         "timestep_spacing": "leading" if even else "trailing",
         "steps_offset": stride if even else 0,
         "prediction_type": prediction_type,

@@ -26,7 +26,29 @@ class Prediction(NamedTuple):
     sample: Tensor
 
 
-class UNet(nn.Module):
+class Embedder(nn.Module):
+    """What makes one vector of row and class, by parts with diffusers' names."""
+
+    config: dict[str, Any]
+    time_proj: nn.Embedding | None
+    time_embedding: nn.ModuleDict
+    class_embedding: nn.Embedding | None
+
+    def embed(self, row: Tensor, class_labels: Tensor | None) -> Tensor:
+        """(B, wide_time), activated, of rows and classes (B,) int64."""
+        if self.time_proj is None:
+            width, shift = self.config["block_out_channels"][0], self.config["freq_shift"]
+            waves = sines(row, width=width, shift=shift, cosines_first=self.config["flip_sin_to_cos"])
+        else:
+            waves = self.time_proj(row)
+        embedding = self.time_embedding["linear_2"](functional.silu(self.time_embedding["linear_1"](waves)))
+        if class_labels is not None:
+            assert self.class_embedding is not None
+            embedding = embedding + self.class_embedding(class_labels)
+        return functional.silu(embedding)
+
+
+class UNet(Embedder):
     """A network of a configuration of diffusers' that holds DDPM's blocks.
 
     Attributes:
@@ -100,23 +122,12 @@ class UNet(nn.Module):
         """
         if (class_labels is None) != (self.class_embedding is None):
             raise ValueError("classes are to be given to a network that knows them, and to no other")
-        activated = functional.silu(self.embed(row, class_labels))
-        hidden = self.between(self.conv_in(z_t), activated)
+        hidden = self.between(self.conv_in(z_t), self.embed(row, class_labels))
         return Prediction(self.conv_out(functional.silu(self.conv_norm_out(hidden))))
 
     def register_to_config(self, **changes: Any) -> None:  # noqa: ANN401 (as of diffusers)
         """Change fields of the configuration."""
         self.config |= changes
-
-    def embed(self, row: Tensor, class_labels: Tensor | None) -> Tensor:
-        """(B, wide_time) of rows and classes (B,)."""
-        if self.time_proj is None:
-            width, shift = self.config["block_out_channels"][0], self.config["freq_shift"]
-            waves = sines(row, width=width, shift=shift, cosines_first=self.config["flip_sin_to_cos"])
-        else:
-            waves = self.time_proj(row)
-        embedding: Tensor = self.time_embedding["linear_2"](functional.silu(self.time_embedding["linear_1"](waves)))
-        return embedding if class_labels is None else embedding + self.class_embedding(class_labels)  # type: ignore[misc]
 
     def between(self, hidden: Tensor, condition: Any) -> Tensor:  # noqa: ANN401 (of its residual blocks)
         """All that is between the first convolution and the last normalisation."""

@@ -5,14 +5,12 @@ Here what depends on row and class alone is computed once, and layers are those 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from models.diffusion.network import UNet, sines
+from models.diffusion.network import Embedder, UNet
 from models.diffusion.unet import text_of
 from models.sampling.layers import PackedConv, Resnet, SelfAttention, Shifts, Upsample, norm_silu, num_bytes, packs
 
@@ -46,7 +44,7 @@ class LeanUNet(UNet):
         self.requires_grad_(False)
         resnets = [module for module in self.modules() if isinstance(module, Resnet)]
         self._widths = [resnet.conv2.out_channels for resnet in resnets]
-        embed = _Embedding(self, resnets, config)
+        embed = _Embedding(self, resnets)
         for index, resnet in enumerate(resnets):
             resnet.index = index
             del resnet.time_emb_proj
@@ -94,20 +92,15 @@ MOST_KNOWN = 1024
 """Rows and classes whose vectors are kept, some ten kilobytes each."""
 
 
-class _Embedding(nn.Module):
+class _Embedding(Embedder):
     """(sum of widths,) float32 that row and class add in all blocks; computed one at a time, so for any batch alike."""
 
-    def __init__(self, network: LeanUNet, resnets: Sequence[Resnet], config: Mapping[str, Any]) -> None:
+    def __init__(self, network: LeanUNet, resnets: Sequence[Resnet]) -> None:
         super().__init__()
-        self.time_proj, self.class_embedding = network.time_proj, network.class_embedding
-        self.linear_1, self.linear_2 = network.time_embedding["linear_1"], network.time_embedding["linear_2"]
+        self.config = network.config
+        self.time_proj, self.time_embedding = network.time_proj, network.time_embedding
+        self.class_embedding = network.class_embedding
         self.projections = nn.ModuleList(resnet.time_emb_proj for resnet in resnets)
-        self._sines = partial(
-            sines,
-            width=config["block_out_channels"][0],
-            shift=config["freq_shift"],
-            cosines_first=config["flip_sin_to_cos"],
-        )
         self._known: dict[tuple[int, int | None], Tensor] = {}
 
     def forward(self, row: int, label: int | None) -> Tensor:
@@ -122,10 +115,5 @@ class _Embedding(nn.Module):
 
     def vectors(self, rows: Tensor, labels: Tensor | None) -> Tensor:
         """(B, sum of widths) of rows and classes (B,) int64."""
-        embedding = self._sines(rows) if self.time_proj is None else self.time_proj(rows)
-        embedding = self.linear_2(functional.silu(self.linear_1(embedding)))
-        if labels is not None:
-            assert self.class_embedding is not None
-            embedding = embedding + self.class_embedding(labels)
-        activated = functional.silu(embedding)
+        activated = self.embed(rows, labels)
         return torch.cat([projection(activated) for projection in self.projections], dim=1)
