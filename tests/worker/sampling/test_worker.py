@@ -8,7 +8,7 @@ import pytest
 from tests.processes import RedisServer
 
 HELPERS = (
-    "import os, threading;"
+    "import os, threading, time;"
     "from core.settings import get_settings;"
     "from worker.heartbeat import Pulse;"
     "from worker.sampling.worker import sampling_worker;"
@@ -16,6 +16,8 @@ HELPERS = (
     "before = helpers();"  # numpy's
     "serving = sampling_worker(get_settings(), 'w1', Pulse(1.0));"
     "serving.__enter__();"
+    "deadline = time.monotonic() + 10;"  # those of threads that have ended go a moment later
+    "exec('while helpers() != before and time.monotonic() < deadline: time.sleep(0.1)');"
     "print(helpers() - before, flush=True);"
     "os._exit(0)"
 )
