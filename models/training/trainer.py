@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import FewstepError
 from models.checkpoints.files import reserve
+from models.training.adam import Adam
 from models.training.batches import Batch, DataSource, draw_batch
 from models.training.companion import Companion
 from models.training.divergence import Soundness
@@ -80,11 +81,11 @@ class TrainState:
     iteration: int = 0
     earlier_rates: Rates = field(default_factory=list)
     ema: nn.Module | None = field(init=False)
-    optimizer: torch.optim.Adam = field(init=False)
+    optimizer: Adam = field(init=False)
 
     def __post_init__(self) -> None:
         self.ema = copy.deepcopy(self.network).requires_grad_(False).eval() if self.config.ema_decay else None
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)
+        self.optimizer = Adam(self.network.parameters())
 
     @property
     def result(self) -> nn.Module:
@@ -143,7 +144,6 @@ class TrainState:
             if self.ema is not None:
                 self.ema.load_state_dict(saved["ema"])
             self.optimizer.load_state_dict(saved["optimizer"])
-            self._align_moments()
             if self.companion is not None:
                 self.companion.load_state_dict(saved["companion"])
                 if self.companion.optimizer is not None:
@@ -168,15 +168,6 @@ class TrainState:
         self.iteration -= iterations
         if iterations and self.ema is not None and self.config.ema_decay:
             update_ema(self.ema, self.network, 1 / self.config.ema_decay)
-
-    def _align_moments(self) -> None:
-        """Lay out Adam's moments in memory as the weights are: they may be of a run in another layout.
-
-        The fused optimizer pairs elements by their places in memory and would mix them up without a word.
-        """
-        for parameter, moments in self.optimizer.state.items():
-            for name in ("exp_avg", "exp_avg_sq"):
-                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
 
 
 def _reads_late(device: torch.device, companion: Companion | None) -> bool:
@@ -252,8 +243,9 @@ def train(
         generator = iteration_generator(config.seed, state.iteration, device)
         whole_batch = draw_batch(data.at(state.iteration), batch_size=config.batch_size, generator=generator)
         batch = own_batch(whole_batch)
-        for optimizer in filter(None, (state.optimizer, beside)):
-            optimizer.zero_grad()  # before the loss, whose activations can then use the memory
+        state.optimizer.zero_grad()  # before the loss, whose activations can then use the memory
+        if beside is not None:
+            beside.zero_grad()
         loss_here = loss(run, batch, Draws(generator))
         loss_here.backward()
         value = loss_here.detach()
@@ -261,13 +253,10 @@ def train(
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         if soundness.late:
             refuse_unsound(taken=1)  # the iteration before, while the device works on this one
-            state.optimizer.found_inf = soundness.note(value, norm)  # type: ignore[attr-defined]  # fused ones obey it
-        else:
-            soundness.note(value, norm)
+        unsound = soundness.note(value, norm)
+        if not soundness.late:
             refuse_unsound(taken=0)
-        for group in state.optimizer.param_groups:
-            group["lr"] = config.learning_rate_at(state.iteration)
-        state.optimizer.step()
+        state.optimizer.step(config.learning_rate_at(state.iteration), hold=unsound if soundness.late else None)
         if companion is not None:
             if beside is not None:
                 beside.step()

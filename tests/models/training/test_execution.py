@@ -111,7 +111,7 @@ def test_a_run_goes_on_in_another_memory_layout(tmp_path: Path) -> None:
         x = torch.randn(4, 8, 9, 9, generator=torch.Generator().manual_seed(0))
         state.optimizer.zero_grad()
         state.network(x).square().mean().backward()
-        state.optimizer.step()
+        state.optimizer.step(state.config.learning_rate)
 
     whole, begun = state(channels_last=False), state(channels_last=True)
     step(whole)
