@@ -115,10 +115,8 @@ class Refusing(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Tells s3fs where S3 is, with short time limits."""
+    """Tells s3fs where S3 is."""
     s3fs = pytest.importorskip("s3fs")
-    monkeypatch.setattr(artifacts, "_S3_LIMITS", artifacts._S3_LIMITS | {"read_timeout": 0.3})
-    monkeypatch.setattr(artifacts, "_UPLOAD_S", 1.5)
 
     def point(port: int) -> None:
         for name, value in (KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).items():
@@ -148,7 +146,11 @@ def assert_away(store: ArtifactStore, tmp_path: Path, words: str) -> None:
 
 
 @pytest.mark.slow
-def test_storage_that_hangs_or_is_not_there_is_said(endpoint: Callable[[int], None], tmp_path: Path) -> None:
+def test_storage_that_hangs_or_is_not_there_is_said(
+    endpoint: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "_S3_LIMITS", artifacts._S3_LIMITS | {"read_timeout": 0.3})
+    monkeypatch.setattr(artifacts, "_UPLOAD_S", 1.5)
     with hung_server() as port:
         endpoint(port)
         assert_away(ArtifactStore("s3://fewstep/x", cache=tmp_path), tmp_path, "does not answer in time")

@@ -13,7 +13,7 @@ from fewstep_client import AsyncClient, Cancelled, Client, Conflict, Event, Inva
 from tests.e2e.stack import Stack, is_ready
 from tests.processes import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 SHORT: dict[str, Any] = {"method": "pd", "from_steps": 4, "to_steps": 2, "iterations": 2, "batch_size": 4}
 SHORT |= {"data": "synthetic", "evaluate": None}

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.e2e.stack import Stack
 from tests.processes import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 README = ROOT / "client" / "README.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.console.browser import Visitor, visiting
 from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 START_MS = 180_000
 """Of a process, on a machine that has much else to do."""

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.catalog.card import read_card
 from core.errors import InvalidRequest
@@ -37,7 +36,7 @@ METHODS = {"pd": 2, "cfd": 2, "rdd": 2, "sfd": 6}
 """Steps of the teacher of each."""
 
 
-def teacher_network() -> UNet2DModel:
+def teacher_network() -> nn.Module:
     torch.manual_seed(0)
     return build_unet(UNET)
 
