@@ -5,9 +5,12 @@ it is called again, here or, with ``--out`` copied, on another machine; at the e
 ``train.parquet`` and ``test.parquet`` in the Hugging Face Hub's image layout. Every stage is one command of ``fewstep``
 that a user could type; ``--list`` prints them. ``--scale toy`` runs them all in minutes on a CPU, to try the path.
 
-The network is sized for weights of 8 MB in float16 (3.7 million, 1.6 GFLOP a call) and for half an hour of an H200 for
-the teacher: 60,000 iterations of 1,024 images at three calls each are 0.29 EFLOP, or 13 minutes at 40% of the card's
-peak in bf16 and 27 at 20%. No GPU has run it yet.
+``--scale gpu``: the network is sized for weights of 8 MB in float16 (3.7 million, 1.6 GFLOP a call) and for half an
+hour of an H200 for the teacher: 60,000 iterations of 1,024 images at three calls each are 0.29 EFLOP, or 13 minutes at
+40% of the card's peak in bf16 and 27 at 20%. No GPU has run it yet.
+
+``--scale cpu``: the network of decision 45, of which all five checkpoints and both classifiers take 40 MB. On two cores
+that multiply bf16 the teacher takes ten hours, all of it about eighteen; where they do not, five times as long.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from pathlib import Path
 
 from benchmarks.shared.common import machine, table
 from models.cli.main import main as fewstep
+from models.sampling.host import multiplies_bf16
 
 PART_BYTES = 16 * 2**20
 SECONDS_TO_SAVE = 60
@@ -46,7 +50,11 @@ HEAD = ("model", "steps", "Fréchet distance", "classifier score", "precision", 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything; batches in images."""
+    """How much of everything; batches in images.
+
+    Attributes:
+        bf16: Whether to train in it also on a CPU, where that has instructions for it.
+    """
 
     network: str
     teacher: int
@@ -58,10 +66,11 @@ class Scale:
     student: int
     classifiers: tuple[str, str]
     samples: int
+    bf16: bool = False
 
 
 SCALES = {
-    "full": Scale(
+    "gpu": Scale(
         network="--channels 32 --multipliers 2,3,4 --attention 1 --blocks 1 --dropout 0.1",
         teacher=60_000,
         batch=1024,
@@ -72,6 +81,19 @@ SCALES = {
         student=2_000,
         classifiers=("resnet-18", "densenet-small"),
         samples=50_000,
+    ),
+    "cpu": Scale(
+        network="--channels 32 --multipliers 1,3,4 --attention 2 --blocks 1 --dropout 0",
+        teacher=80_000,
+        batch=64,
+        warmup=500,
+        ema_decay=0.999,
+        classifier=16_000,
+        pd=500,
+        student=1_000,
+        classifiers=("resnet-small", "densenet-small"),
+        samples=10_000,
+        bf16=True,
     ),
     "toy": Scale(
         network="--channels 32 --multipliers 1,1 --attention 1 --blocks 1 --dropout 0",
@@ -100,18 +122,21 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     """All that is to be done, in order."""
     ours, train, test = out / "cifar10", shlex.quote(f"{data}/train.parquet"), shlex.quote(f"{data}/test.parquet")
     first = ours / "8-step"
+    precision = "bf16" if scale.bf16 and multiplies_bf16() else "auto"
     yield Stage(
         ours / "teacher",
         f"train --out {ours}/teacher --data {train} {scale.network} --iterations {scale.teacher} --batch-size "
-        f"{scale.batch} --learning-rate 1e-3 --decay cosine --warmup {scale.warmup} --ema-decay {scale.ema_decay}",
+        f"{scale.batch} --learning-rate 1e-3 --decay cosine --warmup {scale.warmup} --ema-decay {scale.ema_decay} "
+        f"--precision {precision}",
     )
     for name, architecture, seed in zip(("classifier", "judge"), scale.classifiers, (0, 1), strict=True):
         yield Stage(
             ours / name,
             f"train-classifier --out {ours}/{name} --data {train} --test {test} --architecture {architecture} "
-            f"--iterations {scale.classifier} --batch-size {min(scale.batch, 512)} --seed {seed}",
+            f"--iterations {scale.classifier} --batch-size {min(scale.batch, 512)} --seed {seed} "
+            f"--precision {precision}",
         )
-    distil = f"distill --data {train} --batch-size {min(scale.batch, 512)} --learning-rate 2e-4"
+    distil = f"distill --data {train} --batch-size {min(scale.batch, 512)} --learning-rate 2e-4 --precision {precision}"
     rounds = f"{distil} --iterations {scale.student} --from 8 --to 1 --teacher {first}"
     yield Stage(
         first, f"{distil} --iterations {scale.pd} --from 1024 --to 8 --teacher {ours}/teacher --out {ours} --method pd"
@@ -235,7 +260,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of train.parquet and test.parquet")
     parser.add_argument("--out", type=Path, default=Path("var/benchmarks/cifar10"))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after which to stop and save")
-    parser.add_argument("--scale", choices=SCALES, default="full")
+    parser.add_argument("--scale", choices=SCALES, default="gpu")
     parser.add_argument("--list", action="store_true", help="print the commands and do nothing")
     options = parser.parse_args()
     todo = list(stages(SCALES[options.scale], data=options.data.resolve(), out=options.out.resolve()))

@@ -19,14 +19,13 @@ from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from tests.processes import RedisServer
 
-
 SERVICES = ("distilling", "_sampling", "_serving")
 """Fixtures that start a service for the whole run."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs Redis starts a server. Files of one service run one after the other, so that it starts once, and first."""
+    """What needs Redis starts a server. Files of one service run in one process, which starts it once, and first."""
     services: dict[Path, str] = {}
     for item in items:
         assert isinstance(item, pytest.Function)

@@ -45,7 +45,7 @@ def test_it_starts_nothing_when_the_time_is_over_and_nothing_twice(tmp_path: Pat
 
 
 def test_all_that_sample_are_one_process(tmp_path: Path) -> None:
-    todo = list(stages(SCALES["full"], data=tmp_path, out=tmp_path))
+    todo = list(stages(SCALES["gpu"], data=tmp_path, out=tmp_path))
     grouped = list(groups(todo))
     assert [stage for group in grouped for stage in group] == todo
     assert [len(group) for group in grouped] == [1, 1, 1, 1, 1, 1, 1, 28]
