@@ -1,4 +1,4 @@
-"""The paper's experiment: a CIFAR-10 family by PD and by CFD from one teacher, and the table that compares them.
+"""The paper's experiment: CIFAR-10 families by PD, CFD and SFD from one teacher, and the table that compares them.
 
 ``python -m benchmarks.cifar10 --data FOLDER --out FOLDER --minutes 9`` works for so long and goes on where it was when
 it is called again, here or, with ``--out`` copied, on another machine; at the end it prints the table. FOLDER has
@@ -28,6 +28,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.shared.common import machine, table
+from core.methods.declaration import find_method
 from models.cli.main import main as fewstep
 from models.sampling.host import multiplies_bf16
 
@@ -136,7 +137,9 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
             f"--iterations {scale.classifier} --batch-size {min(scale.batch, 512)} --seed {seed} "
             f"--precision {precision}",
         )
-    distil = f"distill --data {train} --batch-size {min(scale.batch, 512)} --learning-rate 2e-4 --precision {precision}"
+    distil = f"distill --batch-size {min(scale.batch, 512)} --learning-rate 2e-4 --precision {precision}"
+    along = f"{distil} --teacher {ours}/teacher --out {out}/sfd --method sfd"
+    distil += f" --data {train}"
     rounds = f"{distil} --iterations {scale.student} --from 8 --to 1 --teacher {first}"
     yield Stage(
         first, f"{distil} --iterations {scale.pd} --from 1024 --to 8 --teacher {ours}/teacher --out {ours} --method pd"
@@ -145,6 +148,12 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
         family = ours if name == "cfd" else out / name
         yield Stage(family / "1-step", f"{rounds} --out {family} --method cfd --classifier {ours}/classifier {options}")
     yield Stage(out / "pd" / "1-step", f"{rounds} --out {out}/pd --method pd")
+    for steps, iterations in zip(
+        STEPS[1:], (scale.student, 3 * scale.student // 2, 5 * scale.student // 2), strict=True
+    ):
+        # As many as the chain has had by then, since a round to two steps and to one is twice as long.
+        start = find_method("sfd").usual_start(steps)
+        yield Stage(out / "sfd" / f"{steps}-step", f"{along} --iterations {iterations} --from {start} --to {steps}")
     for name, steps, folder in judged(out):
         yield Stage(
             out / "figures" / f"{name}-{steps}.json",
@@ -156,7 +165,7 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
 
 def judged(out: Path) -> Iterator[tuple[str, int, Path]]:
     """What is compared: name, steps and checkpoint."""
-    families = {"pd": out / "pd", "cfd": out / "cifar10", "cfd-dataset": out / "cfd-dataset"}
+    families = {"pd": out / "pd", "cfd": out / "cifar10", "cfd-dataset": out / "cfd-dataset", "sfd": out / "sfd"}
     for steps in STEPS:
         yield "ddim", steps, out / "cifar10" / "teacher"
         for name, family in families.items():
