@@ -46,6 +46,9 @@ CFD = {
     "cfd-dataset": "--temperature 0.95 --dataset-weight 0.003 --entropy-share 0.75",
 }
 """The paper's two sets of values, for DenseNets and for ResNets."""
+SFD = {4: 1, 2: 1.5, 1: 2.5}
+"""Iterations by steps, in those of the chain's first round, so that it has as many as the chain by then: a round to two
+steps or one is twice as long."""
 HEAD = ("model", "steps", "Fréchet distance", "classifier score", "precision", "recall")
 
 
@@ -148,11 +151,8 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
         family = ours if name == "cfd" else out / name
         yield Stage(family / "1-step", f"{rounds} --out {family} --method cfd --classifier {ours}/classifier {options}")
     yield Stage(out / "pd" / "1-step", f"{rounds} --out {out}/pd --method pd")
-    for steps, iterations in zip(
-        STEPS[1:], (scale.student, 3 * scale.student // 2, 5 * scale.student // 2), strict=True
-    ):
-        # As many as the chain has had by then, since a round to two steps and to one is twice as long.
-        start = find_method("sfd").usual_start(steps)
+    for steps, rounds_of in SFD.items():
+        start, iterations = find_method("sfd").usual_start(steps), round(rounds_of * scale.student)
         yield Stage(out / "sfd" / f"{steps}-step", f"{along} --iterations {iterations} --from {start} --to {steps}")
     for name, steps, folder in judged(out):
         yield Stage(
