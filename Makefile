@@ -10,8 +10,8 @@ INSTALLED = $(VENV)/.installed
 TOOLS = $(VENV)/.tools
 PROMETHEUS = $(VENV)/.prometheus
 FAST = tests/core tests/models tests/test_*.py
-# One more than there are cores, since services that start and jobs that are waited for leave some idle.
-PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
+# More than there are cores, since services that start and jobs that are waited for leave some idle.
+PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) + 2 ))
 PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 FIND = $(BIN)/uv python find --system
 

@@ -19,24 +19,12 @@ from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from tests.processes import RedisServer
 
-SERVICES = ("distilling", "_sampling", "_serving")
-"""Fixtures that start a service for the whole run."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs Redis starts a server. Files of one service run in one process, which starts it once, and first."""
-    services: dict[Path, str] = {}
+    """What needs Redis starts a server."""
     for item in items:
-        assert isinstance(item, pytest.Function)
-        if "redis_server" in item.fixturenames:
+        if isinstance(item, pytest.Function) and "redis_server" in item.fixturenames:
             item.add_marker("slow")
-        for service in SERVICES:
-            if service in item.fixturenames:
-                services.setdefault(item.path, service)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(services.get(item.path, str(item.path))))
-    items.sort(key=lambda item: item.path not in services)
 
 
 @pytest.fixture(scope="session")
