@@ -4,6 +4,7 @@ A slice begins with what the record points to and ends by pointing it to somethi
 forgotten if it does not get there. So a slice may be cut off at any moment and done again, to the same weights.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -105,7 +106,8 @@ def _work(context: SliceContext, turn: Turn) -> Outcome:
     turn.prepare()
     if job.id not in context.loaded:
         context.loaded.clear()
-        torch.compiler.reset()  # nor are the networks of the job before kept for what was compiled of them
+        if "torch._dynamo" in sys.modules:  # which takes a second to import, and on a CPU nothing asks for
+            torch.compiler.reset()  # nor are the networks of the job before kept for what was compiled of them
         context.loaded[job.id] = _load(turn)
         log.info("data loaded", data=context.loaded[job.id].about)
     work = context.loaded[job.id]

@@ -27,7 +27,7 @@ def jobs(yard: Yard) -> Jobs:
     sliced, other = yard.submit(name="sliced"), yard.submit()
     lost = yard.job(iterations=1)
     yard.store.create(lost, max_active=100)  # and no message of it
-    yard.start(slice_s=0.01)
+    yard.start(slice_s=0.01, PYTHONPROFILEIMPORTTIME="1")
     for job_id in (sliced, other, lost.id):
         yard.ended(job_id)
     wait_until(lambda: yard.scrape().get("fewstep_distill_slices_total", outcome="finished") == 3, what="its metrics")
@@ -76,3 +76,10 @@ def test_two_jobs_take_turns(yard: Yard, jobs: Jobs) -> None:
 
 def test_a_lost_message_is_sent_again(yard: Yard, jobs: Jobs) -> None:
     assert yard.record(jobs.lost).rounds, "nobody was told of it"
+
+
+def test_the_process_that_trains_imports_neither_diffusers_nor_torchs_compiler(yard: Yard, jobs: Jobs) -> None:
+    """Which would take it longer than what jobs need."""
+    imported = {line.rpartition("|")[2].strip() for line in yard.log().splitlines() if line.startswith("import time:")}
+    assert {"torch", "models.training.trainer"} <= imported
+    assert not {"diffusers", "torch._dynamo", "sympy", "transformers"} & imported
