@@ -78,7 +78,8 @@ def test_a_lost_message_is_sent_again(yard: Yard, jobs: Jobs) -> None:
     assert yard.record(jobs.lost).rounds, "nobody was told of it"
 
 
-def test_the_process_that_trains_imports_neither_diffusers_nor_torchs_compiler(yard: Yard, jobs: Jobs) -> None:
+@pytest.mark.usefixtures("jobs")
+def test_the_process_that_trains_imports_neither_diffusers_nor_torchs_compiler(yard: Yard) -> None:
     """Which would take it longer than what jobs need."""
     imported = {line.rpartition("|")[2].strip() for line in yard.log().splitlines() if line.startswith("import time:")}
     assert {"torch", "models.training.trainer"} <= imported
