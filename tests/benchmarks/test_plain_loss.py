@@ -1,4 +1,4 @@
-from benchmarks.distill_speed import golden_difference
+from benchmarks.shared.plain_loss import golden_difference
 
 
 def test_the_plain_loop_is_that_of_the_authors() -> None:
