@@ -64,12 +64,22 @@ class Stage:
         return steps
 
     def forwards(self, c: float) -> float:
-        """F of an iteration for one image; ``c`` is a pass of the classifier in F, which is passed three times."""
+        """F for one image and an iteration of each round, two of those to two steps or one.
+
+        ``c`` is a pass of the classifier in F, which is passed three times.
+        """
         through = 3 * c if "classifier" in self.options else 0.0
         # In RDD, relation, memory and head cost about a tenth of the classifier here.
         beside = 0.3 * c if self.method == "rdd" else 0.0
         teacher = 2 if find_method(self.method).halves else self.from_steps // self.to_steps
-        return teacher + 3 + through + beside
+        # The other solver takes twice as many steps to a target, and only a teacher that was not distilled has it.
+        finer = teacher if self.options.get("solver") == "dpm++" else 0
+        return finer + (teacher + 3 + through + beside) * self.repeats
+
+    @property
+    def repeats(self) -> int:
+        """Iterations of all rounds for one that is asked for."""
+        return sum(round_config(TrainConfig(iterations=1), steps).iterations for steps in self.rounds)
 
 
 def halving(method: str, options: Mapping[str, object]) -> Callable[[int], list[Stage] | None]:
@@ -102,6 +112,7 @@ ARMS: dict[str, Callable[[int], list[Stage] | None]] = {
     "SFD": along(),
     "SFD, cfd": along(loss="cfd", **CFD),
     "SFD, cfd, second stage": along_twice(loss="cfd", **CFD),
+    "PD, first targets by DPM-Solver++": halving("pd", {"solver": "dpm++"}),
 }
 
 
@@ -130,11 +141,9 @@ def work(result: Result, arguments: argparse.Namespace) -> None:
         family = folder / f"stage{number}"
         if not (family / f"{stage.to_steps}-step" / "card.json").exists():
             share = arguments.budget / len(stages)
-            each = stage.forwards(c) * arguments.batch_size if arguments.unit == "forwards" else 1.0
-            # Rounds to two steps and one are twice as long.
-            doubled = sum(round_config(TrainConfig(iterations=1), steps).iterations for steps in stage.rounds)
+            cost = stage.forwards(c) * arguments.batch_size if arguments.unit == "forwards" else stage.repeats
             config = TrainConfig(
-                iterations=max(1, math.floor(share / each / doubled)),
+                iterations=max(1, math.floor(share / cost)),
                 batch_size=arguments.batch_size,
                 learning_rate=arguments.learning_rate,
                 decay="cosine",
