@@ -149,9 +149,9 @@ def assert_away(store: ArtifactStore, tmp_path: Path, words: str) -> None:
 def test_storage_that_hangs_or_is_not_there_is_said(
     endpoint: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "_S3_LIMITS", artifacts._S3_LIMITS | {"read_timeout": 0.3})
-    monkeypatch.setattr(artifacts, "_UPLOAD_S", 1.5)
-    with hung_server() as port:
+    with hung_server() as port, monkeypatch.context() as short:
+        short.setattr(artifacts, "_S3_LIMITS", artifacts._S3_LIMITS | {"read_timeout": 0.3})
+        short.setattr(artifacts, "_UPLOAD_S", 1.5)
         endpoint(port)
         assert_away(ArtifactStore("s3://fewstep/x", cache=tmp_path), tmp_path, "does not answer in time")
     endpoint(free_port())
