@@ -1,10 +1,11 @@
-"""The same network behind LitServe, BentoML and plain FastAPI with a thread, against ours.
+"""The same network behind LitServe, BentoML, Ray Serve and plain FastAPI with a thread, against ours.
 
-``python -m benchmarks.peers``; needs the extra ``bench``, and for BentoML what ``benchmarks/shared/bento_server.py``
-says. All sample with our engine, in the same precision, at most as many images at a time, and answer the same PNGs,
-which are checked. The networks are the paper's, that of ``digits``, and a ``tiny`` one that takes next to nothing, so
-that what is compared is the servers. LitServe batches dynamically and waits up to 5 ms for a batch to fill, BentoML
-adaptively. None logs requests. Each is alone on the machine while it is measured, but for the load generator.
+``python -m benchmarks.peers``; needs the extra ``bench``, and for BentoML and Ray what ``bento_server.py`` and
+``ray_server.py`` in ``benchmarks/shared`` say. All sample with our engine, in the same precision, at most as many
+images at a time, and answer the same PNGs, which are checked. The networks are the paper's, that of ``digits``, and a
+``tiny`` one that takes next to nothing, so that what is compared is the servers. LitServe and Ray batch dynamically and
+wait up to 5 ms for a batch to fill, BentoML adaptively. None logs requests. Each is alone on the machine while it is
+measured, but for the load generator.
 """
 
 import argparse
@@ -22,8 +23,10 @@ from models.data.images import encode
 from models.sampling.engine import Sampler
 
 HEAD = ("model", "server", "clients", "images/s", "p50, ms", "p95, ms", "p99, ms")
-SERVERS = ("fewstep", "litserve", "bento", "fastapi")
-READY = {"bento": "/readyz"}
+SERVERS = ("fewstep", "litserve", "bento", "ray", "fastapi")
+NEEDS = {"bento": "bentoml", "ray": "ray"}
+"""Packages that are in no extra."""
+READY = {"bento": "/readyz", "ray": "/-/healthz"}
 STEPS = {"digits": 4, "paper": 1, "tiny": 1}
 
 
@@ -47,7 +50,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6, help="of each load")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--models", nargs="+", default=list(STEPS), choices=STEPS)
-    there = [server for server in SERVERS if server != "bento" or find_spec("bentoml")]
+    there = [server for server in SERVERS if server not in NEEDS or find_spec(NEEDS[server])]
     parser.add_argument("--servers", nargs="+", default=there, choices=SERVERS)
     options = parser.parse_args()
     print(machine(), "\n")
