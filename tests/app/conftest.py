@@ -89,7 +89,7 @@ def _answers(process: Process, client: httpx.Client) -> bool:
 
 
 @pytest.fixture(scope="session")
-def _serving(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, conditional_family: Path) -> Iterator[Api]:
+def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, conditional_family: Path) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("api")
     checkpoints, teachers = folder / "checkpoints", folder / "teachers"
     shutil.copytree(tiny_family, checkpoints / "digits")
@@ -122,15 +122,15 @@ def _serving(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, condit
 
 
 @pytest.fixture
-def api(_serving: Api) -> Api:
+def api(_running: Api) -> Api:
     """The API, without any job."""
-    _serving.clear()
-    return _serving
+    _running.clear()
+    return _running
 
 
 @pytest.fixture(scope="session")
-def _keyed(_serving: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
-    with asking_for_keys(_serving, tmp_path_factory.mktemp("keys") / "keys.json") as keyed:
+def _keyed(_running: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    with asking_for_keys(_running, tmp_path_factory.mktemp("keys") / "keys.json") as keyed:
         yield keyed
 
 

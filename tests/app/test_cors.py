@@ -16,9 +16,9 @@ OURS, ALSO_OURS, THEIRS = "https://app.example", "http://127.0.0.1:3000", "https
 
 
 @pytest.fixture(scope="module")
-def page(_serving: Api) -> Iterator[httpx.Client]:
+def page(_running: Api) -> Iterator[httpx.Client]:
     """A client of an API that lets two origins in; says that it is a page of the first."""
-    process, client = _serving.start(FEWSTEP_CORS_ORIGINS=f"{OURS}, {ALSO_OURS}")
+    process, client = _running.start(FEWSTEP_CORS_ORIGINS=f"{OURS}, {ALSO_OURS}")
     client.headers["Origin"] = OURS
     yield client
     client.close()

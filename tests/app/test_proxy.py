@@ -17,14 +17,14 @@ OUTSIDE = {"Host": "fewstep.example", "X-Forwarded-Proto": "https", "X-Forwarded
 
 
 @pytest.fixture(scope="module", params=["setting", "option of uvicorn"])
-def rooted(_serving: Api, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+def rooted(_running: Api, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     """An API below a prefix, said either way."""
     if request.param == "setting":
-        process, client = _serving.start(FEWSTEP_ROOT_PATH=ROOT)
+        process, client = _running.start(FEWSTEP_ROOT_PATH=ROOT)
     else:
         port = free_port()
         module = ("uvicorn", "app.main:app", "--root-path", ROOT, "--port", str(port))
-        process = Process(*module, environment=_serving.environment, log=_serving.folder / "rooted.log")
+        process = Process(*module, environment=_running.environment, log=_running.folder / "rooted.log")
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         wait_until(lambda: "startup complete" in process.log.read_text(), what="uvicorn started")
     yield client

@@ -28,10 +28,10 @@ MOST_HEADERS = 2048
 
 
 @pytest.fixture(scope="module")
-def strict(_serving: Api) -> Iterator[tuple[Process, httpx.Client]]:
+def strict(_running: Api) -> Iterator[tuple[Process, httpx.Client]]:
     """An API with short limits."""
     seconds = {f"FEWSTEP_{kind}_TIMEOUT_S": str(TIMEOUT_S) for kind in ("HEADER", "BODY")}
-    process, client = _serving.start(**seconds, FEWSTEP_MAX_HEADER_BYTES=str(MOST_HEADERS))
+    process, client = _running.start(**seconds, FEWSTEP_MAX_HEADER_BYTES=str(MOST_HEADERS))
     yield process, client
     client.close()
     process.stop()

@@ -18,11 +18,11 @@ AT_ONCE = 45
 
 
 @pytest.fixture(scope="module")
-def hung(_serving: Api) -> Iterator[httpx.Client]:
+def hung(_running: Api) -> Iterator[httpx.Client]:
     """An API whose artifacts are in such a storage."""
     with hung_server() as port:
         environment = KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-        process, client = _serving.start(FEWSTEP_ARTIFACTS="s3://fewstep/x", **environment)
+        process, client = _running.start(FEWSTEP_ARTIFACTS="s3://fewstep/x", **environment)
         yield client
         client.close()
         process.stop()

@@ -20,7 +20,7 @@ from tests.processes import wait_until
 
 
 @pytest.fixture(scope="session")
-def _sampling(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, conditional_family: Path) -> Iterator[Stack]:
+def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, conditional_family: Path) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     shutil.copytree(tiny_family, folder / "checkpoints" / "digits")  # the default model's name; tests damage it
     shutil.copytree(conditional_family, folder / "checkpoints" / "classes")
@@ -32,10 +32,10 @@ def _sampling(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, condi
 
 
 @pytest.fixture
-def stack(_sampling: Stack) -> Stack:
+def stack(_running: Stack) -> Stack:
     """The service, all of it up; a test may end parts of it."""
-    _sampling.ensure_ready()
-    return _sampling
+    _running.ensure_ready()
+    return _running
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ FACTS = DatasetFacts(name="", image_shape=SHAPE, images=9, num_classes=3, finger
 
 
 @pytest.fixture(scope="module")
-def small(_serving: Api) -> Iterator[httpx.Client]:
+def small(_running: Api) -> Iterator[httpx.Client]:
     """An API that takes uploads of three megabytes, and two of them."""
     changes = {"FEWSTEP_MAX_UPLOAD_BYTES": str(MOST), "FEWSTEP_MAX_UPLOADS": "2", "FEWSTEP_BODY_TIMEOUT_S": "1"}
-    process, client = _serving.start(**changes)
+    process, client = _running.start(**changes)
     yield client
     client.close()
     process.stop()

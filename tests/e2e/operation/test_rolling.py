@@ -105,9 +105,9 @@ def receiver() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def fleet(_sampling: Stack, receiver: str) -> Iterator[Fleet]:
-    _sampling.ensure_ready()
-    fleet = Fleet(_sampling, FEWSTEP_OTLP_ENDPOINT=receiver, OTEL_BSP_SCHEDULE_DELAY="100")
+def fleet(_running: Stack, receiver: str) -> Iterator[Fleet]:
+    _running.ensure_ready()
+    fleet = Fleet(_running, FEWSTEP_OTLP_ENDPOINT=receiver, OTEL_BSP_SCHEDULE_DELAY="100")
     try:
         fleet.wait_until_whole()
         yield fleet
