@@ -1,17 +1,13 @@
 """A CFD iteration's loss as the authors' code (zju-SWJ/RCFD) computes it, and how far from theirs it is."""
 
-from pathlib import Path
-
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoints.authors import load_authors_unet
 from models.diffusion.schedule import Schedule, cosine_schedule
 from models.distillation.methods.cfd import RESNET_PRESET, CFDConfig, Classify
-
-GOLDEN = Path(__file__).parents[2] / "tests" / "models" / "golden" / "reference_vectors.safetensors"
+from tests.models.golden.vectors import Golden, GoldenClassifier
 
 
 def plain_cfd_loss(
@@ -59,33 +55,11 @@ def plain_cfd_loss(
     return kl + config.dataset_weight * (share * entropy + (1 - share) * diversity)
 
 
-class GoldenClassifier(nn.Module):
-    """The small network of the golden vectors."""
-
-    def __init__(self) -> None:
-        """Fresh weights."""
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 8, 3, stride=2, padding=1)
-        self.conv2 = nn.Conv2d(8, 16, 3, stride=2, padding=1)
-        self.fc = nn.Linear(16, 10)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and features of images in [-1, 1]."""
-        features = self.conv2(self.conv1(images).relu()).relu().mean((2, 3)) * 25
-        return self.fc(features), features
-
-
 def golden_difference() -> float:
     """Largest relative difference of the plain loop's loss from what the authors' code computed, over three rounds."""
-    with safe_open(GOLDEN, "pt") as file:
-        vectors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {key.removeprefix(prefix): value for key, value in vectors.items() if key.startswith(prefix)}
-
-    teacher, student = (load_authors_unet(part(f"{who}.")) for who in ("teacher", "student"))
-    classifier = GoldenClassifier()
-    classifier.load_state_dict(part("classifier."))
+    vectors = Golden()
+    teacher, student = (load_authors_unet(vectors.state(f"{who}.")) for who in ("teacher", "student"))
+    classifier = GoldenClassifier(vectors.state("classifier."))
     differences = []
     for name, steps in (("8to4", 8), ("4to2", 4), ("2to1", 2)):
         loss = plain_cfd_loss(
