@@ -130,9 +130,9 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     precision = "bf16" if scale.bf16 and multiplies_bf16() else "auto"
     yield Stage(
         ours / "teacher",
-        f"train --out {ours}/teacher --data {train} {scale.network} --iterations {scale.teacher} --batch-size "
-        f"{scale.batch} --learning-rate 1e-3 --decay cosine --warmup {scale.warmup} --ema-decay {scale.ema_decay} "
-        f"--precision {precision}",
+        f"train --out {ours}/teacher --data {train} --class-conditional {scale.network} --iterations {scale.teacher} "
+        f"--batch-size {scale.batch} --learning-rate 1e-3 --decay cosine --warmup {scale.warmup} "
+        f"--ema-decay {scale.ema_decay} --precision {precision}",
     )
     for name, architecture, seed in zip(("classifier", "judge"), scale.classifiers, (0, 1), strict=True):
         yield Stage(

@@ -1,7 +1,7 @@
 """The data sets that jobs can train on: what distillation workers have found and told.
 
 The API can neither decode pictures nor see the folders of another machine, so workers describe what they have in the
-hash ``fewstep:datasets``, by name. The digits that scikit-learn ships are known without a worker.
+hash ``fewstep:datasets``, by name. The digits that ship are known without a worker.
 """
 
 from typing import Annotated
