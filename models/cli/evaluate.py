@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
+from core.catalog.classifier_card import locate_classifier
 from core.errors import InvalidRequest
 from models.cli.options import (
     Checkpoints,
@@ -50,11 +51,11 @@ def evaluate(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     judge: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=expanded,
-            metavar="PATH",
-            help="Folder of a classifier of another architecture than the one distilled through; "
+            parser=home,
+            metavar="TEXT",
+            help="A classifier of another architecture than the one distilled through: a folder or family/name; "
             "by default the folder judge in the family.",
         ),
     ] = None,
@@ -108,10 +109,10 @@ def evaluate(
     if inception:
         extractor = inception_extractor(inception, device=target)
     else:
-        judge = judge or _judge_of_family(pairs[0][0])
+        judged_by = Path(locate_classifier(checkpoints, judge)) if judge else _judge_of_family(pairs[0][0])
         for folder, _ in pairs:
-            refuse_distilled_through(judge, folder)
-        extractor = judge_extractor(judge, image_shape=train.image_shape, classes=train.class_names, device=target)
+            refuse_distilled_through(judged_by, folder)
+        extractor = judge_extractor(judged_by, image_shape=train.image_shape, classes=train.class_names, device=target)
     reference = load_reference(data, train, size=size, columns=columns, extractor=extractor)
     count = n or default_count(train)
     total = count * len(pairs)

@@ -11,6 +11,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
+from core.catalog.classifier_card import locate_classifier
 from core.errors import InvalidRequest
 from core.methods.declaration import all_methods, all_options, described, find_method, owners
 from core.training.options import OPTIONS, ClassifierOptions, Kind, TeacherOptions
@@ -135,8 +136,8 @@ def distill(
         typer.Option(
             parser=home,
             metavar="TEXT",
-            help=f"For {', '.join(owners('classifier'))}: a folder that train-classifier wrote, or an image classifier "
-            "of the Hugging Face Hub, by name or folder.",
+            help=f"For {', '.join(owners('classifier'))}: a folder that train-classifier wrote, or family/name; or an "
+            "image classifier of the Hugging Face Hub, by name or folder.",
         ),
     ] = None,
     data: Annotated[
@@ -184,7 +185,7 @@ def distill(
         data = "digits"
     loaded = load_method(
         declaration,
-        given=_given(classifier=classifier, **options),
+        given=_given(classifier=classifier and locate_classifier(checkpoints, classifier), **options),
         image_shape=card.image_shape,
         knows_all_rows=card.knows_all_rows,
         device=device,
