@@ -12,12 +12,37 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from redis import Redis
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling, Scheduling  # type: ignore[import-untyped]
 
 from core.settings import Settings
 from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 from tests.processes import RedisServer
+
+TOGETHER = (
+    ("clients/test_jobs", "clients/test_readme", "console/test_work"),  # the service that distils
+    ("jobs/test_service", "jobs/test_uploads", "operation/test_monitoring"),  # the same once more
+    ("generate/", *(f"operation/test_{name}" for name in ("faults", "operation", "probes", "rolling"))),
+    ("clients/", "console/"),  # what is left of them
+)
+"""Files of tests/e2e at one running service, in groups of about a tenth of all the time. The first that fits holds."""
+
+
+class ByService(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Sends a group to one process: in each the service would start anew."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        within = file.removeprefix("tests/e2e/")
+        return next((str(group) for group in TOGETHER if within.startswith(group)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """In place of ``--dist loadfile``, as which it works where no service is shared."""
+    return ByService(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

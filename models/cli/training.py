@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
 from core.catalog.classifier_card import locate_classifier
 from core.errors import InvalidRequest
-from core.methods.declaration import all_methods, all_options, described, find_method, owners
+from core.methods.declaration import all_methods, all_options, described, find_method, owners, settle
 from core.training.options import OPTIONS, ClassifierOptions, Kind, TeacherOptions
 from models.cli.options import (
     Checkpoints,
@@ -172,6 +172,11 @@ def distill(
     **options: Any,  # noqa: ANN401 (those of methods have types of their own)
 ) -> None:
     """Teach students to sample in few steps. Ctrl-C keeps what was done; the same command goes on from there."""
+    folder = locate_checkpoint(checkpoints, teacher)
+    declaration, card = find_method(method), read_card(folder)
+    given = _given(classifier=classifier and locate_classifier(checkpoints, classifier), **options)
+    settle(declaration, given, knows_all_rows=card.knows_all_rows)  # no mistake is to wait for torch
+    from models.cli.runs import distill_chain
     from models.data.parquet_files import Columns
     from models.distillation.method import load_method
     from models.distillation.synthetic import synthetic_config
@@ -179,20 +184,16 @@ def distill(
     from models.training.trainer import TrainConfig
 
     execution = Execution(precision=precision, compile=compile_)
-    folder = locate_checkpoint(checkpoints, teacher)
-    declaration, card = find_method(method), read_card(folder)
     if data is None and declaration.needs_images:
         data = "digits"
     loaded = load_method(
         declaration,
-        given=_given(classifier=classifier and locate_classifier(checkpoints, classifier), **options),
+        given=given,
         image_shape=card.image_shape,
         knows_all_rows=card.knows_all_rows,
         device=device,
         execution=execution,
     )
-    from models.cli.runs import distill_chain  # imports diffusers, for which no mistake is to wait
-
     distill_chain(
         teacher=folder,
         from_steps=from_steps,

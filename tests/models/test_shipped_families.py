@@ -1,13 +1,13 @@
 """What ships in checkpoints/ must be what the README says it is."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
-from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
 from core.catalog.classifier_card import read_classifier_card
@@ -17,6 +17,9 @@ from models.evaluation.evaluate import evaluate
 from models.evaluation.extractors import judge_extractor
 from models.evaluation.reference import load_reference
 from models.sampling.engine import Sampler
+
+if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"
 SAMPLES = 300
@@ -56,8 +59,10 @@ def test_plain_diffusers_gives_our_images(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def judge() -> MLPClassifier:
+def judge() -> "MLPClassifier":
     """Fitted on the real digits; fitted on four fifths of them, it is 0.9 sure of 95% of the others."""
+    from sklearn.neural_network import MLPClassifier  # a second, which no other test is to wait
+
     real = load_data("digits")
     return MLPClassifier((128,), max_iter=300, random_state=0).fit(flat(real.images), real.labels)
 
@@ -68,7 +73,7 @@ def flat(images: Pictures) -> npt.NDArray[np.float64]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("num_steps", "least_sure"), [(1, 0.8), (2, 0.85), (4, 0.85), (8, 0.8)])
-def test_samples_are_digits_of_every_class(judge: MLPClassifier, num_steps: int, least_sure: float) -> None:
+def test_samples_are_digits_of_every_class(judge: "MLPClassifier", num_steps: int, least_sure: float) -> None:
     folder = DIGITS / Family.read(DIGITS).checkpoint_for(num_steps)
     probabilities = judge.predict_proba(flat(Sampler(folder).sample(seeds=range(SAMPLES))))
     share = np.bincount(probabilities.argmax(1), minlength=10) / SAMPLES

@@ -72,18 +72,21 @@ def test_its_options_stand_in_the_help_and_in_the_card(plain: Card) -> None:
     assert plain.num_steps == 2
 
 
-def test_an_option_out_of_range_or_of_another_method_is_named(
+def test_an_option_out_of_range_or_of_another_method_is_named_before_torch_is_imported(
     tiny_family: Path, pictures: Path, tmp_path: Path
 ) -> None:
+    environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
     for changes, words in (
         (["--strength", "3"], "--strength: Input should be less than or equal to 2"),
         (["--temperature", "0.9"], "--temperature: toy has no use for temperature; it belongs to cfd, rdd, sfd"),
         (["--method", "none"], "--method: there is no method 'none'; there are cfd, pd, rdd, sfd, toy"),
     ):
         asked = [*command(tiny_family, pictures, tmp_path / "out"), *changes]
-        refused = subprocess.run(asked, check=False, capture_output=True, text=True)
+        refused = subprocess.run(asked, env=environment, check=False, capture_output=True, text=True)
         assert refused.returncode == 2
-        assert refused.stderr.splitlines()[-1] == f"fewstep: {words}"
+        *imported, last = refused.stderr.splitlines()
+        assert last == f"fewstep: {words}"
+        assert {line.rpartition("|")[2].strip() for line in imported}.isdisjoint({"torch", "numpy"})
 
 
 def test_killed_and_resumed_it_ends_in_the_same_bits(

@@ -5,8 +5,6 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.inception import InceptionScore
 
 from models.evaluation.fidelity import (
     Moments,
@@ -40,6 +38,8 @@ def test_frechet_distance_of_gaussians_in_closed_form() -> None:
 
 
 def test_frechet_distance_is_that_of_torchmetrics() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     real = normal(300, 6, seed=0) @ normal(6, 6, seed=1)
     fake = normal(200, 6, seed=2) @ normal(6, 6, seed=3) + 1
     theirs = FrechetInceptionDistance(feature=Features()).set_dtype(torch.float64)
@@ -57,6 +57,8 @@ def test_frechet_distance_with_more_features_than_samples() -> None:
 @pytest.mark.filterwarnings("ignore:Metric `InceptionScore`:UserWarning")  # that it keeps all features
 @pytest.mark.filterwarnings("ignore:std")  # of the one split
 def test_inception_score_is_that_of_torchmetrics() -> None:
+    from torchmetrics.image.inception import InceptionScore
+
     logits = 3 * normal(200, 6, seed=0)
     theirs = InceptionScore(feature=Features(), splits=1)
     theirs.update(logits)
