@@ -55,7 +55,7 @@ def distilling(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> I
     judge_checkpoint(family / "8-step", family / "judge")
     stack = Stack(folder, folder / "checkpoints")
     stack.start("distiller")
-    wait_until(lambda: is_ready(stack.api), timeout_s=120, what="ready")
+    wait_until(lambda: is_ready(stack.api), what="ready")
     yield stack
     stack.close()
 

@@ -73,7 +73,7 @@ class Stack:
         for name in ("sampler", "api"):
             if name not in self.processes or not self.processes[name].alive:
                 self.start(name)
-        wait_until(lambda: is_ready(self.api), timeout_s=120, what=f"ready ({self.folder})")
+        wait_until(lambda: is_ready(self.api), what=f"ready ({self.folder})")
 
     def log(self, name: str) -> str:
         """What a process has logged."""

@@ -147,7 +147,7 @@ class Yard:
         """
         self.start(name, module=SABOTEUR, runner=(), SABOTAGE="pause", **changes)
         job_id, mark = self.submit(), self.folder / name / "accident"
-        wait_until(mark.exists, timeout_s=180, what="the middle of a slice")
+        wait_until(mark.exists, what="the middle of a slice")
         record = self.record(job_id)
         assert record.state is JobState.RUNNING
         assert record.lease > self.store.now(), "nobody works on it"
@@ -163,12 +163,12 @@ class Yard:
             assert record.state not in ENDED, record
             return (record.round, record.iteration) >= (round_index, least)
 
-        wait_until(there, timeout_s=180, what=f"iteration {least} of round {round_index}")
+        wait_until(there, what=f"iteration {least} of round {round_index}")
         return self.record(job_id)
 
     def ended(self, job_id: str, state: JobState = JobState.SUCCEEDED) -> JobRecord:
         """The record once the job has ended, as said."""
-        wait_until(lambda: self.record(job_id).state in ENDED, timeout_s=240, what="the end of the job")
+        wait_until(lambda: self.record(job_id).state in ENDED, what="the end of the job")
         record = self.record(job_id)
         assert record.state is state, record
         return record

@@ -10,9 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.console.browser import Visitor, serious, visiting
 from tests.e2e.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
-LONG_MS = 240_000
+LONG_MS = 480_000
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_an_array_of_more_images_than_one_request_may_wait_for(stack: Stack) -> 
             progress.append(response.json()["images_done"])
         return response.status_code != 202
 
-    wait_until(ended, timeout_s=90, what="the end")
+    wait_until(ended, what="the end")
     assert progress == sorted(progress)
     assert any(0 < done < N for done in progress)
     answer = stack.api.get(location)
@@ -53,7 +53,7 @@ def test_an_array_of_more_images_than_one_request_may_wait_for(stack: Stack) -> 
 
 def test_a_zip_of_them(stack: Stack) -> None:
     location = submit(stack.api, "application/zip")
-    wait_until(lambda: stack.api.get(location).status_code != 202, timeout_s=90, what="the end")
+    wait_until(lambda: stack.api.get(location).status_code != 202, what="the end")
     archive = zipfile.ZipFile(io.BytesIO(stack.api.get(location).content))
     assert archive.testzip() is None
     assert archive.namelist() == [f"{seed}.png" for seed in range(3, 3 + N)]
@@ -78,7 +78,6 @@ def test_workers_share_them_and_take_over_from_one_that_dies(stack: Stack) -> No
     try:
         wait_until(
             lambda: len(stack.api.get("/readyz").json()["checks"]["sampling"]["workers"]) == 2,
-            timeout_s=120,
             what="both",
         )
         while True:  # one may be faster and take both
@@ -91,7 +90,7 @@ def test_workers_share_them_and_take_over_from_one_that_dies(stack: Stack) -> No
             wait_until(lambda: in_hand("sampler") + in_hand("sampler-second") == 0, what="both given up")
         stack.stop("sampler-second", signal.SIGKILL)
         sampler = Sampler(stack.checkpoints / "digits" / "2-step", device="cpu")
-        wait_until(lambda: all(stack.api.get(at).status_code != 202 for at in locations), timeout_s=120, what="the end")
+        wait_until(lambda: all(stack.api.get(at).status_code != 202 for at in locations), what="the end")
         for location, seed in zip(locations, (1, 10**6), strict=True):
             images = np.load(io.BytesIO(stack.api.get(location).content), allow_pickle=False)
             assert len(images) == N

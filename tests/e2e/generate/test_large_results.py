@@ -48,7 +48,7 @@ def test_one_larger_than_redis_is_made_and_fetched_while_others_are_served(stack
         assert stack.api.post("/generate", json={"steps": 1}).status_code == 200
         return stack.api.get(location).status_code != 202
 
-    wait_until(ended, timeout_s=120, what="the end")
+    wait_until(ended, what="the end")
     document = io.BytesIO()
     with stack.api.stream("GET", location) as answer:
         assert answer.status_code == 200

@@ -37,7 +37,7 @@ def test_a_killed_worker_costs_nothing_but_time(yard: Yard, plain: dict[str, str
 def test_a_worker_killed_between_saving_and_acknowledging_does_no_harm(yard: Yard, plain: dict[str, str]) -> None:
     worker = yard.start(module=SABOTEUR, SABOTAGE="kill all before release")
     job_id = yard.submit()
-    wait_until(lambda: not worker.alive, timeout_s=180, what="the accident")
+    wait_until(lambda: not worker.alive, what="the accident")
     saved = yard.record(job_id)
     assert saved.saved, "it was to be saved before"
     yard.start("another")
@@ -86,7 +86,7 @@ def test_a_worker_that_is_stopped_leaves_within_an_iteration_and_another_fails_w
 def test_of_two_workers_with_the_same_slice_one_publishes(yard: Yard, plain: dict[str, str]) -> None:
     frozen = yard.start(module=SABOTEUR, SABOTAGE="freeze before publishing")
     job_id = yard.submit()
-    wait_until((yard.folder / "one" / "accident").exists, timeout_s=180, what="the accident")
+    wait_until((yard.folder / "one" / "accident").exists, what="the accident")
     first = yard.record(job_id)
     yard.start("another")
     record = yard.ended(job_id)

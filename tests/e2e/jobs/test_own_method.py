@@ -148,7 +148,7 @@ def test_a_job_by_it_survives_a_killed_worker_and_serves_what_the_command_line_m
         wait_until(lambda: stack.api.get(place).json()["iteration"] > 0, what="the first iteration")
         stack.stop("distiller", signal.SIGKILL)
         stack.start("distiller")
-        wait_until(lambda: "retry-after" not in stack.api.get(place).headers, timeout_s=120, what="the end")
+        wait_until(lambda: "retry-after" not in stack.api.get(place).headers, what="the end")
         assert stack.api.get(place).json()["state"] == "succeeded", stack.api.get(place).text
         assert stack.api.get("/models/brought/2-step").json()["sha256"] == plain.sha256
         picture = stack.api.post("/generate", json={"model": "brought", "steps": 2}, headers={"Accept": "image/png"})

@@ -80,7 +80,7 @@ class Stream:
 
 def ended(api: httpx.Client, location: str, state: str = "succeeded") -> dict[str, Any]:
     """The job once it has ended, as said."""
-    wait_until(lambda: "retry-after" not in api.get(location).headers, timeout_s=240, what="the end of the job")
+    wait_until(lambda: "retry-after" not in api.get(location).headers, what="the end of the job")
     job: dict[str, Any] = api.get(location).json()
     assert job["state"] == state, job
     return job

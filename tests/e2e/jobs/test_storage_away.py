@@ -32,7 +32,7 @@ def test_a_job_waits_for_storage_that_hangs_and_its_files_go_once_it_is_back(yar
     job_id = yard.submit(iterations=5)
     server.process.freeze()
     try:
-        wait_until(lambda: "waiting" in kinds(yard, job_id), timeout_s=90, what="the job waiting")
+        wait_until(lambda: "waiting" in kinds(yard, job_id), what="the job waiting")
         assert yard.store.delete(plain, yard.record(plain).job.name) == ("deleted", "")
         record = yard.record(job_id)
         assert record.state is JobState.RUNNING
@@ -45,7 +45,7 @@ def test_a_job_waits_for_storage_that_hangs_and_its_files_go_once_it_is_back(yar
     assert "does not answer in time" in next(
         event.data for event in yard.store.events(job_id) if event.kind == "waiting"
     )
-    wait_until(lambda: yard.artifacts.files(f"jobs/{plain}") == [], timeout_s=90, what="the files of the other gone")
+    wait_until(lambda: yard.artifacts.files(f"jobs/{plain}") == [], what="the files of the other gone")
     assert yard.store.discarded() == []
     assert yard.stop(sign=signal.SIGTERM) == 0
 

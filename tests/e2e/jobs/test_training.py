@@ -40,7 +40,7 @@ def test_a_killed_training_of_a_teacher_ends_in_the_same_bits(yard: Yard, tmp_pa
     train_teacher(out=tmp_path / "teacher", data=data, options=TeacherOptions(**TEACHER), device="cpu")
     yard.start("doomed", module=SABOTEUR, SABOTAGE="pause in training")
     job_id, mark = yard.train("teacher", name="squares", **TEACHER), yard.folder / "doomed" / "accident"
-    wait_until(mark.exists, timeout_s=180, what="the middle of a slice")
+    wait_until(mark.exists, what="the middle of a slice")
     assert yard.record(job_id).saved
     yard.stop("doomed", signal.SIGKILL)
     yard.start("another")
@@ -59,7 +59,7 @@ def test_a_killed_training_of_a_classifier_ends_in_the_same_bits(yard: Yard, cla
     card = train_classifier(out=tmp_path / "classes", data=str(classes), options=options, device="cpu")
     yard.start("doomed", module=SABOTEUR, SABOTAGE="pause in training")
     job_id = yard.train("classifier", name="mine", **CLASSIFIER | {"data": "classes"})
-    wait_until((yard.folder / "doomed" / "accident").exists, timeout_s=180, what="the middle of a slice")
+    wait_until((yard.folder / "doomed" / "accident").exists, what="the middle of a slice")
     yard.stop("doomed", signal.SIGKILL)
     yard.start("another")
     record = yard.ended(job_id)

@@ -58,7 +58,7 @@ def waiting_for(stack: Stack, **body: object) -> Iterator[list[httpx.Response]]:
 
 def fetched(api: httpx.Client, location: str) -> httpx.Response:
     """The answer once it is there."""
-    wait_until(lambda: api.get(location).status_code != 202, timeout_s=90, what="the end")
+    wait_until(lambda: api.get(location).status_code != 202, what="the end")
     response = api.get(location)
     assert response.status_code == 200, response.text
     return response

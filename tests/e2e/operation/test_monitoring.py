@@ -81,9 +81,9 @@ def use(stack: Stack, prometheus: Prometheus) -> None:
             time.sleep(0.5)
             return time.monotonic() > least and all(prometheus.ever(query) for query in SLOW)
 
-        wait_until(enough, timeout_s=240, what=f"all of {SLOW}")
+        wait_until(enough, what=f"all of {SLOW}")
     stack.api.post(f"{job}/cancel")  # if it has not ended
-    wait_until(lambda: "retry-after" not in stack.api.get(job).headers, timeout_s=90, what="the end of the job")
+    wait_until(lambda: "retry-after" not in stack.api.get(job).headers, what="the end of the job")
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)

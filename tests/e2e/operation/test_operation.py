@@ -35,7 +35,7 @@ def test_workers_that_sample_in_different_precisions_are_named(stack: Stack) -> 
     assert stack.scrape("api").get("fewstep_precision_disagreements") == 0
     stack.start("sampler-bf16", FEWSTEP_PRECISION="bf16")
     try:
-        wait_until(lambda: not check()["ok"], timeout_s=120, what="a disagreement")
+        wait_until(lambda: not check()["ok"], what="a disagreement")
         said = check()["detail"]
         assert f"-{stack.processes['sampler'].pid}-" in said
         assert re.search(rf"digits/1-step is sampled in bf16 by \S*-{stack.processes['sampler-bf16'].pid}-", said)

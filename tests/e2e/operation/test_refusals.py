@@ -40,7 +40,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterat
     shutil.copytree(tiny_family, folder / "checkpoints" / "digits")
     stack = Stack(folder, folder / "checkpoints", password=PASSWORD, FEWSTEP_MAX_IMAGES="64")
     stack.start("distiller", FEWSTEP_LOG_FORMAT="console")
-    wait_until(lambda: is_ready(stack.api), timeout_s=120, what="ready")
+    wait_until(lambda: is_ready(stack.api), what="ready")
     wait_until(lambda: stack.api.get("/readyz").json()["checks"]["distillation"]["ok"], what="the distiller")
     yield stack
     stack.close()
@@ -162,7 +162,7 @@ def test_a_job_waits_it_out_and_is_not_to_blame(stack: Stack) -> None:
     job = api.post("/distill-jobs", json=JOB).headers["location"]
     for code in ("OOM", "NOREPLICAS", "WRONGPASS"):
         before, logged = now_at(api, job), len(stack.log("distiller"))
-        wait_until(partial(went_on, api, job, before), timeout_s=120, what="training")
+        wait_until(partial(went_on, api, job, before), what="training")
         with TROUBLES[code](stack):
             wait_until(partial(in_trouble, stack, code, logged), what="the worker in trouble")
     before = now_at(api, job)

@@ -75,7 +75,7 @@ class Fleet:
                     time.sleep(0.05)
 
     def wait_until_whole(self) -> None:
-        wait_until(lambda: self._ready == set(APIS) and self._num_workers() == 2, timeout_s=90, what="all of it ready")
+        wait_until(lambda: self._ready == set(APIS) and self._num_workers() == 2, what="all of it ready")
 
     def close(self) -> None:
         self._left.set()

@@ -41,7 +41,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path) -> Iterat
     stack = Stack(folder, folder / "checkpoints", FEWSTEP_MAX_IMAGES="64", **clock, CLOCK_AHEAD_S="0")
     stack.stop("sampler")
     stack.start("sampler", CLOCK_AHEAD_S=str(HOUR_S))
-    wait_until(lambda: is_ready(stack.api), timeout_s=120, what="ready")
+    wait_until(lambda: is_ready(stack.api), what="ready")
     yield stack
     stack.close()
 

@@ -106,10 +106,6 @@ def test_a_teacher_is_sampled_in_any_number_of_steps(tmp_path: Path, here: Here)
             "distill --teacher tiny/teacher --from 8 --to 4 --out x --method cfd --classifier {family}/1-step",
             "is a checkpoint, not a classifier",
         ),
-        (
-            "distill --teacher tiny/teacher --from 8 --to 4 --out x --method cfd --classifier tiny/1-step",
-            "tiny/1-step is a checkpoint, not a classifier",
-        ),
         ("distill --teacher tiny/8-step --from 8 --to 3 --out x --method sfd", "--to: from 8 steps: 3 is no smaller"),
         ("distill --teacher tiny/8-step --from 8 --to 2 --out x --method sfd --data digits", "--data: sfd is shown no"),
         (
@@ -238,23 +234,6 @@ def test_a_classifier_is_trained_and_distilled_through(tmp_path: Path, here: Her
     said = here(*tiny, expect=2)
     assert "--classifier" in said
     assert "takes images of (1, 16, 16), the teacher makes (3, 8, 8)" in said
-
-
-def test_a_classifier_and_a_judge_may_be_named_as_a_checkpoint_is(tmp_path: Path, here: Here) -> None:
-    shipped = ("--checkpoints", SHIPPED_CHECKPOINTS)
-    here(
-        *("distill", "--teacher", "digits/2-step", "--from", "2", "--to", "1", "--out", tmp_path, *shipped),
-        *("--method", "cfd", "--classifier", "digits/classifier", "--iterations", "1", "--batch-size", "4"),
-    )
-    student = read_card(tmp_path / "1-step")
-    classifier, judge = (
-        read_classifier_card(SHIPPED_CHECKPOINTS / "digits" / name) for name in ("classifier", "judge")
-    )
-    assert student.hyper_parameters["classifier_sha256"] == classifier.sha256
-    (figures,) = json.loads(
-        here("evaluate", tmp_path / "1-step", "--judge", "digits/judge", "--n", "50", "--json", *shipped)
-    )
-    assert figures["extractor_sha256"] == judge.sha256
 
 
 def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_weights(
