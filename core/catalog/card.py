@@ -247,6 +247,12 @@ def find_family(root: Path, name: str) -> Family:
         raise no_family(name, list(families)) from None
 
 
+def find_folder(root: Path, name: str, *cards: str) -> Path | None:
+    """The folder ``name``, or that of this name below ``root``: the first that holds one of these cards."""
+    folders = (Path(name), root / name)
+    return next((folder for folder in folders if any((folder / card).is_file() for card in cards)), None)
+
+
 def locate_family(root: Path, model: str) -> Family:
     """The family that a user means by ``model``: a folder, or a name below ``root``.
 
@@ -269,9 +275,8 @@ def locate_checkpoint(root: Path, model: str, num_steps: int | None = None) -> P
         NotFound: There is no such checkpoint or family.
         InvalidRequest: A family is named and ``num_steps`` is missing or not among those it has.
     """
-    for folder in (Path(model), root / model):
-        if (folder / CARD_NAME).is_file():
-            return folder
+    if folder := find_folder(root, model, CARD_NAME):
+        return folder
     family = locate_family(root, model)
     if num_steps is None:
         listed = ", ".join(map(str, family.steps))

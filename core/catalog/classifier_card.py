@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.catalog.card import CARD_NAME, read_json_card
+from core.catalog.card import CARD_NAME, find_folder, read_json_card
 
 CLASSIFIER_CARD_NAME = "classifier.json"
 
@@ -44,7 +44,4 @@ def read_classifier_card(folder: Path) -> ClassifierCard:
 
 def locate_classifier(root: Path, name: str) -> str:
     """What a user means by ``name``: a folder, or one below ``root``; where neither holds a card, the name as it is."""
-    for folder in (Path(name), root / name):
-        if any((folder / card).is_file() for card in (CLASSIFIER_CARD_NAME, CARD_NAME)):
-            return str(folder)
-    return name
+    return str(find_folder(root, name, CLASSIFIER_CARD_NAME, CARD_NAME) or name)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.catalog.card import CARD_NAME, SHIPPED_CHECKPOINTS, locate_checkpoint, locate_family, read_card
+from core.catalog.card import (
+    CARD_NAME,
+    SHIPPED_CHECKPOINTS,
+    find_folder,
+    locate_checkpoint,
+    locate_family,
+    read_card,
+)
 from core.catalog.classifier_card import locate_classifier
 from core.errors import InvalidRequest
 from models.cli.options import (
@@ -95,7 +102,7 @@ def evaluate(
 
     if judge and inception:
         raise InvalidRequest("one of --judge and --inception judges, not both", field="inception")
-    if steps is None and not any((folder / CARD_NAME).is_file() for folder in (Path(model), checkpoints / model)):
+    if steps is None and find_folder(checkpoints, model, CARD_NAME) is None:
         pairs = list(pairs_of(locate_family(checkpoints, model)))
     else:
         folder = locate_checkpoint(checkpoints, model, steps)
