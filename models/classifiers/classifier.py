@@ -25,12 +25,18 @@ class Shape:
 
 
 SHAPES: dict[Architecture, Shape] = {
+    "resnet-8": Shape(blocks=(0, 1, 1, 1), width=32),
     "resnet-small": Shape(blocks=(1, 1, 1), width=32),
     "resnet-18": Shape(blocks=(2, 2, 2, 2), width=64),
+    "densenet-45": Shape(blocks=(0, 4, 8, 8), width=16, dense=True),
     "densenet-small": Shape(blocks=(4, 4, 4), width=16, dense=True),
     "densenet-201": Shape(blocks=(6, 12, 48, 32), width=32, dense=True),
 }
-"""``resnet-18`` and ``densenet-201`` are the paper's for CIFAR: a 3x3 stem, and no pooling before the first stage."""
+"""``resnet-18`` and ``densenet-201`` are the paper's for CIFAR: a 3x3 stem, and no pooling before the first stage.
+
+``resnet-8`` and ``densenet-45`` have no blocks at full size, so that a CPU can train them on pictures of 32x32; the number
+counts layers, as in the papers.
+"""
 
 
 class Classifier(nn.Module):
