@@ -2,13 +2,15 @@
 
 import signal
 
+from core.machine.garbage import importing
 from core.machine.signals import end_at_once
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is open."""
     end_at_once(signal.SIGTERM)
-    from app.server import serve  # takes a second
+    with importing():
+        from app.server import serve  # takes a second
 
     serve()
 

@@ -3,13 +3,15 @@
 import signal
 import sys
 
+from core.machine.garbage import importing
 from core.machine.signals import end_at_once
 
 
 def main() -> int:
     """Run the worker that the command line names."""
     end_at_once(signal.SIGTERM, signal.SIGINT)
-    from worker.process import main as run  # takes a second, and loading a model many
+    with importing():
+        from worker.process import main as run  # takes a second, and loading a model many
 
     return run()
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from core.machine.garbage import importing
+
 _SPAWN = get_context("spawn")  # CUDA cannot be used after a fork
 _LOOK_EVERY_S = 1.0
 
@@ -116,12 +118,13 @@ def _serve(
         with suppress(OSError):  # its parent is gone, and this process is about to end
             connection.send((False, message))
 
-    call = make(*arguments, draining.poll, tell)
+    with importing():
+        call = make(*arguments, draining.poll, tell)
     while True:
         try:
             request = connection.recv()
         except EOFError:
-            return
+            os._exit(0)  # it has nothing in hand, and to take torch apart would last half a second
         connection.send((True, call(*request)))
 
 

@@ -16,7 +16,7 @@ from core import presence, tracing
 from core.connections import connect, ending
 from core.errors import FewstepError
 from core.log import configure_logging, get_logger
-from core.machine.garbage import spare_what_is_imported
+from core.machine.garbage import importing
 from core.machine.places import prepare_places
 from core.queues import Queue
 from core.settings import Settings, get_settings_or_exit
@@ -32,9 +32,9 @@ def run_sampling(settings: Settings, name: str) -> int:
     # longer, since there is other work on the machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # Each worker imports its own: the other one has no use for torch, nor for these metrics.
-    from worker.sampling.worker import sampling_worker
+    with importing():
+        from worker.sampling.worker import sampling_worker
 
-    spare_what_is_imported()
     pulse = Pulse(settings.heartbeat_s)
     serve_metrics(settings.sampler_metrics_port, pulse.is_regular)
     with sampling_worker(settings, name, pulse) as (celery, heartbeat, feeder):

@@ -34,8 +34,8 @@ SHAPES: dict[Architecture, Shape] = {
 }
 """``resnet-18`` and ``densenet-201`` are the paper's for CIFAR: a 3x3 stem, and no pooling before the first stage.
 
-``resnet-8`` and ``densenet-45`` have no blocks at full size, so that a CPU can train them on pictures of 32x32; the number
-counts layers, as in the papers.
+``resnet-8`` and ``densenet-45``, which are named by their layers as those are, have no blocks at full size, so that a
+CPU can train them on pictures of 32x32.
 """
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 from redis import Redis
 
-from core import presence
 from core.broker import make_celery
 from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
@@ -22,9 +21,7 @@ from core.jobs.request import DistillJob, DistillRequest
 from core.jobs.store import JobStore
 from core.jobs.training import TrainingJob, TrainingRequest
 from core.methods.declaration import find_method
-from core.queues import Queue
 from core.settings import Settings
-from tests.jobs import create
 from tests.processes import Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
 from worker.distillation.worker import send_slice
@@ -194,24 +191,6 @@ class Yard:
         for name in list(self.workers):
             self.stop(name, signal.SIGKILL)
         self.redis.stop()
-
-
-def keep_child(store: JobStore) -> tuple[DistillJob, int]:
-    """Let the only worker seem to have a job in hand besides, without which it ends its child after each other job.
-
-    Returns the job and its fence.
-    """
-    alive: list[str] = []
-
-    def is_alone() -> bool:
-        alive[:] = presence.facts_by_name(store.redis, Queue.DISTILLATION)  # one that was killed is not in it
-        return len(alive) == 1
-
-    wait_until(is_alone, what="one worker")
-    job = create(store)
-    fence = store.acquire(job.id, 0, alive[0], lease_s=1000, ttl_s=1000)
-    assert fence is not None
-    return job, fence
 
 
 def draw_pictures(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The distillation worker: Celery hands it slices of jobs, a child process trains them."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,8 @@ SURELY_HUNG_S = 3.0
 """How long a lease must be seen to have run out."""
 IDLE_AFTER_S = 5.0
 """Between two slices of a job there may be less."""
+KEEP_CHILD_S = 15.0
+"""After the last job, since a next one, begun at once, saves the seconds in which torch is imported."""
 
 log = get_logger(__name__)
 
@@ -51,6 +54,7 @@ class Foreman:
         self._board = Board()
         self._idle_since: float | None = None
         self._child = Child(make_slice_runner, settings, name, on_message=self._board.show)  # type: ignore[arg-type]
+        self._in_use = threading.Lock()  # the child
 
     def work(self, job_id: str, after: int) -> None:
         """Have the slice done that comes after the fence ``after``, and queue the next."""
@@ -58,7 +62,8 @@ class Foreman:
         self._idle_since = None
         self._board.begin(job_id)
         try:
-            following = self._child.call(job_id, after, is_hung=lambda: self._is_hung(job_id, after))
+            with self._in_use:
+                following = self._child.call(job_id, after, is_hung=lambda: self._is_hung(job_id, after))
         except ChildDied as death:
             record = self._store.read(job_id)
             SLICES.labels("died").inc()
@@ -73,14 +78,22 @@ class Foreman:
             send_slice(self._celery, job_id, following)
             return
         self._board.clear()
-        if not self._store.active():
-            self._child.close()  # gives the memory of the device back
 
-    def tidy(self) -> None:
-        """Without a slice for a while no job is in hand any more: the next slice went to another worker."""
+    def tidy(self, store: JobStore) -> None:
+        """Without a slice for a while no job is in hand any more: the next slice went to another worker.
+
+        And without any job the memory of the device is given back. Called from another thread than ``work``, with a
+        store that does not wait for Redis.
+        """
         idle_since = self._idle_since
-        if idle_since is not None and time.monotonic() - idle_since > IDLE_AFTER_S:
+        idle_s = 0.0 if idle_since is None else time.monotonic() - idle_since
+        if idle_s > IDLE_AFTER_S:
             self._board.clear()
+        if idle_s > KEEP_CHILD_S and not store.active() and self._in_use.acquire(blocking=False):
+            try:
+                self._child.close()
+            finally:
+                self._in_use.release()
 
     def pids(self) -> list[int]:
         """Of this process and the one that trains."""
@@ -92,7 +105,8 @@ class Foreman:
 
     def close(self) -> None:
         """End the child process, which is doing nothing."""
-        self._child.close()
+        with self._in_use:  # unless it is being ended
+            self._child.close()
 
     def _is_hung(self, job_id: str, after: int) -> bool:
         """Whether the slice under way has come to nothing: its lease has run out, or another has the job by now.
@@ -136,11 +150,12 @@ def make_distillation_worker(
 
     # Beats must fail rather than wait for Redis, so that the next one is not late.
     beats = connect(settings, patient=False)
-    sweep = JobSweep(JobStore(beats), celery, open_artifacts(settings), settings=settings)
+    jobs = JobStore(beats)
+    sweep = JobSweep(jobs, celery, open_artifacts(settings), settings=settings)
     data_folder = DataFolder(beats, settings.datasets)
 
     def chore(_after_trouble: bool) -> None:
-        foreman.tidy()
+        foreman.tidy(jobs)
         send_lost_again(celery)
         sweep()
         data_folder.tell()

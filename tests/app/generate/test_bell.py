@@ -33,4 +33,4 @@ async def test_one_that_cannot_be_sent_is_no_error(
 ) -> None:
     nobody = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
     await rung(redis_settings.model_copy(update={"redis_url": nobody}))
-    assert "no message sent" in capsys.readouterr().out
+    assert "no message sent" in "".join(capsys.readouterr())  # wherever an earlier test has sent the log

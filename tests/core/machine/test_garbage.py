@@ -19,3 +19,17 @@ LOOKED_AT = (
 
 def test_only_what_came_later_is_looked_at_and_freed() -> None:
     subprocess.run([sys.executable, "-c", LOOKED_AT], check=True)
+
+
+def test_while_modules_are_imported_nothing_is_looked_for() -> None:
+    """In another process, since what is there is never looked at again."""
+    program = (
+        "import gc;"
+        "from core.machine.garbage import importing;"
+        "before = gc.get_stats();"
+        "context = importing(); context.__enter__(); import pydantic, redis;"
+        "assert gc.get_stats() == before;"
+        "context.__exit__(None, None, None);"
+        "assert gc.isenabled() and gc.get_freeze_count() > 10_000"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

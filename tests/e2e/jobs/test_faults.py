@@ -9,7 +9,7 @@ import pytest
 from core.broker import make_celery
 from core.jobs.record import JobState
 from core.jobs.store import MAX_ATTEMPTS
-from tests.e2e.yard import SABOTEUR, Yard, keep_child
+from tests.e2e.yard import SABOTEUR, Yard
 from tests.processes import wait_until
 from worker.distillation.worker import send_slice
 
@@ -68,7 +68,6 @@ def test_a_worker_that_is_stopped_leaves_within_an_iteration_and_another_fails_w
     squares.rename(yard.folder / "hidden")
     try:
         yard.start("another")
-        keep_child(yard.store)
         failed = yard.ended(job_id, JobState.FAILED)
         assert failed.error is not None
         assert failed.error["field"] == "data"

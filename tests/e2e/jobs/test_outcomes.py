@@ -9,7 +9,7 @@ import pytest
 from core.broker import make_celery
 from core.jobs.record import JobState
 from core.settings import Settings
-from tests.e2e.yard import IN_HAND, Yard, keep_child
+from tests.e2e.yard import IN_HAND, Yard
 from tests.processes import wait_until
 from worker.distillation.sweep import JobSweep
 from worker.distillation.worker import send_slice
@@ -19,7 +19,6 @@ from worker.distillation.worker import send_slice
 def yard(yard: Yard) -> Yard:
     """With a worker whose slices last as long as their jobs."""
     yard.start(slice_s=1000)
-    keep_child(yard.store)
     return yard
 
 

@@ -4,20 +4,16 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from redis import Redis
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.catalog.datasets import DIGITS as KNOWN
-from core.jobs.record import JobState
-from core.jobs.store import JobStore
 from models.data.dataset import load_data
 from tests.e2e.stack import Stack
-from tests.e2e.yard import draw_pictures, keep_child
+from tests.e2e.yard import draw_pictures
 from tests.processes import wait_until
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"
@@ -36,17 +32,6 @@ REQUEST: dict[str, Any] = {
 def stack(distilling: Stack) -> Stack:
     """The service whose student of 4 steps has forgotten everything."""
     return distilling
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_child(distilling: Stack) -> Iterator[None]:
-    """For all jobs, to save the imports."""
-    with Redis.from_url(distilling.redis.url) as redis:
-        store = JobStore(redis)
-        kept, fence = keep_child(store)
-        yield
-        assert store.end(kept.id, fence, JobState.CANCELLED, ttl_s=100)
-        assert store.delete(kept.id, kept.name) == ("deleted", "")
 
 
 class Stream:
