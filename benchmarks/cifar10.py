@@ -47,6 +47,8 @@ CFD = {
     "cfd-dataset": "--temperature 0.95 --dataset-weight 0.003 --entropy-share 0.75",
 }
 """The paper's two sets of values, for DenseNets and for ResNets."""
+QUICKLY = "--batch-size 128 --learning-rate 3e-3 --label-smoothing 0.1 --shift 3"
+"""What suits classifiers that see each image some twenty times."""
 SFD = {4: 1, 2: 1.5, 1: 2.5}
 """Iterations by steps, in those of the chain's first round, so that it has as many as the chain by then: a round to two
 steps or one is twice as long."""
@@ -55,7 +57,7 @@ HEAD = ("model", "steps", "Fréchet distance", "classifier score", "precision", 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything; batches in images.
+    """How much of everything; batches in images, and of classifiers the options.
 
     Attributes:
         bf16: Whether to train in it also on a CPU, where that has instructions for it.
@@ -66,10 +68,10 @@ class Scale:
     batch: int
     warmup: int
     ema_decay: float
-    classifier: int
+    classifier: str
+    judge: str
     pd: int
     student: int
-    classifiers: tuple[str, str]
     samples: int
     bf16: bool = False
 
@@ -81,10 +83,10 @@ SCALES = {
         batch=1024,
         warmup=1_000,
         ema_decay=0.9995,
-        classifier=8_000,
+        classifier="--architecture resnet-18 --iterations 8000 --batch-size 512",
+        judge="--architecture densenet-small --iterations 8000 --batch-size 512",
         pd=1_000,
         student=2_000,
-        classifiers=("resnet-18", "densenet-small"),
         samples=50_000,
     ),
     "cpu": Scale(
@@ -93,10 +95,10 @@ SCALES = {
         batch=64,
         warmup=500,
         ema_decay=0.999,
-        classifier=16_000,
+        classifier=f"--architecture resnet-8 --iterations 7000 {QUICKLY}",
+        judge=f"--architecture densenet-45 --iterations 9000 {QUICKLY}",
         pd=500,
         student=1_000,
-        classifiers=("resnet-small", "densenet-small"),
         samples=10_000,
         bf16=True,
     ),
@@ -106,10 +108,10 @@ SCALES = {
         batch=8,
         warmup=1,
         ema_decay=0.5,
-        classifier=4,
+        classifier="--architecture resnet-8 --iterations 4 --batch-size 8",
+        judge="--architecture densenet-45 --iterations 4 --batch-size 8",
         pd=1,
         student=1,
-        classifiers=("resnet-small", "densenet-small"),
         samples=32,
     ),
 }
@@ -134,11 +136,10 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
         f"--batch-size {scale.batch} --learning-rate 1e-3 --decay cosine --warmup {scale.warmup} "
         f"--ema-decay {scale.ema_decay} --precision {precision}",
     )
-    for name, architecture, seed in zip(("classifier", "judge"), scale.classifiers, (0, 1), strict=True):
+    for name, how, seed in (("classifier", scale.classifier, 0), ("judge", scale.judge, 1)):
         yield Stage(
             ours / name,
-            f"train-classifier --out {ours}/{name} --data {train} --test {test} --architecture {architecture} "
-            f"--iterations {scale.classifier} --batch-size {min(scale.batch, 512)} --seed {seed} "
+            f"train-classifier --out {ours}/{name} --data {train} --test {test} {how} --seed {seed} "
             f"--precision {precision}",
         )
     distil = f"distill --batch-size {min(scale.batch, 512)} --learning-rate 2e-4 --precision {precision}"
