@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from core.catalog.card import PAPER_SCHEDULE, CheckpointError, NoiseSchedule, PredictionType
+from models.diffusion.network import UNet
 from models.diffusion.schedule import COSINE_ROWS, step_rows
 from models.diffusion.unet import UNetConfig, build_unet
 
@@ -85,7 +85,7 @@ def authors_names(config: UNetConfig) -> dict[str, str]:
     return names
 
 
-def load_authors_unet(state: Mapping[str, Tensor], *, image_size: tuple[int, int] = (32, 32)) -> UNet2DModel:
+def load_authors_unet(state: Mapping[str, Tensor], *, image_size: tuple[int, int] = (32, 32)) -> UNet:
     """Our U-Net with the authors' weights.
 
     Their time embedding interleaves sines and cosines where diffusers puts all sines first, so the columns of the layer
@@ -126,7 +126,7 @@ class AuthorsCheckpoint:
         weights: Which weights are taken, and which were found besides; a sentence for people.
     """
 
-    network: UNet2DModel
+    network: UNet
     rows: tuple[int, ...]
     weights: str
     schedule: NoiseSchedule = PAPER_SCHEDULE

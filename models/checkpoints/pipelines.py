@@ -5,9 +5,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from diffusers.models.unets.unet_2d import UNet2DModel
 from huggingface_hub import snapshot_download
 
 from core.catalog.card import CheckpointError, NoiseSchedule, PredictionType
@@ -16,6 +15,9 @@ from models.checkpoints.schedulers import read_noise, refuse_scheduler
 from models.checkpoints.weights import AVERAGED_FOLDER, describe, find_weights, load_network
 from models.diffusion.schedule import full_rows
 from models.diffusion.unet import fields
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 PIPELINES = ("DDPMPipeline", "DDIMPipeline")
 NETWORK = "UNet2DModel"
@@ -46,7 +48,7 @@ class Pipeline:
         weights: Which weights are taken, and which were found besides; a sentence for people.
     """
 
-    network: UNet2DModel
+    network: "UNet2DModel"
     schedule: NoiseSchedule
     rows: tuple[int, ...]
     prediction_type: PredictionType

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.utils import logging
+from typing import TYPE_CHECKING
 
 from core.catalog.card import CheckpointError
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 AVERAGED_FOLDER = "unet_ema"
 """Where ``accelerate`` runs of diffusers' own scripts keep averaged weights, beside ``unet``."""
@@ -87,12 +88,14 @@ def describe(found: Sequence[Weights]) -> str:
     return f"takes the weights of {found[0]}{besides}"
 
 
-def load_network(weights: Weights) -> UNet2DModel:
+def load_network(weights: Weights) -> "UNet2DModel":
     """The network in float32 and evaluation mode; what may be pickled is read without running it.
 
     Raises:
         CheckpointError: The weights cannot be read or are not those of the network; the message says why.
     """
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
     try:
         with _quiet():
             network, found = UNet2DModel.from_pretrained(
@@ -128,6 +131,8 @@ def _sets(folder: Path) -> Iterator[Weights]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what diffusers says of old names, unknown fields and progress: errors are raised all the same."""
+    from diffusers.utils import logging
+
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()

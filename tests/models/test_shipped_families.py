@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, Family, list_families, read_card
 from core.catalog.classifier_card import read_classifier_card
@@ -17,6 +16,7 @@ from models.evaluation.evaluate import evaluate
 from models.evaluation.extractors import judge_extractor
 from models.evaluation.reference import load_reference
 from models.sampling.engine import Sampler
+from tests.models import diffusers
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
@@ -45,7 +45,7 @@ def test_a_shipped_checkpoint_loads_is_small_and_says_how_it_was_made(folder: Pa
 def test_plain_diffusers_gives_our_images(folder: Path) -> None:
     """The call that the card and ``docs/checkpoints.md`` give, to within one level."""
     seeds = list(range(8))
-    pipeline = DDIMPipeline.from_pretrained(folder)
+    pipeline = diffusers.DDIMPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     pictures = pipeline(
         num_inference_steps=Sampler(folder).card.num_steps,

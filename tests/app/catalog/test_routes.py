@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from diffusers import DDIMPipeline
 
 from app.catalog.catalog import MAX_AGE_S
 from app.catalog.downloads import CHUNK, zip_stream
@@ -20,6 +19,7 @@ from core.jobs.request import DistillJob
 from models.sampling.engine import Sampler
 from tests.app.conftest import Api
 from tests.jobs import made_by, make_job, promotion_of
+from tests.models import diffusers
 from tests.problems import problem
 
 
@@ -153,7 +153,7 @@ def test_a_download_opens_in_diffusers(api: Api, origin: str, tiny_family: Path,
         assert {entry.filename.split("/")[0] for entry in archive.infolist()} == {f"{name}-2-step"}
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
         archive.extractall(tmp_path)
-    pipeline = DDIMPipeline.from_pretrained(tmp_path / f"{name}-2-step")
+    pipeline = diffusers.DDIMPipeline.from_pretrained(tmp_path / f"{name}-2-step")
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(
         num_inference_steps=2,

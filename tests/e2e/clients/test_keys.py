@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import openai
 import pytest
-from openai import OpenAI
 
 from core.access import edit
 from core.access.keys import Scope
@@ -53,7 +51,9 @@ def test_the_client_sends_its_key_and_says_what_it_lacks(
 
 
 def test_openais_client_sends_its_key_and_knows_what_is_refused(keys: dict[str, str], url: str, stack: Stack) -> None:
-    with OpenAI(base_url=f"{url}/v1", api_key=keys["generate"], max_retries=8) as client:
+    import openai
+
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=keys["generate"], max_retries=8) as client:
         (one,) = client.images.generate(model="digits:1", prompt="", extra_body={"seed": 3}).data or []
         assert one.b64_json == stack.api.post("/generate", json={"steps": 1, "seed": 3}).json()["images"][0]["data"]
         with pytest.raises(openai.AuthenticationError) as unknown:

@@ -5,11 +5,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+    from playwright.sync_api import expect as expect
+else:
+
+    def expect(actual: object) -> object:
+        """playwright's, imported when a test first calls it."""
+        import playwright.sync_api
+
+        return playwright.sync_api.expect(actual)
+
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING = "the console's tests need Chromium, and none is on the PATH; on Debian and Ubuntu: apt install chromium"
@@ -38,8 +47,10 @@ def is_required() -> bool:
 
 
 @contextmanager
-def open_browser(path: str) -> Iterator[Browser]:
+def open_browser(path: str) -> Iterator["Browser"]:
     """The browser, without a window."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(SWITCHES))
         yield browser
@@ -54,13 +65,13 @@ class Visitor:
         expects_trouble: Whether answers that are errors belong to what is tested.
     """
 
-    context: BrowserContext
+    context: "BrowserContext"
     base: str
     expects_trouble: bool = False
     hosts: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
 
-    def open(self, place: str = "") -> Page:
+    def open(self, place: str = "") -> "Page":
         """A new tab at a place of the console, such as ``#/compare``."""
         page = self.context.new_page()
         page.on("request", self._note_request)
@@ -77,24 +88,26 @@ class Visitor:
         left = [each for each in self.complaints if not (self.expects_trouble and PROVOKED in each)]
         assert not left, left
 
-    def _note_request(self, request: Request) -> None:
+    def _note_request(self, request: "Request") -> None:
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob"):
             self.hosts.add(parts.netloc)
 
-    def _note_message(self, message: ConsoleMessage) -> None:
+    def _note_message(self, message: "ConsoleMessage") -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"{message.text} {message.location['url']}")
 
 
-def serious(page: Page) -> list[tuple[str, Any]]:
+def serious(page: "Page") -> list[tuple[str, Any]]:
     """What axe finds that keeps people out."""
+    from axe_playwright_python.sync_playwright import Axe
+
     found = Axe().run(page).response["violations"]
     return [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
 
 
 @contextmanager
-def visiting(browser: Browser, base: str, *, dark: bool = False, narrow: bool = False) -> Iterator[Visitor]:
+def visiting(browser: "Browser", base: str, *, dark: bool = False, narrow: bool = False) -> Iterator[Visitor]:
     """A visitor of the service at ``base``, checked in the end."""
     context = browser.new_context(
         viewport=NARROW if narrow else WIDE,  # type: ignore[arg-type]

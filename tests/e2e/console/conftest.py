@@ -1,11 +1,14 @@
 """One browser for each file of tests: as long as it is open, no other test may have an event loop."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, expect
 
 from tests.e2e.console.browser import MISSING, find_chromium, is_required, open_browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def pytest_runtest_setup() -> None:
@@ -17,8 +20,10 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
     """Chromium."""
+    from playwright.sync_api import expect
+
     path = find_chromium()
     assert path is not None
     expect.set_options(timeout=60_000)

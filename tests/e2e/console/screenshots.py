@@ -3,13 +3,15 @@
 import sys
 import tempfile
 from pathlib import Path
-
-from playwright.sync_api import Page, expect
+from typing import TYPE_CHECKING
 
 from core.catalog.card import SHIPPED_CHECKPOINTS
-from tests.e2e.console.browser import MISSING, WIDE, find_chromium, open_browser, visiting
+from tests.e2e.console.browser import MISSING, WIDE, expect, find_chromium, open_browser, visiting
 from tests.e2e.stack import Stack, is_ready
 from tests.processes import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 DOCS = ROOT / "docs"
 JOB = {
@@ -57,7 +59,7 @@ def main() -> int:
     return 0
 
 
-def save(page: Page, name: str, *, height: int) -> None:
+def save(page: "Page", name: str, *, height: int) -> None:
     """So many pixels of a page, from its top."""
     page.wait_for_timeout(500)  # for fonts and plots
     page.screenshot(path=DOCS / f"{name}.png", clip={"x": 0, "y": 0, "width": WIDE["width"], "height": height})

@@ -3,15 +3,18 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Request, expect
 
 from core.access import edit
 from core.access.keys import Scope
 from tests.app.conftest import Api
-from tests.e2e.console.browser import serious, visiting
+from tests.e2e.console.browser import expect, serious, visiting
 from tests.jobs import acquire, make_job, round_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Request
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +28,9 @@ def api(tmp_path: Path, tiny_family: Path) -> Iterator[Api]:
     running.close()
 
 
-def test_a_visitor_with_a_key_sees_their_own_and_leaves_it_nowhere(browser: Browser, api: Api, tmp_path: Path) -> None:
+def test_a_visitor_with_a_key_sees_their_own_and_leaves_it_nowhere(
+    browser: "Browser", api: Api, tmp_path: Path
+) -> None:
     file = tmp_path / "keys.json"
     secret = edit.add(file, "vera", scopes=[Scope.DISTILL, Scope.GENERATE])
     job = make_job(owner="vera", name="veras")
@@ -37,7 +42,7 @@ def test_a_visitor_with_a_key_sees_their_own_and_leaves_it_nowhere(browser: Brow
     process, client = api.start(FEWSTEP_API_KEYS_FILE=str(file))
     addresses: list[str] = []
 
-    def note(request: Request) -> None:
+    def note(request: "Request") -> None:
         addresses.append(request.url)
 
     with visiting(browser, str(client.base_url).rstrip("/")) as visitor:

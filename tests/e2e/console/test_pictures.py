@@ -9,14 +9,16 @@ import signal
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.console.browser import Visitor, visiting
+from tests.e2e.console.browser import Visitor, expect, visiting
 from tests.e2e.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -25,13 +27,13 @@ START_MS = 180_000
 
 
 @pytest.fixture
-def visitor(browser: Browser, stack: Stack) -> Iterator[Visitor]:
+def visitor(browser: "Browser", stack: Stack) -> Iterator[Visitor]:
     """Somebody at the service that samples."""
     with visiting(browser, f"http://127.0.0.1:{stack.ports['api']}") as someone:
         yield someone
 
 
-def pictures(page: Page) -> list[str]:
+def pictures(page: "Page") -> list[str]:
     """What is shown, in base64."""
     sources = page.locator(".gallery img").evaluate_all("images => images.map(image => image.src)")
     return [source.partition(",")[2] for source in sources]
@@ -133,7 +135,7 @@ def test_downloads_and_snippets_are_the_request_that_is_shown(visitor: Visitor, 
     assert pictures == sampled(stack, model="classes", steps=2, n=3, seed=5, class_label=2)
 
 
-def ran(page: Page, kind: str, folder: Path) -> dict[str, Any]:
+def ran(page: "Page", kind: str, folder: Path) -> dict[str, Any]:
     """What a snippet in Python leaves, run in a folder."""
     page.get_by_role("tab", name=kind).click()
     scope: dict[str, Any] = {}

@@ -3,14 +3,17 @@
 import json
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
 
 from app.console.assets import PAGE, assets, version
-from tests.e2e.console.browser import serious, visiting
+from tests.e2e.console.browser import expect, serious, visiting
 from tests.e2e.stack import Stack
 from tests.processes import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +50,7 @@ def strange_family(stack: Stack) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_nothing_keeps_anybody_out_and_a_phone_is_wide_enough(browser: Browser, base: str, dark: bool) -> None:
+def test_nothing_keeps_anybody_out_and_a_phone_is_wide_enough(browser: "Browser", base: str, dark: bool) -> None:
     with visiting(browser, base, dark=dark, narrow=dark) as visitor:
         page = visitor.open()
         for place, words in VIEWS.items():
@@ -61,7 +64,7 @@ def test_nothing_keeps_anybody_out_and_a_phone_is_wide_enough(browser: Browser, 
         assert serious(page) == []
 
 
-def test_it_is_used_by_keyboard_alone(browser: Browser, base: str) -> None:
+def test_it_is_used_by_keyboard_alone(browser: "Browser", base: str) -> None:
     with visiting(browser, base) as visitor:
         page = visitor.open("#/generate?n=2&steps=4&seed=9")
         expect(page.get_by_role("button", name="Seed 9: open large")).to_be_visible()
@@ -77,7 +80,7 @@ def test_it_is_used_by_keyboard_alone(browser: Browser, base: str) -> None:
         expect(page.get_by_role("dialog")).to_be_visible()
 
 
-def test_names_are_never_markup(browser: Browser, base: str, stack: Stack, strange_family: str) -> None:
+def test_names_are_never_markup(browser: "Browser", base: str, stack: Stack, strange_family: str) -> None:
     wait_until(lambda: stack.api.get("/models").text.count("onerror") > 1, what="the family")
     with visiting(browser, base) as visitor:
         page = visitor.open("#/generate?n=2&steps=1")
@@ -93,14 +96,14 @@ def test_names_are_never_markup(browser: Browser, base: str, stack: Stack, stran
         assert page.locator("img[src=x]").count() == 0
 
 
-def transferred(page: Page) -> dict[str, int]:
+def transferred(page: "Page") -> dict[str, int]:
     """Bytes that came over the line for the page and all that it asked for, by path."""
     script = """() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
         .map((one) => [new URL(one.name).pathname, one.transferSize])"""
     return dict(page.evaluate(script))
 
 
-def test_the_first_pictures_come_over_a_thin_line_and_files_only_once(browser: Browser, base: str) -> None:
+def test_the_first_pictures_come_over_a_thin_line_and_files_only_once(browser: "Browser", base: str) -> None:
     with visiting(browser, base) as visitor:
         page = visitor.open()
         expect(page.get_by_text("On the way")).to_be_visible()

@@ -3,12 +3,15 @@
 import re
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.console.browser import Visitor, serious, visiting
+from tests.e2e.console.browser import Visitor, expect, serious, visiting
 from tests.e2e.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -16,13 +19,13 @@ LONG_MS = 480_000
 
 
 @pytest.fixture
-def visitor(browser: Browser, distilling: Stack) -> Iterator[Visitor]:
+def visitor(browser: "Browser", distilling: Stack) -> Iterator[Visitor]:
     """Somebody at the service that distils, whose student of 4 steps has forgotten everything."""
     with visiting(browser, f"http://127.0.0.1:{distilling.ports['api']}") as someone:
         yield someone
 
 
-def fill(page: Page, **fields: str) -> None:
+def fill(page: "Page", **fields: str) -> None:
     """Type into the form of a job."""
     for label, text in fields.items():
         page.get_by_label(label.replace("_", " "), exact=True).fill(text)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from PIL import Image
 
 from core.catalog.card import read_card
@@ -25,6 +24,7 @@ from models.sampling.engine import Sampler
 from models.training.trainer import TrainConfig
 from tests.e2e.stack import Stack, is_ready
 from tests.e2e.yard import SABOTEUR
+from tests.models import diffusers
 from tests.processes import ROOT, wait_until
 
 SMALL: dict[str, Any] = {"iterations": 8, "batch_size": 4}
@@ -114,7 +114,7 @@ def test_pictures_become_a_student_by_the_lines_of_the_readme(stack: Stack, tmp_
     judged = read_card(student).metrics["evaluations"]
     assert [one["extractor"] for one in judged] == ["densenet-small"]
 
-    pipeline = DDIMPipeline.from_pretrained(student)
+    pipeline = diffusers.DDIMPipeline.from_pretrained(student)
     pipeline.set_progress_bar_config(disable=True)
     pictures = pipeline(
         batch_size=2,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from safetensors.torch import load_file, save_file
 
 from core.catalog.card import (
@@ -25,6 +24,7 @@ from models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from models.diffusion.schedule import full_rows, step_rows, subgrid
 from models.diffusion.unet import UNetConfig, build_unet
 from models.sampling.engine import Sampler
+from tests.models import diffusers
 
 SMALL = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
 WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
@@ -129,12 +129,12 @@ def test_where_plain_diffusers_gives_others_there_is_no_call(
     assert card.diffusers_call is None
 
 
-class Quiet(DDIMPipeline):  # type: ignore[misc]
+class Quiet:
     """The pipeline of diffusers without its progress bar."""
 
-    @classmethod
-    def from_pretrained(cls, folder: Path) -> "Quiet":
-        pipeline: Quiet = super().from_pretrained(folder)
+    @staticmethod
+    def from_pretrained(folder: Path) -> "diffusers.DDIMPipeline":
+        pipeline = diffusers.DDIMPipeline.from_pretrained(folder)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

@@ -8,13 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import LDMPipeline
-from diffusers.models.autoencoders.vq_model import VQModel
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
-from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from core.catalog.card import CheckpointError, NoiseSchedule, read_card
 from core.errors import InvalidRequest
@@ -22,12 +15,13 @@ from models.checkpoints.checkpoint import save_checkpoint
 from models.checkpoints.pipelines import find_pipeline, read_pipeline
 from models.diffusion.schedule import build_schedule
 from models.sampling.engine import Sampler
+from tests.models import diffusers
 
 
-def eps_network(**changes: object) -> UNet2DModel:
+def eps_network(**changes: object) -> "diffusers.UNet2DModel":
     """A small U-Net with diffusers' own defaults wherever ours are others, but for ``changes``."""
     torch.manual_seed(0)
-    return UNet2DModel(
+    return diffusers.UNet2DModel(
         sample_size=8,
         in_channels=1,
         out_channels=1,
@@ -43,7 +37,7 @@ def eps_network(**changes: object) -> UNet2DModel:
 def ddpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``DDPMPipeline.save_pretrained`` writes for a network that predicts noise on the table of Ho et al."""
     folder = tmp_path_factory.mktemp("pipeline") / "ddpm"
-    DDPMPipeline(eps_network(), DDPMScheduler(1000)).save_pretrained(folder)
+    diffusers.DDPMPipeline(eps_network(), diffusers.DDPMScheduler(1000)).save_pretrained(folder)
     return folder
 
 
@@ -52,8 +46,8 @@ def ddpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [("linear", 1000), ("linear", 1024), ("scaled_linear", 1000), ("squaredcos_cap_v2", 1000)],
 )
 def test_the_table_is_that_of_the_scheduler(tmp_path: Path, beta_schedule: str, rows: int) -> None:
-    scheduler = DDPMScheduler(rows, beta_schedule=beta_schedule, prediction_type="v_prediction")
-    DDPMPipeline(eps_network(), scheduler).save_pretrained(tmp_path)
+    scheduler = diffusers.DDPMScheduler(rows, beta_schedule=beta_schedule, prediction_type="v_prediction")
+    diffusers.DDPMPipeline(eps_network(), scheduler).save_pretrained(tmp_path)
     pipeline = read_pipeline(tmp_path)
     assert pipeline.prediction_type == "v_prediction"
     schedule = build_schedule(pipeline.schedule)
@@ -78,8 +72,8 @@ def imported(folder: Path, out: Path) -> Path:
 @pytest.mark.parametrize(("num_steps", "levels"), [(1, 1.0), (4, 2.5)])
 def test_it_samples_as_diffusers_does(ddpm: Path, tmp_path: Path, num_steps: int, levels: float) -> None:
     """Exactly in one step; in four, diffusers' rows are one off ours here and there."""
-    scheduler = DDIMScheduler(1000, timestep_spacing="trailing", set_alpha_to_one=False, clip_sample=True)
-    theirs = DDIMPipeline(UNet2DModel.from_pretrained(ddpm / "unet"), scheduler)
+    scheduler = diffusers.DDIMScheduler(1000, timestep_spacing="trailing", set_alpha_to_one=False, clip_sample=True)
+    theirs = diffusers.DDIMPipeline(diffusers.UNet2DModel.from_pretrained(ddpm / "unet"), scheduler)
     theirs.set_progress_bar_config(disable=True)
     images = theirs(
         num_inference_steps=num_steps,
@@ -95,12 +89,15 @@ def test_it_samples_as_diffusers_does(ddpm: Path, tmp_path: Path, num_steps: int
 @pytest.mark.parametrize("change", [{"time_embedding_type": "fourier"}, {"center_input_sample": True}])
 def test_a_foreign_network_samples_as_diffusers_runs_it(tmp_path: Path, change: dict[str, object]) -> None:
     network = eps_network(**change)
-    DDPMPipeline(network, DDPMScheduler(1000, prediction_type="sample")).save_pretrained(tmp_path / "ddpm")
+    theirs = diffusers.DDPMPipeline(network, diffusers.DDPMScheduler(1000, prediction_type="sample"))
+    theirs.save_pretrained(tmp_path / "ddpm")
     teacher = imported(tmp_path / "ddpm", tmp_path / "f" / "teacher")
     noise = torch.cat([torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)])
     with torch.inference_mode():
         x_hat = network.half().float().eval()(noise, 999).sample.clamp(-1, 1)
-    scheduler = DDIMScheduler(1000, timestep_spacing="trailing", set_alpha_to_one=False, prediction_type="sample")
+    scheduler = diffusers.DDIMScheduler(
+        1000, timestep_spacing="trailing", set_alpha_to_one=False, prediction_type="sample"
+    )
     scheduler.set_timesteps(1)
     images = scheduler.step(x_hat, 999, noise, use_clipped_model_output=True).prev_sample.clamp(-1, 1)
     ours = Sampler(teacher).sample(seeds=[3, 4], num_steps=1)
@@ -198,7 +195,8 @@ def test_parts_that_are_left_out_are_no_parts(ddpm: Path) -> None:
 
 
 def test_the_unet_of_a_latent_pipeline_is_one_alone_too(tmp_path: Path) -> None:
-    LDMPipeline(VQModel(in_channels=1, out_channels=1), eps_network(), DDIMScheduler()).save_pretrained(tmp_path)
+    decoder = diffusers.VQModel(in_channels=1, out_channels=1)
+    diffusers.LDMPipeline(decoder, eps_network(), diffusers.DDIMScheduler()).save_pretrained(tmp_path)
     for folder in (tmp_path, tmp_path / "unet"):
         with pytest.raises(CheckpointError, match="a LDMPipeline whose vqvae is a VQModel"):
             read_pipeline(folder)

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from diffusers.training_utils import EMAModel
 
 from core.catalog.card import CheckpointError
 from models.checkpoints.pipelines import read_pipeline
 from models.diffusion.unet import UNetConfig
+from tests.models import diffusers
 from tests.models.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(0,), blocks=1)
@@ -22,7 +20,7 @@ SHARDS: Mapping[str, object] = {"max_shard_size": "150KB"}
 BIN: Mapping[str, object] = {"safe_serialization": False}
 
 
-def network(mark: float) -> UNet2DModel:
+def network(mark: float) -> "diffusers.UNet2DModel":
     """A network that is known again by a weight."""
     made = diffusers_unet(TINY)
     with torch.no_grad():
@@ -33,7 +31,7 @@ def network(mark: float) -> UNet2DModel:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A pipeline's, without weights."""
-    DDPMScheduler().save_pretrained(tmp_path / "ddpm" / "scheduler")
+    diffusers.DDPMScheduler().save_pretrained(tmp_path / "ddpm" / "scheduler")
     return tmp_path / "ddpm"
 
 
@@ -119,14 +117,13 @@ def test_of_a_run_under_accelerate_the_averaged_weights_are_taken(tmp_path: Path
     state = tmp_path / "checkpoint-500"
     network(2).save_pretrained(state / "unet")
     averaged = network(1)
-    EMAModel(averaged.parameters(), model_cls=UNet2DModel, model_config=averaged.config).save_pretrained(
-        state / "unet_ema"
-    )
+    kept = diffusers.EMAModel(averaged.parameters(), model_cls=diffusers.UNet2DModel, model_config=averaged.config)
+    kept.save_pretrained(state / "unet_ema")
     for name in ("optimizer.bin", "scheduler.bin", "random_states_0.pkl"):
         (state / name).write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"scheduler_config\.json: cannot be read .* nor in"):
         read_pipeline(state)
-    DDPMScheduler().save_pretrained(tmp_path / scheduler)
+    diffusers.DDPMScheduler().save_pretrained(tmp_path / scheduler)
     pipeline = read_pipeline(state)
     assert pipeline.network.conv_in.bias[0].item() == 1
     assert pipeline.weights == (
@@ -138,7 +135,7 @@ def test_of_a_run_under_accelerate_the_averaged_weights_are_taken(tmp_path: Path
 
 def test_shards_need_no_sub_folder(tmp_path: Path) -> None:
     network(1).save_pretrained(tmp_path, **SHARDS)
-    DDPMScheduler().save_pretrained(tmp_path)
+    diffusers.DDPMScheduler().save_pretrained(tmp_path)
     assert read_pipeline(tmp_path).network.conv_in.bias[0].item() == 1
 
 

@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import pytest
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from core.catalog.card import PAPER_SCHEDULE, NoiseSchedule
 from models.checkpoints.written import scheduler_fields, walks, write_pipeline
 from models.diffusion.schedule import step_rows
 from models.diffusion.unet import UNetConfig, build_unet
+from tests.models import diffusers
 
 SMALL = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
 FILES = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json")
@@ -22,8 +20,8 @@ def test_files_are_diffusers_to_the_letter(tmp_path: Path, num_steps: int, table
     network, fields = build_unet(SMALL).config, scheduler_fields(num_steps, "epsilon", table)
     (tmp_path / "ours").mkdir()
     write_pipeline(tmp_path / "ours", network=network, scheduler=fields)
-    scheduler = DDIMScheduler(**fields)
-    DDIMPipeline(UNet2DModel(**network), scheduler).save_pretrained(tmp_path / "theirs")
+    scheduler = diffusers.DDIMScheduler(**fields)
+    diffusers.DDIMPipeline(diffusers.UNet2DModel(**network), scheduler).save_pretrained(tmp_path / "theirs")
     for name in FILES:
         assert (tmp_path / "ours" / name).read_text() == (tmp_path / "theirs" / name).read_text()
 
@@ -33,7 +31,7 @@ def test_where_diffusers_walks_is_known_without_it(num_rows: int) -> None:
     outcomes = set()
     for num_steps in range(1, 65):
         fields = scheduler_fields(num_steps, "sample", PAPER_SCHEDULE.model_copy(update={"num_rows": num_rows}))
-        scheduler = DDIMScheduler(**fields)
+        scheduler = diffusers.DDIMScheduler(**fields)
         scheduler.set_timesteps(num_steps)
         stride = num_rows // num_steps
         visited = [(int(row), max(int(row) - stride, 0)) for row in scheduler.timesteps]

@@ -7,16 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    DeiTConfig,
-    DeiTForImageClassificationWithTeacher,
-    ResNetConfig,
-    ResNetForImageClassification,
-    ResNetModel,
-    ViTConfig,
-    ViTForImageClassification,
-    ViTImageProcessorPil,
-)
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.errors import InvalidRequest
@@ -43,15 +33,19 @@ GREY = (1, 16, 16)
 
 def published(folder: Path, kind: str) -> str:
     """Write a model of 7 classes with its preprocessing, 32x32; gives the folder."""
+    import transformers
+
     torch.manual_seed(0)
     model = {
-        "resnet": lambda: ResNetForImageClassification(ResNetConfig(**RESNET, num_labels=7)),
-        "vit": lambda: ViTForImageClassification(ViTConfig(**VIT, num_labels=7)),
-        "headless": lambda: ResNetModel(ResNetConfig(**RESNET, num_labels=7)),
-        "two-headed": lambda: DeiTForImageClassificationWithTeacher(DeiTConfig(**VIT, num_labels=7)),
+        "resnet": lambda: transformers.ResNetForImageClassification(transformers.ResNetConfig(**RESNET, num_labels=7)),
+        "vit": lambda: transformers.ViTForImageClassification(transformers.ViTConfig(**VIT, num_labels=7)),
+        "headless": lambda: transformers.ResNetModel(transformers.ResNetConfig(**RESNET, num_labels=7)),
+        "two-headed": lambda: transformers.DeiTForImageClassificationWithTeacher(
+            transformers.DeiTConfig(**VIT, num_labels=7)
+        ),
     }[kind]()
     model.save_pretrained(folder)
-    ViTImageProcessorPil(
+    transformers.ViTImageProcessorPil(
         size={"height": 32, "width": 32}, image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.25, 0.3]
     ).save_pretrained(folder)
     return str(folder)
@@ -71,10 +65,12 @@ def pictures(side: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("kind", "width"), [("resnet", 16), ("vit", 12)])
 def test_logits_are_those_of_transformers_with_its_own_preprocessing(tmp_path: Path, kind: str, width: int) -> None:
+    import transformers
+
     folder = published(tmp_path / kind, kind)
-    classes = {"resnet": ResNetForImageClassification, "vit": ViTForImageClassification}
+    classes = {"resnet": transformers.ResNetForImageClassification, "vit": transformers.ViTForImageClassification}
     theirs = classes[kind].from_pretrained(folder).eval()
-    processor = ViTImageProcessorPil.from_pretrained(folder)
+    processor = transformers.ViTImageProcessorPil.from_pretrained(folder)
     ours = load_hub_classifier(folder)
     # A picture that is resized is rounded to whole levels in between by transformers.
     for side, tolerance in ((32, 1e-5), (20, 2e-2), (50, 2e-2)):
@@ -169,11 +165,13 @@ def test_a_student_is_distilled_through_it(
 
 
 def test_the_hash_is_of_the_weights(tmp_path: Path) -> None:
+    import transformers
+
     first = load_hub_classifier(published(tmp_path / "a", "resnet"))
     assert load_hub_classifier(published(tmp_path / "b", "resnet")).sha256 == first.sha256
     folder = tmp_path / "c"
     published(folder, "resnet")
-    model = ResNetForImageClassification.from_pretrained(folder)
+    model = transformers.ResNetForImageClassification.from_pretrained(folder)
     with torch.no_grad():
         model.classifier[1].bias[0] += 1e-3
     model.save_pretrained(folder)
@@ -202,10 +200,13 @@ def test_what_does_not_serve_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_colour_does_not_go_into_a_model_of_grey(tmp_path: Path) -> None:
+    import transformers
+
     folder = tmp_path / "grey"
     torch.manual_seed(0)
-    ResNetForImageClassification(ResNetConfig(**RESNET, num_channels=1)).save_pretrained(folder)
-    ViTImageProcessorPil(size=32, image_mean=[0.5], image_std=[0.5]).save_pretrained(folder)
+    config = transformers.ResNetConfig(**RESNET, num_channels=1)
+    transformers.ResNetForImageClassification(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size=32, image_mean=[0.5], image_std=[0.5]).save_pretrained(folder)
     with pytest.raises(InvalidRequest, match="takes images of 1 channels, the teacher makes 3"):
         cfd(str(folder), image_shape=(3, 16, 16))
     logits, _ = load_teaching_classifier(setup(str(folder))).network(torch.zeros(1, *GREY))

@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import ScoreSdeVePipeline, ScoreSdeVeScheduler
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.pipelines.ddpm.pipeline_ddpm import DDPMPipeline
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from PIL import Image
 from safetensors import safe_open
 
 from core.catalog.card import read_card
 from models.checkpoints.checkpoint import load_checkpoint
 from models.diffusion.unet import UNetConfig
+from tests.models import diffusers
 from tests.models.conftest import Here
 from tests.models.networks import diffusers_unet
 
@@ -88,7 +85,7 @@ def test_an_imported_base_model_is_distilled_and_sampled(tmp_path: Path, here: H
 def test_a_pipeline_of_diffusers_is_imported_converted_distilled_and_sampled(tmp_path: Path, here: Here) -> None:
     torch.manual_seed(0)
     network = diffusers_unet(UNetConfig(image_shape=(1, 16, 16), channels=32, multipliers=(1,), attention_levels=()))
-    DDPMPipeline(network, DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
+    diffusers.DDPMPipeline(network, diffusers.DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
     family = tmp_path / "digits"
     here("import", tmp_path / "ddpm", "--out", family / "teacher")
     here(
@@ -110,7 +107,9 @@ def test_a_pipeline_of_diffusers_is_imported_converted_distilled_and_sampled(tmp
 
 def test_import_says_which_weights_it_takes(tmp_path: Path, here: Here) -> None:
     network = diffusers_unet(UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1,), attention_levels=()))
-    DDPMPipeline(network, DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm", safe_serialization=False)
+    diffusers.DDPMPipeline(network, diffusers.DDPMScheduler(1000)).save_pretrained(
+        tmp_path / "ddpm", safe_serialization=False
+    )
     said = here("import", tmp_path / "ddpm", "--out", tmp_path / "a" / "teacher")
     assert said.splitlines()[0] == f"{tmp_path / 'ddpm'}: takes the weights of unet/diffusion_pytorch_model.bin"
     authors_file(tmp_path / "ckpt.pt", num_steps=1024, scale=1)
@@ -120,12 +119,12 @@ def test_import_says_which_weights_it_takes(tmp_path: Path, here: Here) -> None:
 
 def test_import_of_another_kind_of_pipeline_is_one_line_and_writes_nothing(tmp_path: Path, here: Here) -> None:
     """A score network on noise that explodes, which a card of DDPM's defaults once stood for."""
-    network = UNet2DModel(
+    network = diffusers.UNet2DModel(
         **{"sample_size": 8, "block_out_channels": (32, 32), "layers_per_block": 1, "time_embedding_type": "fourier"},
         down_block_types=("SkipDownBlock2D", "AttnSkipDownBlock2D"),
         up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"),
     )
-    pipeline = ScoreSdeVePipeline(network, ScoreSdeVeScheduler())
+    pipeline = diffusers.ScoreSdeVePipeline(network, diffusers.ScoreSdeVeScheduler())
     pipeline.save_pretrained(tmp_path / "sde")
     for _ in range(2):
         said = here("import", tmp_path / "sde", "--out", tmp_path / "family" / "teacher", expect=2)
@@ -138,7 +137,7 @@ def test_import_of_another_kind_of_pipeline_is_one_line_and_writes_nothing(tmp_p
 
 def test_import_refuses_a_network_that_cannot_make_its_images(tmp_path: Path, here: Here) -> None:
     config = UNetConfig(image_shape=(1, 9, 9), channels=32, multipliers=(1, 1), attention_levels=())
-    DDPMPipeline(diffusers_unet(config), DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
+    diffusers.DDPMPipeline(diffusers_unet(config), diffusers.DDPMScheduler(1000)).save_pretrained(tmp_path / "ddpm")
     said = here("import", tmp_path / "ddpm", "--out", tmp_path / "family" / "teacher", expect=2)
     assert "ddpm: the network cannot make images of (1, 9, 9)" in said
     assert not (tmp_path / "family").exists()

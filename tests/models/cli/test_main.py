@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from PIL import Image
 
 from core.catalog.card import SHIPPED_CHECKPOINTS, read_card
 from core.catalog.classifier_card import read_classifier_card
 from models.sampling.engine import Sampler, noise_for
+from tests.models import diffusers
 from tests.models.conftest import Here
 from tests.processes import ROOT
 
@@ -159,7 +159,7 @@ def test_sfd_makes_a_student_of_three_steps_without_images_that_plain_diffusers_
     here(*again)
     assert read_card(folder.parent / "1-step").hyper_parameters["solver"] == "ddim"
 
-    pipeline = DDIMPipeline.from_pretrained(folder)
+    pipeline = diffusers.DDIMPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     generators = [torch.Generator().manual_seed(seed) for seed in range(4)]
     pictures = pipeline(

@@ -5,7 +5,6 @@ import typing
 import numpy as np
 import pytest
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,6 +14,7 @@ from models.checkpoints.written import scheduler_fields
 from models.diffusion.ddim import ddim_sample, ddim_step
 from models.diffusion.prediction import add_noise, eps_from_x, x_from_prediction
 from models.diffusion.schedule import cosine_schedule, step_rows
+from tests.models import diffusers
 
 SHAPE = (2, 3, 4, 4)
 
@@ -33,7 +33,7 @@ def test_agrees_with_the_scheduler_of_diffusers(num_steps: int) -> None:
 
     ours = ddim_sample(denoise, schedule=schedule, rows=step_rows(num_steps), noise=random(0))
 
-    scheduler = DDIMScheduler.from_config(scheduler_fields(num_steps, "sample"))
+    scheduler = diffusers.DDIMScheduler.from_config(scheduler_fields(num_steps, "sample"))
     scheduler.set_timesteps(num_steps)
     theirs = random(0)
     for row in scheduler.timesteps:

@@ -2,18 +2,18 @@
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from models.diffusion.network import UNet
 from models.diffusion.unet import UNetConfig, build_unet, make_network
+from tests.models import diffusers
 from tests.models.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
 CLASSES = UNetConfig(image_shape=(1, 16, 8), channels=32, multipliers=(1, 2, 2), attention_levels=(0, 2), num_classes=4)
 
 
-def pair(config: UNetConfig) -> tuple[UNet, UNet2DModel]:
+def pair(config: UNetConfig) -> tuple[UNet, "diffusers.UNet2DModel"]:
     torch.manual_seed(0)
     ours = build_unet(config)
     torch.manual_seed(0)
@@ -60,4 +60,4 @@ def test_classes_must_be_given_where_there_are_some_and_nowhere_else() -> None:
 def test_what_is_none_of_ours_is_as_diffusers_makes_it() -> None:
     ours = build_unet(TINY)
     assert type(make_network(ours.config)) is UNet
-    assert type(make_network({**ours.config, "act_fn": "gelu"})) is UNet2DModel
+    assert type(make_network({**ours.config, "act_fn": "gelu"})) is diffusers.UNet2DModel

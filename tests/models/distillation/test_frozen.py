@@ -1,10 +1,10 @@
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from models.diffusion.unet import UNetConfig, build_unet
 from models.distillation.frozen import frozen
 from models.training.execution import AUTO, Execution, Precision
+from tests.models import diffusers
 from tests.models.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
@@ -29,7 +29,7 @@ def test_a_teacher_predicts_what_its_network_does(config: UNetConfig, precision:
 
 
 def test_another_kind_of_network_is_called_as_it_is() -> None:
-    network: UNet2DModel = diffusers_unet(TINY).eval()
+    network: diffusers.UNet2DModel = diffusers_unet(TINY).eval()
     images = torch.randn(3, 3, 8, 8)
     prediction = frozen(network, AUTO)(images, ROWS).sample
     assert torch.equal(prediction, network(images, ROWS).sample)

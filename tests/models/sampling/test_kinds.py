@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from core.catalog.card import CheckpointError
 from models.checkpoints.checkpoint import save_checkpoint
 from models.diffusion.schedule import step_rows
-from models.diffusion.unet import UNetConfig, build_unet, fields, is_ours
+from models.diffusion.unet import UNetConfig, config_of, fields, is_ours
 from models.sampling import kinds
 from models.sampling.engine import Sampler
 from models.sampling.kinds import PlainUNet, is_lean, network_of, refuse_unlike
 from models.sampling.lean import LeanUNet
+from tests.models import diffusers
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 1), attention_levels=(1,), blocks=1)
-OURS = {name: value for name, value in build_unet(TINY).config.items() if name in fields()}
+OURS = config_of(TINY)
 ROWS = step_rows(4)
 
 
@@ -27,10 +27,10 @@ def untried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @torch.no_grad()
-def altered(**changes: object) -> UNet2DModel:
+def altered(**changes: object) -> "diffusers.UNet2DModel":
     """A network of ours with other fields and weights that all matter."""
     torch.manual_seed(0)
-    network = UNet2DModel.from_config({**OURS, **changes}).eval()
+    network = diffusers.UNet2DModel.from_config({**OURS, **changes}).eval()
     for value in network.parameters():
         value.add_(0.1 * torch.randn(value.shape))
     return network.requires_grad_(False)

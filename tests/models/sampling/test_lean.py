@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch.nn import functional
 
 from models.diffusion.layers import attend
 from models.diffusion.unet import UNetConfig
 from models.sampling.layers import packs
 from models.sampling.lean import LeanUNet
+from tests.models import diffusers
 from tests.models.networks import diffusers_unet
 
 TINY = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
@@ -16,7 +16,7 @@ CLASSES = UNetConfig(image_shape=(1, 8, 8), channels=32, multipliers=(1, 2), att
 SIZES = (1, 2, 4, 8, 16)
 
 
-def network(config: UNetConfig) -> UNet2DModel:
+def network(config: UNetConfig) -> "diffusers.UNet2DModel":
     torch.manual_seed(0)
     return diffusers_unet(config).eval().requires_grad_(False)
 

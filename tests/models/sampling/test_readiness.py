@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from core.catalog.card import Card, read_card
 from models.checkpoints.stored import Stored, read_stored
@@ -15,6 +14,7 @@ from models.sampling.lean import LeanUNet
 from models.sampling.readiness import make_ready
 from models.sampling.sizes import cut
 from models.sampling.walker import Walker
+from tests.models import diffusers
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_network_that_is_not_lean_samples_in_bf16_too(changes: dict[str, objec
     torch.manual_seed(0)
     config = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1,), attention_levels=(), blocks=1)
     ours = build_unet(replace(config, num_classes=3))
-    network = UNet2DModel(**{**ours.config, **changes})
+    network = diffusers.UNet2DModel(**{**ours.config, **changes})
     network.conv_out.weight.data.normal_(std=0.1)
     assert not is_lean(network.config)
     stored = Stored(card.model_copy(update={"num_classes": 3}), network.config, network.state_dict())
