@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -22,6 +23,9 @@ PROCFILE = read_procfile(ROOT / "Procfile")
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 """What a client of object storage must have, whatever it says."""
 
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For ``verify`` of httpx, of which each client else reads the certificates of all authorities, for 50 ms."""
+
 PATIENCE_S = 480.0
 """How long a test waits for what is to come: where something else has the cores, training yields to all."""
 
@@ -34,11 +38,12 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], object], *, timeout_s: float = PATIENCE_S, what: str = "condition") -> None:
-    """Wait until ``condition`` is truthy."""
-    deadline = time.monotonic() + timeout_s
+    """Wait until ``condition`` is truthy; asks the less often, the longer that takes."""
+    started = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true within {timeout_s} s"
-        time.sleep(0.05)
+        waited_s = time.monotonic() - started
+        assert waited_s < timeout_s, f"{what} did not come true within {timeout_s} s"
+        time.sleep(min(max(0.05, waited_s / 20), 0.25))
 
 
 def module_of(name: str) -> list[str]:

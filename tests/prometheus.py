@@ -5,6 +5,8 @@ import math
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.processes import NO_TLS
+
 
 class Scrape:
     """The samples of one look at a ``/metrics``."""
@@ -29,6 +31,6 @@ class Scrape:
 
 def scrape(url: str) -> Scrape:
     """What ``/metrics`` below a URL says now."""
-    response = httpx.get(f"{url}/metrics", timeout=30)
+    response = httpx.get(f"{url}/metrics", timeout=30, verify=NO_TLS)
     assert response.status_code == 200, response.text
     return Scrape(response.text)

@@ -16,7 +16,7 @@ from core.catalog.datasets import DatasetFacts
 from core.jobs.store import JobStore
 from models.diffusion.schedule import step_rows
 from tests.app.keyed import Keyed, asking_for_keys
-from tests.processes import Process, RedisServer, free_port, module_of, wait_until
+from tests.processes import NO_TLS, Process, RedisServer, free_port, module_of, wait_until
 
 FINGERPRINT = 64 * "f"
 """Of the data set ``pictures``, which the teacher, its classifier and its judge know."""
@@ -56,7 +56,7 @@ class Api:
         environment = self.environment | {"FEWSTEP_PORT": str(port)} | changes
         process = Process(*module_of("api"), environment=environment, log=self.folder / f"api-{port}.log")
         self._processes.append(process)
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=NO_TLS)
         wait_until(lambda: _answers(process, client), what="API answering")
         return process, client
 

@@ -12,6 +12,7 @@ import httpx
 
 from core.access import edit
 from core.access.keys import Scope
+from tests.processes import NO_TLS
 
 if TYPE_CHECKING:
     from tests.app.conftest import Api
@@ -43,7 +44,7 @@ class Keyed:
         if name not in self.clients:
             secret = self.secrets.get(name, "fewstep_wrong")
             headers = {} if name == "none" else {"Authorization": f"Bearer {secret}"}
-            self.clients[name] = httpx.Client(base_url=self.base, timeout=60, headers=headers)
+            self.clients[name] = httpx.Client(base_url=self.base, timeout=60, headers=headers, verify=NO_TLS)
         return self.clients[name]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes import Process, RedisServer, free_port, module_of, wait_until
+from tests.processes import NO_TLS, Process, RedisServer, free_port, module_of, wait_until
 from tests.prometheus import Scrape, scrape
 
 MAX_IMAGES = 5000
@@ -31,7 +31,8 @@ class Stack:
         for name in ("sampler", "api"):
             self.start(name)
         self.api, self._hasty = (
-            httpx.Client(base_url=f"http://127.0.0.1:{self.ports[name]}", timeout=90) for name in ("api", "hasty")
+            httpx.Client(base_url=f"http://127.0.0.1:{self.ports[name]}", timeout=90, verify=NO_TLS)
+            for name in ("api", "hasty")
         )
 
     @property
@@ -81,7 +82,7 @@ class Stack:
 
     def metric(self, name: str, series: str) -> float:
         """Sum of the samples whose series match the regular expression, as a process shows them now."""
-        text = httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics").text
+        text = httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics", verify=NO_TLS).text
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(series, line))
 
     def scrape(self, name: str) -> Scrape:

@@ -119,7 +119,7 @@ def test_what_is_accepted_counts_until_it_has_ended(stack: Stack) -> None:
         stack.processes["sampler"].freeze()
         try:
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{stack.api.base_url}/generate", json={"n": 200, "steps": 8}, timeout=0.5)
+                stack.api.post("/generate", json={"n": 200, "steps": 8}, timeout=0.5)
             wait_until(lambda: int(redis.get(records.LOAD) or 0) == before, what="no load by who left")
         finally:
             stack.processes["sampler"].thaw()

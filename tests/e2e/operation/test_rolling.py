@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.e2e.stack import Stack, is_ready
-from tests.processes import wait_until
+from tests.processes import NO_TLS, wait_until
 
 DRAIN_S = 3
 CLIENTS = 3
@@ -62,7 +62,7 @@ class Fleet:
         self.stack.start(name, **changes)
 
     def client(self, name: str) -> httpx.Client:
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.stack.ports[name]}", timeout=60)
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.stack.ports[name]}", timeout=60, verify=NO_TLS)
 
     def ask(self, seed: int, **headers: str) -> httpx.Response:
         """Any API that is ready; another one only where the connection is refused."""
