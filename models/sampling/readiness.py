@@ -1,7 +1,7 @@
 """What a network needs before it samples here: a precision, and the batch sizes in which an image is the same."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from torch import Tensor
 from core.catalog.card import Card
 from models.checkpoints.stored import Stored
 from models.data.images import Pictures
-from models.diffusion.unet import Config
+from models.diffusion.unet import Config, text_of
+from models.sampling.ceiling import DTYPES
 from models.sampling.compiled import obstacle
 from models.sampling.host import multiplies_bf16, refuse_lost
 from models.sampling.kinds import is_lean
@@ -34,6 +35,7 @@ MIN_CLOSE_SHARE = 0.999
 """Share of pixels that must be so close."""
 SMALL = 4_000_000
 """Networks of fewer weights are small. They stay in float32 on a CPU: their time is not spent in convolutions."""
+_equal_on_cpu: dict[tuple[object, ...], tuple[int, ...]] = {}
 MOST_STEPS = 8
 MOST_REASON = 300
 """Characters of why a network was not compiled."""
@@ -60,7 +62,8 @@ def make_ready(
 ) -> Ready:
     """Choose what is left open of the precision, and sizes, by trying them, and so warm up.
 
-    The choice depends on the checkpoint and the machine alone, so that every process here makes the same.
+    The choice depends on the checkpoint and the machine alone, so that every process here makes the same; that of sizes
+    on a CPU on nothing of the checkpoint but its architecture, so that it is made once for all of a family.
 
     Args:
         stored: The checkpoint, its weights on the device where they are to be.
@@ -81,7 +84,7 @@ def make_ready(
         sizes, facts["compiled"] = _sizes_on_gpu(walker, card, compiled=compiled, between_sizes=between_sizes)
     else:
         walker.trace(_noise(card, 2))
-        sizes = _equal_sizes(walker, card, SMALL_SIZES if small else CPU_SIZES)
+        sizes = _sizes_on_cpu(stored, taken, SMALL_SIZES if small else CPU_SIZES)
     # A small network gains next to nothing by a second core, which whoever serves it can use.
     threads = 1 if small else cores()
     return Ready(walker, taken, sizes, threads, {"precision": taken, "sizes": sizes, **facts})
@@ -116,6 +119,34 @@ def _difference(precise: Pictures, other: Pictures) -> dict[str, Any]:
     mean, close = float(error.mean()), float((error <= CLOSE_LEVELS).mean())
     agrees = mean <= MAX_MEAN_ERROR and close >= MIN_CLOSE_SHARE
     return {"agrees": agrees, "bf16_mean_error": round(mean, 4), "bf16_close_share": round(close, 5)}
+
+
+def _sizes_on_cpu(stored: Stored, precision: Precision, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Those to use for networks of this architecture, tried with weights by chance: which kernels run they do not say.
+
+    With the checkpoint's own, one that computes nothing, as of zeros, would find all sizes fit also for others.
+    """
+    card = stored.card
+    walk = (card.image_shape, card.num_classes, card.prediction_type, card.last_step, card.steps_up_to(1))
+    key = (text_of(stored.config), precision, sizes, *walk, torch.get_num_threads())
+    if key not in _equal_on_cpu:
+        walker = Walker(replace(stored, weights=_by_chance(stored.weights)), dtype=DTYPES[precision])
+        walker.trace(_noise(card, 2))
+        _equal_on_cpu[key] = _equal_sizes(walker, card, sizes)
+    return _equal_on_cpu[key]
+
+
+def _by_chance(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that keep about the size of what passes through them; scales and offsets are about 1."""
+    generator = torch.Generator().manual_seed(0)
+
+    def like(value: Tensor) -> Tensor:
+        if not value.is_floating_point():
+            return value
+        drawn = torch.randn(value.shape, generator=generator)
+        return (drawn / value[0].numel() ** 0.5 if value.ndim > 1 else 1 + drawn / 10).to(value.dtype)
+
+    return {name: like(value) for name, value in weights.items()}
 
 
 def _equal_sizes(walker: Walker, card: Card, sizes: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core import presence
 from core.broker import make_celery
 from core.jobs.record import JobState
+from core.queues import Queue
 from core.settings import Settings
 from tests.e2e.yard import IN_HAND, Yard
 from tests.processes import wait_until
@@ -19,6 +21,7 @@ from worker.distillation.worker import send_slice
 def yard(yard: Yard) -> Yard:
     """With a worker whose slices last as long as their jobs."""
     yard.start(slice_s=1000)
+    wait_until(lambda: presence.facts(yard.store.redis, Queue.DISTILLATION), what="the worker")
     return yard
 
 

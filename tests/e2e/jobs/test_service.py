@@ -60,7 +60,7 @@ class Stream:
         while not self._stop.is_set():
             answer = self._api.post("/generate", json=self._body, headers={"Accept": "image/png"})
             self.answers.append((answer.status_code, answer.headers.get("fewstep-checkpoint", "")))
-            time.sleep(0.1)
+            time.sleep(0.3)  # or training, which yields to it, would take long
 
 
 def ended(api: httpx.Client, location: str, state: str = "succeeded") -> dict[str, Any]:

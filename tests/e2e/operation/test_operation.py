@@ -138,11 +138,14 @@ def test_an_unfit_correlation_id_is_replaced(api: httpx.Client, request_id: str)
 
 
 def test_every_key_in_redis_says_whose_it_is(stack: Stack) -> None:
-    assert stack.api.post("/generate", headers={"Prefer": "respond-async"}).status_code == 202
+    accepted = stack.api.post("/generate", headers={"Prefer": "respond-async"})
+    assert accepted.status_code == 202
     with Redis.from_url(stack.redis.url) as redis:
         keys = [text(key) for key in redis.scan_iter()]
     assert keys
     assert all(key.startswith("fewstep:") for key in keys), keys
+    location = accepted.headers["location"]
+    wait_until(lambda: stack.api.get(location).status_code == 200, what="its picture, which no later test is to count")
 
 
 @pytest.mark.parametrize("path", ["/generate", "/v1/images/generations"])

@@ -96,6 +96,30 @@ def test_a_size_that_rounds_differently_is_left_out(card: Card, tiny_family: Pat
         assert readiness._equal_sizes(walker, card, readiness.CPU_SIZES) == tuple(size for size in sizes if size != off)
 
 
+def test_sizes_are_tried_once_for_all_checkpoints_of_an_architecture_whatever_their_weights(
+    tiny_family: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Walker] = []
+    equal_sizes = readiness._equal_sizes
+
+    def note(walker: Walker, card: Card, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        tried.append(walker)
+        return equal_sizes(walker, card, sizes)
+
+    monkeypatch.setattr(readiness, "_equal_sizes", note)
+    monkeypatch.setattr(readiness, "_equal_on_cpu", {})
+    stored = read_stored(tiny_family / "2-step")
+    nothing = replace(stored, weights={name: torch.zeros_like(value) for name, value in stored.weights.items()})
+    first, second = make_ready(nothing), make_ready(stored)
+    (walker,) = tried
+    assert first.sizes == second.sizes
+    with torch.inference_mode():
+        noise = readiness._noise(stored.card, 2)
+        images = [each.walk(noise, each.shifts([0] * 2, 2), 2) for each in (first.walker, second.walker, walker)]
+    assert images[2].isfinite().all(), "weights by chance say nothing where all becomes infinite"
+    assert not any(torch.equal(image, images[1]) for image in (images[0], images[2]))
+
+
 def test_the_number_of_threads_changes_no_pixel(tiny_family: Path, card: Card) -> None:
     walker = Walker(read_stored(tiny_family / "2-step"), dtype=torch.float32)
     threads = torch.get_num_threads()
