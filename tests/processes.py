@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from random import sample
 
 import pytest
 from redis import Redis
@@ -26,15 +28,24 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAU
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For ``verify`` of httpx, of which each client else reads the certificates of all authorities, for 50 ms."""
 
+_SHARE = 2_000
+_FIRST = 10_000 + _SHARE * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = cycle(sample(range(_FIRST, _FIRST + _SHARE), _SHARE))
+
 PATIENCE_S = 480.0
 """How long a test waits for what is to come: where something else has the cores, training yields to all."""
 
 
 def free_port() -> int:
-    """A port that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, and that neither another call nor another process of tests gives.
+
+    None of those that the kernel gives to connections, one of which might have it before it is used.
+    """
+    while True:
+        port = next(_PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition: Callable[[], object], *, timeout_s: float = PATIENCE_S, what: str = "condition") -> None:
