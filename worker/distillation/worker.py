@@ -89,7 +89,8 @@ class Foreman:
         idle_s = 0.0 if idle_since is None else time.monotonic() - idle_since
         if idle_s > IDLE_AFTER_S:
             self._board.clear()
-        if idle_s > KEEP_CHILD_S and not store.active() and self._in_use.acquire(blocking=False):
+        is_kept = bool(self._child.pids) and idle_s > KEEP_CHILD_S
+        if is_kept and not store.active() and self._in_use.acquire(blocking=False):
             try:
                 self._child.close()
             finally:
