@@ -22,8 +22,8 @@ def importing() -> Iterator[None]:
 def spare_what_is_imported() -> None:
     """Let no later collection look at what is there now; called once modules are imported, before models are loaded.
 
-    They stay to the end, and to look at all of them takes 60 ms in an API and 160 ms in a worker that samples, twice a
-    second under load, while nobody is served.
+    They stay to the end, and to look at all of them takes 60 ms in an API, twice a second under load, while nobody is
+    served. What was not imported in ``importing``, as where another program serves the application, is spared so.
     """
     gc.collect()
     gc.freeze()

@@ -83,7 +83,7 @@ def make_ready(
     if walker.device.type == "cuda":
         sizes, facts["compiled"] = _sizes_on_gpu(walker, card, compiled=compiled, between_sizes=between_sizes)
     else:
-        walker.trace(_noise(card, 2))
+        walker.trace(walker.example(2))
         sizes = _sizes_on_cpu(stored, taken, SMALL_SIZES if small else CPU_SIZES)
     # A small network gains next to nothing by a second core, which whoever serves it can use.
     threads = 1 if small else cores()
@@ -103,14 +103,10 @@ def _is_small(weights: Mapping[str, Tensor]) -> bool:
     return sum(value.numel() for value in weights.values()) < SMALL
 
 
-def _noise(card: Card, count: int) -> torch.Tensor:
-    return torch.randn((count, *card.image_shape), generator=torch.Generator().manual_seed(0))
-
-
 def _try(walker: Walker, card: Card) -> Pictures:
     size = CPU_SIZES[0]
     return walker.pictures(
-        _noise(card, size), [seed % (card.num_classes or 1) for seed in range(size)], card.steps_up_to(MOST_STEPS)
+        walker.example(size), [seed % (card.num_classes or 1) for seed in range(size)], card.steps_up_to(MOST_STEPS)
     )
 
 
@@ -131,7 +127,7 @@ def _sizes_on_cpu(stored: Stored, precision: Precision, sizes: tuple[int, ...]) 
     key = (text_of(stored.config), precision, sizes, *walk, torch.get_num_threads())
     if key not in _equal_on_cpu:
         walker = Walker(replace(stored, weights=_by_chance(stored.weights)), dtype=DTYPES[precision])
-        walker.trace(_noise(card, 2))
+        walker.trace(walker.example(2))
         _equal_on_cpu[key] = _equal_sizes(walker, card, sizes)
     return _equal_on_cpu[key]
 
@@ -193,7 +189,7 @@ def _groups(
     walker: Walker, card: Card, sizes: tuple[int, ...], between_sizes: Callable[[], None] = lambda: None
 ) -> list[tuple[int, ...]]:
     """Sizes, each with those in which the float32 outcome of one step of the network is the same, bit by bit."""
-    noise = _noise(card, max(sizes)).to(walker.device)
+    noise = walker.example(max(sizes)).to(walker.device)
     labels = [index % (card.num_classes or 1) for index in range(len(noise))]
 
     def in_batches(size: int) -> torch.Tensor:

@@ -76,9 +76,7 @@ def test_a_network_that_is_not_lean_samples_in_bf16_too(changes: dict[str, objec
     ready = {asked: make_ready(stored, asked) for asked in ("fp32", "bf16")}
     assert [ready[asked].precision for asked in ready] == ["fp32", "bf16"]
     with torch.inference_mode():
-        images = [
-            each.walker.walk(readiness._noise(card, 2), each.walker.shifts([2, 0], 2), 2) for each in ready.values()
-        ]
+        images = [each.walker.walk(each.walker.example(2), each.walker.shifts([2, 0], 2), 2) for each in ready.values()]
     assert 0 < (images[0] - images[1]).abs().max() < 0.1
 
 
@@ -114,13 +112,13 @@ def test_sizes_are_tried_once_for_all_checkpoints_of_an_architecture_whatever_th
     (walker,) = tried
     assert first.sizes == second.sizes
     with torch.inference_mode():
-        noise = readiness._noise(stored.card, 2)
+        noise = walker.example(2)
         images = [each.walk(noise, each.shifts([0] * 2, 2), 2) for each in (first.walker, second.walker, walker)]
     assert images[2].isfinite().all(), "weights by chance say nothing where all becomes infinite"
     assert not any(torch.equal(image, images[1]) for image in (images[0], images[2]))
 
 
-def test_the_number_of_threads_changes_no_pixel(tiny_family: Path, card: Card) -> None:
+def test_the_number_of_threads_changes_no_pixel(tiny_family: Path) -> None:
     walker = Walker(read_stored(tiny_family / "2-step"), dtype=torch.float32)
     threads = torch.get_num_threads()
     images = []
@@ -128,7 +126,7 @@ def test_the_number_of_threads_changes_no_pixel(tiny_family: Path, card: Card) -
         for count in (1, 2, 3):
             torch.set_num_threads(count)
             with torch.inference_mode():
-                images.append(walker.walk(readiness._noise(card, 8), walker.shifts([0] * 8, 2), 2))
+                images.append(walker.walk(walker.example(8), walker.shifts([0] * 8, 2), 2))
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(image, images[0]) for image in images)
