@@ -66,6 +66,9 @@ class ClassifierOptions(TrainingOptions):
     iterations: Annotated[int, Field(ge=1, description="Optimizer steps")] = 20_000
     batch_size: Annotated[int, Field(ge=2, description="Images an iteration")] = 128
     learning_rate: Annotated[float, Field(ge=0, le=1, description="Falls to 0 by a cosine")] = 1e-3
+    weight_decay: Annotated[
+        float, Field(ge=0, le=1, description="Share of the weights that Adam lets fall, times the learning rate")
+    ] = 0.0
     label_smoothing: Annotated[
         float, Field(ge=0, le=0.99, description="Share of each label that is spread over all classes")
     ] = 0.0

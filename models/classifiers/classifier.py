@@ -26,6 +26,7 @@ class Shape:
 
 SHAPES: dict[Architecture, Shape] = {
     "resnet-8": Shape(blocks=(0, 1, 1, 1), width=32),
+    "resnet-14": Shape(blocks=(0, 2, 2, 2), width=32),
     "resnet-small": Shape(blocks=(1, 1, 1), width=32),
     "resnet-18": Shape(blocks=(2, 2, 2, 2), width=64),
     "densenet-45": Shape(blocks=(0, 4, 8, 8), width=16, dense=True),
@@ -34,8 +35,8 @@ SHAPES: dict[Architecture, Shape] = {
 }
 """``resnet-18`` and ``densenet-201`` are the paper's for CIFAR: a 3x3 stem, and no pooling before the first stage.
 
-``resnet-8`` and ``densenet-45``, which are named by their layers as those are, have no blocks at full size, so that a
-CPU can train them on pictures of 32x32.
+``resnet-8``, ``resnet-14`` and ``densenet-45``, which are named by their layers as those are, have no blocks at full
+size, so that a CPU can train them on pictures of 32x32.
 """
 
 

@@ -208,6 +208,7 @@ def prepare_classifier(
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
             decay="cosine",
+            weight_decay=options.weight_decay,
             seed=options.seed,
         ),
         execution=execution,

@@ -40,12 +40,15 @@ class Adam:
         self._steps = [torch.zeros((), device=each.device) for each in self.parameters]
 
     @torch.no_grad()
-    def step(self, learning_rate: float, *, hold: Tensor | None = None) -> None:
-        """Change those parameters that have a gradient; none where ``hold``, one float32 on their device, is 1."""
+    def step(self, learning_rate: float, *, weight_decay: float = 0.0, hold: Tensor | None = None) -> None:
+        """Change those parameters that have a gradient; none where ``hold``, one float32 on their device, is 1.
+
+        Weights fall by ``learning_rate * weight_decay`` of themselves before (Loshchilov & Hutter 2019, algorithm 2).
+        """
         moved = [index for index, each in enumerate(self.parameters) if each.grad is not None]
         steps = [self._steps[index] for index in moved]
         torch._foreach_add_(steps, 1)
-        torch._fused_adam_(
+        torch._fused_adamw_(
             [self.parameters[index] for index in moved],
             [self.parameters[index].grad for index in moved],  # type: ignore[misc]  # those that have one
             [self._means[index] for index in moved],
@@ -55,7 +58,7 @@ class Adam:
             lr=learning_rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            weight_decay=0.0,
+            weight_decay=weight_decay,
             eps=EPSILON,
             amsgrad=False,
             maximize=False,

@@ -50,6 +50,7 @@ class TrainConfig:
         learning_rate: Of Adam, after warm-up.
         decay: ``constant``, or ``cosine`` down to 0 at the last iteration.
         warmup: Iterations over which the learning rate rises from 0.
+        weight_decay: Share of the weights, times the learning rate, by which each step lets them fall.
         clip: Largest norm of the gradient.
         ema_decay: Decay an iteration of the averaged weights that are kept; None keeps the last weights.
         seed: Of all randomness.
@@ -60,6 +61,7 @@ class TrainConfig:
     learning_rate: float = 2e-4
     decay: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
+    weight_decay: float = 0.0
     clip: float = 1.0
     ema_decay: float | None = None
     seed: int = 0
@@ -137,7 +139,8 @@ class TrainState:
         """
         try:
             saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            if flaw := refusal(saved["config"], asdict(self.config)):
+            before = asdict(TrainConfig(**saved["config"]))  # an older version may not have written all of it
+            if flaw := refusal(before, asdict(self.config)):
                 raise TrainingError(f"{path}: {flaw}")
             self.earlier_rates = earlier_rates(saved, self.config.learning_rate)
             self.network.load_state_dict(saved["network"])
@@ -256,7 +259,11 @@ def train(
         unsound = soundness.note(value, norm)
         if not soundness.late:
             refuse_unsound(taken=0)
-        state.optimizer.step(config.learning_rate_at(state.iteration), hold=unsound if soundness.late else None)
+        state.optimizer.step(
+            config.learning_rate_at(state.iteration),
+            weight_decay=config.weight_decay,
+            hold=unsound if soundness.late else None,
+        )
         if companion is not None:
             if beside is not None:
                 beside.step()

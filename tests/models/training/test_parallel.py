@@ -105,7 +105,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, environment: dict[s
         losses = json.loads((tmp_path / f"{method}.0.json").read_text())
         first, second = (json.loads((two / f"{method}.{index}.json").read_text()) for index in (0, 1))
         assert first == second
-        assert first == pytest.approx(losses, rel=1e-5)
+        assert first == pytest.approx(losses, rel=1e-4)
         assert len(losses) == 20
         ours, theirs = (torch.load(folder / f"{method}.state.pt") for folder in (tmp_path, two))
         start, one, other = map(flat, (teacher_network().state_dict(), ours["network"], theirs["network"]))

@@ -193,6 +193,21 @@ def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
         run(path)
 
 
+def test_a_state_of_an_older_version_without_a_newer_option_goes_on(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole.pt")
+    state = tmp_path / "state.pt"
+    TrainState(small_network(), CONFIG).save(state)
+    saved = torch.load(state)
+    del saved["config"]["weight_decay"]
+    torch.save(saved, state)
+    assert all(torch.equal(value, whole[name]) for name, value in run(state).items())
+
+
+def test_weights_decay(tmp_path: Path) -> None:
+    plain, decayed = (run(tmp_path / f"{decay}.pt", config=replace(CONFIG, weight_decay=decay)) for decay in (0.0, 1.0))
+    assert decayed["0.weight"].norm() < plain["0.weight"].norm()
+
+
 def test_a_run_that_diverged_goes_on_at_a_lower_learning_rate_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     with pytest.raises(Diverged, match=r"a lower learning rate may help: .* the same command with one goes on"):
