@@ -99,12 +99,22 @@ def busy(stack: Stack) -> Iterator[None]:
     with setting(stack, "busy-reply-threshold", 50):
         thread = threading.Thread(target=block)
         thread.start()
+        wait_until(partial(is_busy, stack), what="the script")  # or a request slips in before, and waits for its end
         try:
             yield
         finally:
             with admin(stack) as redis:
                 redis.script_kill()
             thread.join()
+
+
+def is_busy(stack: Stack) -> bool:
+    try:
+        with admin(stack) as redis:
+            redis.ping()
+    except RedisError:
+        return True
+    return False
 
 
 TROUBLES: dict[str, Callable[[Stack], Any]] = {
