@@ -11,8 +11,8 @@ TOOLS = $(VENV)/.tools
 PROMETHEUS = $(VENV)/.prometheus
 FAST = tests/core tests/models tests/test_*.py
 # More than there are cores, since services that start and jobs that are waited for leave some idle.
-PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) + 2 ))
-PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) + 3 ))
+PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 FIND = $(BIN)/uv python find --system
 
 .DEFAULT_GOAL := help

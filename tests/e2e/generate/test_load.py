@@ -20,7 +20,7 @@ from tests.e2e.stack import MAX_WAIT_S, Stack
 from tests.processes import wait_until
 
 NPY = {"Accept": "application/x-npy"}
-REQUESTS_AT_ONCE = 400
+REQUESTS_AT_ONCE = 250
 WARM_REQUESTS = 500
 SOAK_REQUESTS = 1500
 
@@ -70,9 +70,9 @@ def test_a_soak_leaves_nothing_behind(stack: Stack) -> None:
         status = Path(f"/proc/{stack.processes[name].pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
 
-    asyncio.run(post_all(stack, bodies(WARM_REQUESTS)))
+    asyncio.run(post_all(stack, bodies(WARM_REQUESTS), at_once=16))
     before = {name: resident(name) for name in ("sampler", "api")}
-    answers = asyncio.run(post_all(stack, bodies(SOAK_REQUESTS)))
+    answers = asyncio.run(post_all(stack, bodies(SOAK_REQUESTS), at_once=16))
     assert {answer.status_code for answer in answers} == {200}
     for name, size in before.items():
         assert resident(name) < 1.02 * size, name

@@ -95,3 +95,6 @@ async def test_a_worker_whose_device_is_lost_ends_and_fails_nothing(
         if not sampler.done():
             sampler.set_exception(TimeoutError())
     crew._loading.shutdown()  # while Redis is still there
+    for thread in threading.enumerate():
+        if thread.name == "load":
+            thread.join()  # or its end would be held against the next test
