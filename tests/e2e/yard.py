@@ -29,7 +29,7 @@ from worker.distillation.worker import send_slice
 WORKER, *ARGUMENTS = module_of("distiller")
 SABOTEUR = "tests.e2e.saboteur"
 HEARTBEAT_S = 0.5
-SLICE_S = 0.5
+SLICE_S = 0.1
 ITERATIONS = 8
 """Of the first round of a job; enough for several slices."""
 IN_HAND = {

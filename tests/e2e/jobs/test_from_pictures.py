@@ -58,7 +58,7 @@ def draw(folder: Path) -> None:
 def stack(tmp_path: Path, tiny_family: Path) -> Iterator[Stack]:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "digits").symlink_to(tiny_family)
-    changes = {"FEWSTEP_HEARTBEAT_S": "0.5", "FEWSTEP_SLICE_S": "0.3"}
+    changes = {"FEWSTEP_HEARTBEAT_S": "0.5", "FEWSTEP_SLICE_S": "0.05"}
     stack = Stack(tmp_path, tmp_path / "checkpoints", **changes)
     yield stack
     stack.close()

@@ -27,7 +27,7 @@ def jobs(yard: Yard) -> Jobs:
     sliced, other = yard.submit(name="sliced"), yard.submit()
     lost = yard.job(iterations=1)
     yard.store.create(lost, max_active=100)  # and no message of it
-    yard.start(slice_s=0.3, PYTHONPROFILEIMPORTTIME="1")
+    yard.start(slice_s=0.01, PYTHONPROFILEIMPORTTIME="1")
     for job_id in (sliced, other, lost.id):
         yard.ended(job_id)
     wait_until(lambda: yard.scrape().get("fewstep_distill_slices_total", outcome="finished") == 3, what="its metrics")
