@@ -32,7 +32,7 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
     device = pick_device(settings.device)
     Execution(precision=settings.precision).precision_on(device)  # students are judged in it
     parent = f"{teacher.family}/{teacher.checkpoint}"
-    most = min(SYNTHETIC_IMAGES, request.iterations * request.batch_size)  # no more than a round draws
+    most = min(SYNTHETIC_IMAGES, request.iterations * request.batch_size)  # no more than its shortest round draws
     synthetic = SyntheticConfig(images=most) if job.data == SYNTHETIC else None
     config = TrainConfig(
         iterations=request.iterations,

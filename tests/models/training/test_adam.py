@@ -28,17 +28,6 @@ def theirs_step(optimizer: torch.optim.Adam, rate: float) -> None:
     optimizer.step()
 
 
-def test_weights_decay_as_pytorchs_do() -> None:
-    ours, theirs = weights(), weights()
-    adam, reference = Adam(ours), torch.optim.AdamW(theirs, weight_decay=0.1, fused=True)
-    for step, rate in enumerate(RATES):
-        give_gradients(ours, step)
-        give_gradients(theirs, step)
-        adam.step(rate, weight_decay=0.1)
-        theirs_step(reference, rate)
-        assert same(ours, theirs)
-
-
 def same(ours: list[nn.Parameter], theirs: list[nn.Parameter]) -> bool:
     return all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
@@ -68,6 +57,17 @@ def test_steps_are_those_of_pytorch_and_states_go_over() -> None:
     resumed.step(RATES[0])
     theirs_step(back, RATES[0])
     assert same(ours, theirs)
+
+
+def test_weights_decay_as_pytorchs_do() -> None:
+    ours, theirs = weights(), weights()
+    adam, reference = Adam(ours), torch.optim.AdamW(theirs, weight_decay=0.1, fused=True)
+    for step, rate in enumerate(RATES):
+        give_gradients(ours, step)
+        give_gradients(theirs, step)
+        adam.step(rate, weight_decay=0.1)
+        theirs_step(reference, rate)
+        assert same(ours, theirs)
 
 
 def test_a_step_that_is_held_back_leaves_everything_as_it_was() -> None:

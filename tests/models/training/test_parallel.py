@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 FEWSTEP = Path(sys.executable).with_name("fewstep")
 UNET = UNetConfig(image_shape=(3, 8, 8), channels=32, multipliers=(1, 2), attention_levels=(1,), blocks=1)
-CONFIG = TrainConfig(iterations=10, batch_size=8, learning_rate=2e-4, decay="cosine", seed=3)
+CONFIG = TrainConfig(iterations=20, batch_size=8, learning_rate=2e-4, decay="cosine", seed=3)
 METHODS = {"pd": 2, "cfd": 2, "rdd": 2, "sfd": 6}
 """Steps of the teacher of each."""
 
@@ -106,7 +106,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, environment: dict[s
         first, second = (json.loads((two / f"{method}.{index}.json").read_text()) for index in (0, 1))
         assert first == second
         assert first == pytest.approx(losses, rel=1e-4)
-        assert len(losses) == 10
+        assert len(losses) == 20
         ours, theirs = (torch.load(folder / f"{method}.state.pt") for folder in (tmp_path, two))
         start, one, other = map(flat, (teacher_network().state_dict(), ours["network"], theirs["network"]))
         assert (other - one).norm() < 1e-2 * (one - start).norm()
