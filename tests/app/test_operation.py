@@ -38,7 +38,7 @@ def test_a_plain_uvicorn_ends_with_its_streams(api: Api) -> None:
     server = Process(
         "uvicorn", "app.main:app", "--port", str(port), environment=api.environment, log=api.folder / "plain.log"
     )
-    wait_until(lambda: "startup complete" in server.log.read_text(), what="uvicorn started")
+    wait_until(lambda: "Uvicorn running on" in server.log.read_text(), what="uvicorn started")
     begun, ended = threading.Event(), threading.Event()
 
     def follow() -> None:

@@ -26,7 +26,7 @@ def rooted(_running: Api, request: pytest.FixtureRequest) -> Iterator[httpx.Clie
         module = ("uvicorn", "app.main:app", "--root-path", ROOT, "--port", str(port))
         process = Process(*module, environment=_running.environment, log=_running.folder / "rooted.log")
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        wait_until(lambda: "startup complete" in process.log.read_text(), what="uvicorn started")
+        wait_until(lambda: "Uvicorn running on" in process.log.read_text(), what="uvicorn started")
     yield client
     client.close()
     process.stop()
