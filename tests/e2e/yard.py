@@ -30,7 +30,7 @@ WORKER, *ARGUMENTS = module_of("distiller")
 SABOTEUR = "tests.e2e.saboteur"
 HEARTBEAT_S = 0.5
 SLICE_S = 0.1
-ITERATIONS = 8
+ITERATIONS = 4
 """Of the first round of a job; enough for several slices."""
 IN_HAND = {
     f"fewstep_distill_{name}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
 DIGITS = SHIPPED_CHECKPOINTS / "digits"
-SAMPLES = 300
+SAMPLES = 200
 SHIPPED = [family.path / name for family in list_families(SHIPPED_CHECKPOINTS).values() for name in family.cards]
 
 

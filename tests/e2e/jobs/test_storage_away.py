@@ -25,11 +25,11 @@ def yard(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, server: S3
 
 
 def test_a_job_waits_for_storage_that_hangs_and_its_files_go_once_it_is_back(yard: Yard, server: S3Server) -> None:
-    plain = yard.submit(iterations=5)
+    plain = yard.submit(iterations=3)
     yard.start(slice_s=20)
     yard.ended(plain)
     expected = yard.weights(plain)
-    job_id = yard.submit(iterations=5)
+    job_id = yard.submit(iterations=3)
     server.process.freeze()
     try:
         wait_until(lambda: "waiting" in kinds(yard, job_id), what="the job waiting")

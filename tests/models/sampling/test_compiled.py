@@ -22,7 +22,7 @@ class Counting:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self, graph: torch.fx.GraphModule, _: list[torch.Tensor], **__: object) -> Callable[..., Any]:
+    def __call__(self, graph: torch.fx.GraphModule, _: list[torch.Tensor], **__: object) -> Any:  # noqa: ANN401
         self.times += 1
         return graph.forward
 

@@ -1,5 +1,4 @@
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -152,7 +151,7 @@ def test_networks_beyond_the_limit_of_one_are_compiled_too(monkeypatch: pytest.M
     """A chain's rounds have more networks than torch compiles of one function; beyond that it would run eagerly."""
     compiled = 0
 
-    def count(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+    def count(graph: torch.fx.GraphModule, _: list[Tensor]) -> Any:  # noqa: ANN401
         nonlocal compiled
         compiled += 1
         return graph.forward
