@@ -17,16 +17,18 @@ class Shape:
         blocks: Blocks of each stage; each stage after the first halves the picture.
         width: Channels of a ResNet's first stage, doubled at each further one; growth of a DenseNet's layers.
         dense: Whether each layer sees all layers before it (DenseNet), not the sum of them (ResNet).
+        pooled: Whether a ResNet halves the picture by a convolution and the largest of each four values, before the
+            blocks of a stage, rather than by a stride of the first of them.
     """
 
     blocks: tuple[int, ...]
     width: int
     dense: bool = False
+    pooled: bool = False
 
 
 SHAPES: dict[Architecture, Shape] = {
-    "resnet-8": Shape(blocks=(0, 1, 1, 1), width=32),
-    "resnet-14": Shape(blocks=(0, 2, 2, 2), width=32),
+    "resnet-9": Shape(blocks=(0, 1, 0, 1), width=32, pooled=True),
     "resnet-small": Shape(blocks=(1, 1, 1), width=32),
     "resnet-18": Shape(blocks=(2, 2, 2, 2), width=64),
     "densenet-45": Shape(blocks=(0, 4, 8, 8), width=16, dense=True),
@@ -35,8 +37,8 @@ SHAPES: dict[Architecture, Shape] = {
 }
 """``resnet-18`` and ``densenet-201`` are the paper's for CIFAR: a 3x3 stem, and no pooling before the first stage.
 
-``resnet-8``, ``resnet-14`` and ``densenet-45``, which are named by their layers as those are, have no blocks at full
-size, so that a CPU can train them on pictures of 32x32.
+``resnet-9`` (Page 2018, "How to Train Your ResNet", at half of its width) and ``densenet-45``, which are named by their
+layers as those are, have no blocks at full size, so that a CPU can train them on pictures of 32x32.
 """
 
 
@@ -153,8 +155,11 @@ def _resnet(shape: Shape, image_channels: int) -> tuple[nn.Sequential, int]:
     inputs = width
     for stage, blocks in enumerate(shape.blocks):
         outputs = width * 2**stage
+        if stage and shape.pooled:
+            layers += [_conv(inputs, outputs), nn.MaxPool2d(2), *_norm_relu(outputs)]
+            inputs = outputs
         for block in range(blocks):
-            layers.append(_Residual(inputs, outputs, stride=2 if stage and not block else 1))
+            layers.append(_Residual(inputs, outputs, stride=2 if stage and not block and not shape.pooled else 1))
             inputs = outputs
     return nn.Sequential(*layers), inputs
 

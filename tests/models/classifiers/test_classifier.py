@@ -33,7 +33,7 @@ def test_the_networks_of_the_paper_have_its_size(architecture: Architecture, par
     assert classifier.num_features == features
 
 
-@pytest.mark.parametrize("architecture", ["resnet-small", "densenet-small"])
+@pytest.mark.parametrize("architecture", ["resnet-small", "resnet-9", "densenet-small"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_logits_follow_from_the_pooled_features(architecture: Architecture, channels: int) -> None:
     classifier = build(architecture, channels)
@@ -44,9 +44,9 @@ def test_logits_follow_from_the_pooled_features(architecture: Architecture, chan
     assert logits.shape == (3, 10)
 
 
-@pytest.mark.parametrize(("architecture", "left"), [("resnet-small", 0), ("densenet-small", 15)])
+@pytest.mark.parametrize(("architecture", "left"), [("resnet-small", 0), ("resnet-9", 3), ("densenet-small", 15)])
 def test_folded_it_says_the_same_and_passes_gradients_on_alike(architecture: Architecture, left: int) -> None:
-    """In a DenseNet most norms come before a convolution."""
+    """In a DenseNet most norms come before a convolution, and in a pooled ResNet some after the pooling."""
     plain, folded = build(architecture), build(architecture)
     for classifier in (plain, folded):
         for index, norm in enumerate(each for each in classifier.modules() if isinstance(each, nn.BatchNorm2d)):

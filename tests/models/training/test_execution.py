@@ -61,6 +61,15 @@ def test_a_classifier_in_bf16_answers_in_float32() -> None:
         assert not torch.equal(ours, ours.bfloat16().float()), "pooled, or multiplied, in bf16"
 
 
+def test_on_a_cpu_networks_without_group_normalisation_lie_channels_last() -> None:
+    classifier = Classifier("resnet-small", channels=1, num_classes=10, mean=(0.0,), std=(1.0,))
+    denoiser = build_unet(UNetConfig(channels=32, multipliers=(1,), attention_levels=(), blocks=1))
+    for network, lies in ((classifier, True), (denoiser, False)):
+        Execution().view(network)
+        weights = [each.weight for each in network.modules() if isinstance(each, nn.Conv2d) and each.kernel_size[0] > 1]
+        assert {each.is_contiguous(memory_format=torch.channels_last) for each in weights[1:]} == {lies}
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler imports what torch deprecates
 def test_a_compiled_network_learns_the_same_and_keeps_the_names_of_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
