@@ -9,7 +9,7 @@ from core.catalog.card import CARD_NAME, find_folder, read_json_card
 
 CLASSIFIER_CARD_NAME = "classifier.json"
 
-Architecture = Literal["resnet-9", "resnet-small", "resnet-18", "densenet-45", "densenet-small", "densenet-201"]
+Architecture = Literal["resnet-9", "resnet-small", "resnet-18", "densenet-26", "densenet-small", "densenet-201"]
 
 
 class ClassifierCard(BaseModel):

@@ -17,8 +17,8 @@ class Shape:
         blocks: Blocks of each stage; each stage after the first halves the picture.
         width: Channels of a ResNet's first stage, doubled at each further one; growth of a DenseNet's layers.
         dense: Whether each layer sees all layers before it (DenseNet), not the sum of them (ResNet).
-        pooled: Whether a ResNet halves the picture by a convolution and the largest of each four values, before the
-            blocks of a stage, rather than by a stride of the first of them.
+        pooled: Whether the picture is halved by taking the largest of each four values: in a ResNet after a convolution
+            before the blocks of a stage, in place of a stride; in a DenseNet once more, before its first stage.
     """
 
     blocks: tuple[int, ...]
@@ -31,13 +31,13 @@ SHAPES: dict[Architecture, Shape] = {
     "resnet-9": Shape(blocks=(0, 1, 0, 1), width=32, pooled=True),
     "resnet-small": Shape(blocks=(1, 1, 1), width=32),
     "resnet-18": Shape(blocks=(2, 2, 2, 2), width=64),
-    "densenet-45": Shape(blocks=(0, 4, 8, 8), width=16, dense=True),
+    "densenet-26": Shape(blocks=(3, 4, 4), width=32, dense=True, pooled=True),
     "densenet-small": Shape(blocks=(4, 4, 4), width=16, dense=True),
     "densenet-201": Shape(blocks=(6, 12, 48, 32), width=32, dense=True),
 }
 """``resnet-18`` and ``densenet-201`` are the paper's for CIFAR: a 3x3 stem, and no pooling before the first stage.
 
-``resnet-9`` (Page 2018, "How to Train Your ResNet", at half of its width) and ``densenet-45``, which are named by their
+``resnet-9`` (Page 2018, "How to Train Your ResNet", at half of its width) and ``densenet-26``, which are named by their
 layers as those are, have no blocks at full size, so that a CPU can train them on pictures of 32x32.
 """
 
@@ -168,6 +168,8 @@ def _densenet(shape: Shape, image_channels: int) -> tuple[nn.Sequential, int]:
     growth = shape.width
     channels = 2 * growth
     layers: list[nn.Module] = [_conv(image_channels, channels)]
+    if shape.pooled:
+        layers.append(nn.MaxPool2d(2))
     for stage, blocks in enumerate(shape.blocks):
         if stage:  # halve channels and picture
             layers += [*_norm_relu(channels), _conv(channels, channels // 2, 1), nn.AvgPool2d(2)]
