@@ -274,14 +274,14 @@ def main() -> None:
     parser.add_argument("--scale", choices=SCALES, default="gpu")
     parser.add_argument("--list", action="store_true", help="print the commands and do nothing")
     options = parser.parse_args()
-    todo = list(stages(SCALES[options.scale], data=options.data.resolve(), out=options.out.resolve()))
+    todo = list(stages(SCALES[options.scale], data=options.data, out=options.out))
     if options.list:
         print("\n".join(f"fewstep {stage.command}" for stage in todo))
         return
     options.out.mkdir(parents=True, exist_ok=True)
     join(options.out)
     try:
-        done = work(todo, out=options.out.resolve(), seconds=60 * min(options.minutes, 1e6))
+        done = work(todo, out=options.out, seconds=60 * min(options.minutes, 1e6))
     finally:
         split(options.out)
     print(report(options.out) if done else "to be continued: the same command goes on from here")
