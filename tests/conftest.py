@@ -30,13 +30,18 @@ TOGETHER = (
 """Files of tests/e2e at one running service, in groups of about a tenth of all the time. The first that fits holds."""
 
 
+def unit_of(nodeid: str) -> str:
+    """The file of a test, or the group that this is in."""
+    file = nodeid.partition("::")[0]
+    within = file.removeprefix("tests/e2e/")
+    return next((str(group) for group in TOGETHER if within.startswith(group)), file)
+
+
 class ByService(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """Sends a group to one process: in each the service would start anew."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        within = file.removeprefix("tests/e2e/")
-        return next((str(group) for group in TOGETHER if within.startswith(group)), file)
+        return unit_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -46,10 +51,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs Redis starts a server."""
+    """What needs Redis starts a server; and what waits for services, the longest first, lies among what computes."""
     for item in items:
         if isinstance(item, pytest.Function) and "redis_server" in item.fixturenames:
             item.add_marker("slow")
+    units = dict.fromkeys(unit_of(item.nodeid) for item in items)
+    waiting = [unit for unit in units if not unit.startswith("tests/") or unit.startswith("tests/e2e/")]
+    waiting.sort(key=lambda unit: (unit.startswith("tests/"), "/jobs/" not in unit))  # groups, jobs, others
+    computing = [unit for unit in units if unit not in waiting]
+    place = {unit: (index + 0.5) / len(kind) for kind in (waiting, computing) for index, unit in enumerate(kind)}
+    items.sort(key=lambda item: place[unit_of(item.nodeid)])
 
 
 @pytest.fixture(scope="session")
