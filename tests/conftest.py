@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     waiting = [unit for unit in units if not unit.startswith("tests/") or unit.startswith("tests/e2e/")]
     waiting.sort(key=lambda unit: (unit.startswith("tests/"), "/jobs/" not in unit))  # groups, jobs, others
     computing = [unit for unit in units if unit not in waiting]
-    place = {unit: (index + 0.5) / len(kind) for kind in (waiting, computing) for index, unit in enumerate(kind)}
+    shares = ((waiting, 0.8), (computing, 1))  # of all the time; at its end only what is short is left
+    place = {unit: share * index / len(kind) for kind, share in shares for index, unit in enumerate(kind)}
     items.sort(key=lambda item: place[unit_of(item.nodeid)])
 
 
