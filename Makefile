@@ -10,9 +10,8 @@ INSTALLED = $(VENV)/.installed
 TOOLS = $(VENV)/.tools
 PROMETHEUS = $(VENV)/.prometheus
 FAST = tests/core tests/models tests/test_*.py
-# More than there are cores, since services that start and jobs that are waited for leave some idle.
-PROCESSES = $$(( $$(getconf _NPROCESSORS_ONLN) + 3 ))
-PYTEST = $(BIN)/pytest --numprocesses $(PROCESSES) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
+CORES = $$(getconf _NPROCESSORS_ONLN)
+PYTEST = $(BIN)/pytest --dist loadfile --no-loadscope-reorder --maxprocesses 5 --numprocesses
 FIND = $(BIN)/uv python find --system
 
 .DEFAULT_GOAL := help
@@ -30,7 +29,7 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 	@FEWSTEP_PROMETHEUS_PORT='$(PROMETHEUS_PORT)' exec $(BIN)/python -m core.local.monitor
 
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
-	@$(PYTEST)
+	@$(PYTEST) $$(( $(CORES) + 2 )) # since services that start and jobs that are waited for leave some cores idle
 
 check: $(TOOLS) ## Lint, formatting, types, and that the console's libraries are as pinned
 	@$(BIN)/ruff check
@@ -43,7 +42,7 @@ fuzz: $(TOOLS) ## Requests that the schema makes up, and such that are none, for
 		$(BIN)/pytest tests/e2e/operation/test_fuzz.py
 
 test-fast: $(TOOLS) ## Tests that need no server and no training: a minute
-	@$(PYTEST) -m "not slow" $(FAST)
+	@$(PYTEST) $$(( $(CORES) + 1 )) -m "not slow" $(FAST)
 
 test-pythons: $(INSTALLED) ## check and test-fast with each of PYTHONS="3.11 3.12 ..." that is here or that uv can bring
 	@for version in $(PYTHONS); do \
