@@ -10,6 +10,7 @@ INSTALLED = $(VENV)/.installed
 TOOLS = $(VENV)/.tools
 PROMETHEUS = $(VENV)/.prometheus
 FAST = tests/core tests/models tests/test_*.py
+# Processes: some more than there are cores, since services that start and jobs that are waited for leave some idle.
 CORES = $$(getconf _NPROCESSORS_ONLN)
 PYTEST = $(BIN)/pytest --dist loadfile --no-loadscope-reorder --maxprocesses 5 --numprocesses
 FIND = $(BIN)/uv python find --system
@@ -29,7 +30,7 @@ monitor: $(PROMETHEUS) ## Prometheus with the alerts beside make run; PROMETHEUS
 	@FEWSTEP_PROMETHEUS_PORT='$(PROMETHEUS_PORT)' exec $(BIN)/python -m core.local.monitor
 
 test: check $(PROMETHEUS) ## What must pass before a change goes in: check, then every test
-	@$(PYTEST) $$(( $(CORES) + 2 )) # since services that start and jobs that are waited for leave some cores idle
+	@$(PYTEST) $$(( $(CORES) + 2 ))
 
 check: $(TOOLS) ## Lint, formatting, types, and that the console's libraries are as pinned
 	@$(BIN)/ruff check

@@ -22,23 +22,33 @@ from models.diffusion.unet import UNetConfig, build_unet
 from tests.processes import RedisServer
 
 TOGETHER = (
-    ("clients/test_jobs", "clients/test_readme", "console/test_work"),  # the service that distils
-    ("jobs/test_service", "jobs/test_uploads", "operation/test_monitoring"),  # the same once more
-    ("generate/", *(f"operation/test_{name}" for name in ("faults", "operation", "probes", "rolling"))),
-    ("clients/", "console/"),  # what is left of them
+    ("e2e/clients/test_jobs", "e2e/clients/test_readme", "e2e/console/test_work"),  # the service that distils
+    ("e2e/jobs/test_service", "e2e/jobs/test_uploads", "e2e/operation/test_monitoring"),  # the same once more
+    ("e2e/generate/", *(f"e2e/operation/test_{name}" for name in ("faults", "operation", "probes", "rolling"))),
+    ("e2e/clients/", "e2e/console/"),  # what is left of them
+    ("app/",),  # two processes of the API
+    (  # diffusers, which takes five seconds to import
+        "models/checkpoints/",
+        "models/cli/test_import",
+        "models/cli/test_main",
+        "models/diffusion/",
+        "models/sampling/test_kinds",
+        "models/sampling/test_lean",
+        "models/test_shipped_families",
+    ),
 )
-"""Files of tests/e2e at one running service, in groups of about a tenth of all the time. The first that fits holds."""
+"""Files that share what takes long to start, in groups of about a tenth of all the time. The first that fits holds."""
 
 
 def unit_of(nodeid: str) -> str:
     """The file of a test, or the group that this is in."""
     file = nodeid.partition("::")[0]
-    within = file.removeprefix("tests/e2e/")
+    within = file.removeprefix("tests/")
     return next((str(group) for group in TOGETHER if within.startswith(group)), file)
 
 
 class ByService(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Sends a group to one process: in each the service would start anew."""
+    """Sends a group to one process: in each what it shares would start anew."""
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
@@ -56,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and "redis_server" in item.fixturenames:
             item.add_marker("slow")
     units = dict.fromkeys(unit_of(item.nodeid) for item in items)
-    waiting = [unit for unit in units if not unit.startswith("tests/") or unit.startswith("tests/e2e/")]
+    waiting = [unit for unit in units if "e2e/" in unit]
     waiting.sort(key=lambda unit: (unit.startswith("tests/"), "/jobs/" not in unit))  # groups, jobs, others
     computing = [unit for unit in units if unit not in waiting]
     shares = ((waiting, 0.8), (computing, 1))  # of all the time; at its end only what is short is left
