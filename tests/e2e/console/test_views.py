@@ -23,8 +23,8 @@ VIEWS = {
     "jobs": "No job yet.",
     "jobs/new": "Start the job",
     "models": "From each teacher",
-    "models/classes/1-step": "Weights' SHA-256",
-    "system": "Images/s, last minute",
+    "models/classes/1-step": "rows, of which it walks 2",
+    "system": "0 waiting, 0 in hand",
 }
 """Each view with words that it shows once it is complete."""
 STRANGE = "<img src=x onerror=alert(1)>"

@@ -71,7 +71,7 @@ def test_a_student_is_made_served_promoted_and_rolled_back(visitor: Visitor) -> 
     for tab in (page, beside):
         expect(tab.get_by_role("img", name=re.compile("Loss over"))).to_be_visible()
         expect(tab.get_by_text("The job is succeeded.")).to_be_visible(timeout=LONG_MS)
-        expect(tab.get_by_text("Serves 4 steps of digits since")).to_be_visible()
+        expect(tab.get_by_text(re.compile(r"Serves 4 steps of digits since \d"))).to_be_visible()
         expect(tab.get_by_text("16 of 16")).to_be_visible()
     samples = page.get_by_role("img", name="Samples of the student of 4 steps")
     expect(samples).to_have_attribute("width", re.compile(r"\d{2,}"))

@@ -74,8 +74,7 @@ function Round({ job, round, promotion, onRollBack }) {
         promotion &&
         html`
           <p class="small">
-            Serves ${promotion.steps === 1 ? "1 step" : `${promotion.steps} steps`} of ${promotion.family} since
-            ${time(promotion.at)}${promotion.replaced ? `, in place of ${promotion.replaced}` : ""}.
+            Serves ${promotion.steps === 1 ? "1 step" : `${promotion.steps} steps`} of ${promotion.family} since ${time(promotion.at)}${promotion.replaced ? `, in place of ${promotion.replaced}` : ""}.
           </p>
           <p><button type="button" onClick=${() => onRollBack(promotion)}>Roll back</button></p>
         `

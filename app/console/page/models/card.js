@@ -60,8 +60,7 @@ export function Card({ family, name, card }) {
           <dd>${card.prediction_type}</dd>
           <dt>Schedule</dt>
           <dd>
-            ${card.schedule.beta_schedule}, ${whole(card.schedule.num_rows)} rows, of which it walks
-            ${whole(card.rows.length)}
+            ${card.schedule.beta_schedule}, ${whole(card.schedule.num_rows)} rows, of which it walks ${whole(card.rows.length)}
           </dd>
           <dt>Weights' SHA-256</dt>
           <dd><code>${card.sha256}</code></dd>

@@ -75,14 +75,12 @@ function Lately({ system }) {
 }
 
 function Queue({ name, queue }) {
+  const oldest = queue.waiting > 0 ? `, the oldest for ${duration(queue.oldest_age_s)}` : "";
   return html`
     <section class="panel stack" aria-label="${TITLES[name] ?? name}">
       <div class="row between">
         <h2>${TITLES[name] ?? name}</h2>
-        <p class="quiet">
-          ${whole(queue.waiting)} waiting${queue.waiting > 0 ? `, the oldest for ${duration(queue.oldest_age_s)}` : ""},
-          ${whole(queue.in_hand)} in hand
-        </p>
+        <p class="quiet">${whole(queue.waiting)} waiting${oldest}, ${whole(queue.in_hand)} in hand</p>
       </div>
       ${queue.workers.length === 0 && html`<p class="notice">No ${name} worker is there. What was accepted waits until one comes.</p>`}
       ${
