@@ -23,8 +23,8 @@ VIEWS = {
     "jobs": "No job yet.",
     "jobs/new": "Start the job",
     "models": "From each teacher",
-    "models/classes/1-step": "rows, of which it walks 2",
-    "system": "0 waiting, 0 in hand",
+    "models/classes/1-step": "Weights' SHA-256",
+    "system": "Images/s, last minute",
 }
 """Each view with words that it shows once it is complete."""
 STRANGE = "<img src=x onerror=alert(1)>"
@@ -47,6 +47,13 @@ def strange_family(stack: Stack) -> Iterator[str]:
         card.write_text(json.dumps(facts | {"class_names": [STRANGE, "b", "c"], "data": STRANGE, "command": STRANGE}))
     yield STRANGE
     shutil.rmtree(folder)
+
+
+def test_words_stand_apart(browser: "Browser", base: str) -> None:
+    """Templates lose spaces at the ends of lines."""
+    with visiting(browser, base) as visitor:
+        expect(visitor.open("#/models/classes/1-step").get_by_text("rows, of which it walks 2")).to_be_visible()
+        expect(visitor.open("#/system").get_by_text("0 waiting, 0 in hand").first).to_be_visible()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
