@@ -73,6 +73,9 @@ class ClassifierOptions(TrainingOptions):
         float, Field(ge=0, le=0.99, description="Share of each label that is spread over all classes")
     ] = 0.0
     shift: Annotated[int, Field(ge=0, description="Most pixels by which an image is moved")] = 4
+    cutout: Annotated[
+        int, Field(ge=0, description="Side in pixels of a square of each image that is made grey, anywhere")
+    ] = 0
 
 
 OPTIONS: Mapping[Kind, type[TeacherOptions | ClassifierOptions]] = {

@@ -1,4 +1,4 @@
-"""Training a classifier: cross-entropy on mirrored and shifted images."""
+"""Training a classifier: cross-entropy on images that are mirrored, shifted and cut out of."""
 
 import copy
 from collections.abc import Callable
@@ -45,12 +45,37 @@ def shift(x: Tensor, *, most: int, draws: Draws) -> Tensor:
     return moved
 
 
-def classification_loss(*, label_smoothing: float, shift_by: int) -> Loss:
-    """Cross-entropy with label smoothing, of images shifted by up to ``shift_by`` pixels."""
+def cut_out(x: Tensor, *, side: int, draws: Draws) -> Tensor:
+    """(B, C, H, W) images in [-1, 1], a square of ``side`` pixels of each grey.
+
+    Its middle is anywhere in the image, so that it may lie in part outside (DeVries & Taylor 2017, section 3.2).
+    """
+    if side == 0:
+        return x
+    rows, columns = (_span(size, side=side, count=len(x), draws=draws) for size in x.shape[2:])
+    return x.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
+
+
+def _span(size: int, *, side: int, count: int, draws: Draws) -> Tensor:
+    """(count, size) bool: for each, where a span of ``side`` lies whose middle is one of ``size`` places."""
+    first = draws.randint(0, size, (count, 1)) - side // 2
+    place = torch.arange(size, device=first.device)
+    return (first <= place) & (place < first + side)
+
+
+def classification_loss(*, label_smoothing: float, shift_by: int, cutout: int) -> Loss:
+    """Cross-entropy with label smoothing, of images shifted by up to ``shift_by`` pixels and cut out of.
+
+    Args:
+        label_smoothing: Share of each label that is spread over all classes.
+        shift_by: As ``most`` of ``shift``.
+        cutout: As ``side`` of ``cut_out``.
+    """
 
     def loss(network: nn.Module, batch: Batch, draws: Draws) -> Tensor:
         assert batch.labels is not None
-        logits, _ = network(shift(batch.x, most=shift_by, draws=draws))
+        images = cut_out(shift(batch.x, most=shift_by, draws=draws), side=cutout, draws=draws)
+        logits, _ = network(images)
         return functional.cross_entropy(logits, batch.labels, label_smoothing=label_smoothing)
 
     return loss
@@ -109,7 +134,11 @@ class ClassifierRun:
         """The trained network; arguments and errors as of ``models.training.trainer.train``."""
         trained = train(
             copy.deepcopy(self.classifier),
-            loss=classification_loss(label_smoothing=self.options.label_smoothing, shift_by=self.options.shift),
+            loss=classification_loss(
+                label_smoothing=self.options.label_smoothing,
+                shift_by=self.options.shift,
+                cutout=self.options.cutout,
+            ),
             data=self.training,
             config=self.config,
             state_path=state_path,
@@ -145,6 +174,7 @@ class ClassifierRun:
                 "precision": self.execution.precision_on(trained.mean.device),
                 "label_smoothing": self.options.label_smoothing,
                 "shift_by": self.options.shift,
+                "cutout": self.options.cutout,
             },
             command=command,
         )

@@ -39,6 +39,16 @@ if TYPE_CHECKING:
 evaluation = typer.Typer()
 
 _JUDGE = "judge"  # the folder that a family's judge is in
+_FIGURES = (
+    "Fréchet distance",
+    "Inception score",
+    "precision",
+    "recall",
+    "sure",
+    "smallest class",
+    "right",
+    "least right",
+)
 
 
 @evaluation.command()
@@ -176,12 +186,12 @@ def _table(results: list[tuple[Path, "Evaluation"]]) -> str:
         f"judged by {first.extractor} ({first.extractor_sha256[:12]}); floor, {first.floor_of}: {first.floor:.3f}; "
         f"sampled in {' and '.join(sorted({one.sampled_in for _, one in results}))}",
         "",
-        "| steps | checkpoint | Fréchet distance | Inception score | precision | recall | sure | smallest class |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| steps | checkpoint | {' | '.join(_FIGURES)} |",
+        f"|{'---|' * (2 + len(_FIGURES))}",
     ]
     for folder, one in results:
         score = f"{one.inception_score:.2f} ± {one.inception_score_deviation:.2f}"
-        shares = (one.precision, one.recall, one.sure, one.smallest_class)
+        shares = (one.precision, one.recall, one.sure, one.smallest_class, one.right, one.least_right)
         cells = [f"{one.frechet_distance:.3f}", score, *("-" if share is None else f"{share:.3f}" for share in shares)]
         lines.append(f"| {one.num_steps} | {folder.parent.name}/{folder.name} | {' | '.join(cells)} |")
     return "\n".join(lines)

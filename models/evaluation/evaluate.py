@@ -1,11 +1,14 @@
 """Judging checkpoints: figures of their samples against a data set, each with all that it depends on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.catalog.card import CARD_NAME, Family, read_card
+import torch
+from torch import Tensor
+
+from core.catalog.card import CARD_NAME, Card, Family, read_card
 from core.errors import FewstepError, InvalidRequest
 from models.checkpoints.files import in_place_of
 from models.data.dataset import Dataset
@@ -16,11 +19,12 @@ from models.evaluation.fidelity import (
     inception_score,
     moments,
     radii,
+    rightness,
     share_within,
     sureness,
 )
 from models.evaluation.reference import MOST_NEIGHBOURHOODS, Reference
-from models.sampling.engine import Sampler
+from models.sampling.engine import Sampler, class_labels
 from models.training.execution import Precision
 
 EVALUATIONS = "evaluations"
@@ -50,6 +54,8 @@ class Evaluation:
         recall: Share of real images within the manifold of samples.
         sure: Share of samples of which a judge that knows the classes is at least 0.9 sure; else None.
         smallest_class: Share of the class that such a judge finds least often.
+        right: Share of class-conditional samples in which such a judge finds the class they are of; else None.
+        least_right: The same of the class in whose samples it finds it least often.
         sampled_in: Precision of the network that sampled.
     """
 
@@ -71,6 +77,8 @@ class Evaluation:
     recall: float
     sure: float | None
     smallest_class: float | None
+    right: float | None
+    least_right: float | None
     sampled_in: Precision
 
 
@@ -134,6 +142,8 @@ def evaluate(
     score, deviation = inception_score(logits)
     drawn = features[:MOST_NEIGHBOURHOODS]
     sure, smallest_class = sureness(logits) if extractor.knows_classes else (None, None)
+    classes = _classes(sampler.card, seeds, extractor)
+    right, least_right = (None, None) if classes is None else rightness(logits, classes)
     return Evaluation(
         num_steps=num_steps,
         samples=count,
@@ -153,8 +163,22 @@ def evaluate(
         recall=share_within(reference.features, centres=drawn, radii=radii(drawn)),
         sure=sure,
         smallest_class=smallest_class,
+        right=right,
+        least_right=least_right,
         sampled_in=sampler.precision,
     )
+
+
+def _classes(card: Card, seeds: Sequence[int], judge: Extractor) -> Tensor | None:
+    """The class of each sample, (N,) int64, by the judge's numbers; None if they have none or the judge others."""
+    if card.num_classes is None or not judge.knows_classes:
+        return None
+    labels = torch.tensor(class_labels(card, seeds))
+    if card.class_names is None or judge.class_names is None:
+        return labels
+    if not set(card.class_names) <= set(judge.class_names):
+        return None
+    return torch.tensor([judge.class_names.index(name) for name in card.class_names])[labels]
 
 
 def save_evaluation(checkpoint: Path, evaluation: Evaluation) -> None:

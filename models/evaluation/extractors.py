@@ -27,6 +27,7 @@ class Extractor:
         classify: Gives logits and features of images in [-1, 1]; on ``device``.
         device: Where it runs.
         knows_classes: Whether its classes are those of the data, so that its sureness says something.
+        class_names: Of its logits, where known.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Extractor:
     classify: Classify
     device: torch.device
     knows_classes: bool
+    class_names: tuple[str, ...] | None = None
 
     @torch.inference_mode()
     def extract(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
@@ -70,6 +72,7 @@ def judge_extractor(
         classify=network.to(device),
         device=device,
         knows_classes=set(classes or ()) <= set(card.class_names or classes or ()),
+        class_names=card.class_names,
     )
 
 

@@ -80,3 +80,9 @@ def sureness(logits: Tensor) -> tuple[float, float]:
     confidence, classes = logits.double().softmax(1).max(1)
     counts = classes.bincount(minlength=logits.shape[1])
     return float((confidence >= SURE).double().mean()), int(counts.min()) / len(logits)
+
+
+def rightness(logits: Tensor, classes: Tensor) -> tuple[float, float]:
+    """Share of (N, classes) logits whose largest is that of their class (N,), and the share in the class worst off."""
+    right = (logits.argmax(1) == classes).double()
+    return float(right.mean()), min(float(right[classes == each].mean()) for each in classes.unique())

@@ -9,7 +9,7 @@ from core.catalog.card import CheckpointError
 from core.catalog.classifier_card import Architecture
 from models.classifiers.checkpoint import load_classifier, save_classifier
 from models.classifiers.classifier import SHAPES, Classifier, fold_norms
-from models.classifiers.training import shift, split
+from models.classifiers.training import cut_out, shift, split
 from models.training.batches import TrainingData
 from models.training.parallel import Draws
 
@@ -124,6 +124,18 @@ def test_images_are_shifted_by_every_amount_up_to_the_most() -> None:
     places = {tuple(place) for place in moved[:, 0].nonzero()[:, 1:].tolist()}
     assert places == {(row, column) for row in (1, 2, 3) for column in (1, 2, 3)}
     assert torch.equal(shift(x, most=0, draws=Draws(torch.Generator())), x)
+
+
+def test_a_square_of_each_image_is_cut_out_wherever_its_middle_lies() -> None:
+    x = torch.ones(2000, 3, 5, 7)
+    cut = cut_out(x, side=2, draws=Draws(torch.Generator().manual_seed(0))) == 0
+    assert torch.equal(cut.any(1), cut.all(1))  # in all channels
+    cut = cut[:, 0]
+    heights, widths = cut.any(2).sum(1), cut.any(1).sum(1)
+    assert torch.equal(cut.sum((1, 2)), heights * widths)  # a rectangle, which an edge of the image may narrow
+    assert {(int(h), int(w)) for h, w in zip(heights, widths, strict=True)} == {(1, 1), (1, 2), (2, 1), (2, 2)}
+    assert cut.any(0).all()  # of every pixel
+    assert torch.equal(cut_out(x, side=0, draws=Draws(torch.Generator())), x)
 
 
 def test_images_to_test_on_are_not_trained_on() -> None:

@@ -116,6 +116,29 @@ def test_every_figure_carries_what_it_depends_on(
     assert figures["sampled_in"] == "fp32"
 
 
+def test_samples_of_a_class_are_right_where_the_judge_finds_it_whatever_its_number_there(
+    conditional_family: Path, family: Path, pictures: Path, extractor: Extractor
+) -> None:
+    checkpoint = shutil.copytree(conditional_family / "1-step", family / "of-classes")
+    data = load_data(str(pictures))
+    reference = load_reference(str(pictures), data, size=None, extractor=extractor)
+
+    def right(judge: Extractor) -> tuple[float | None, float | None]:
+        result = evaluate(Sampler(checkpoint), num_steps=1, count=30, extractor=judge, train=data, reference=reference)
+        return result.right, result.least_right
+
+    found = extractor.extract(Sampler(checkpoint).sample(seeds=range(30)))[0].argmax(1)
+    shares = [[float((found[number::3] == where).double().mean()) for where in range(4)] for number in range(3)]
+    each = [shares[0][0], shares[1][1], shares[2][2]]
+    assert right(extractor) == (pytest.approx(sum(each) / 3), min(each))
+    change_card(checkpoint, class_names=("ant", "bee", "cat"))
+    named = dataclasses.replace(extractor, class_names=("cat", "ant", "dog", "bee"))
+    each = [shares[0][1], shares[1][3], shares[2][0]]
+    assert right(named) == (pytest.approx(sum(each) / 3), min(each))
+    assert right(dataclasses.replace(named, class_names=("cat", "ant", "dog", "eel"))) == (None, None)
+    assert right(dataclasses.replace(named, knows_classes=False)) == (None, None)
+
+
 def test_figures_of_two_precisions_stand_beside_each_other_and_replace_those_that_do_not_say(
     family: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

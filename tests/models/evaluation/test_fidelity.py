@@ -12,6 +12,7 @@ from models.evaluation.fidelity import (
     inception_score,
     moments,
     radii,
+    rightness,
     share_within,
     sureness,
 )
@@ -92,3 +93,9 @@ def test_sureness() -> None:
     assert sureness(logits) == (0.5, 0.25)
     assert sureness(logits[:3])[1] == 0, "a class never met"
     assert not math.isnan(inception_score(logits)[0])
+
+
+def test_rightness() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 1.0, 0.5], [3.0, 1.0, 2.0]])
+    assert rightness(logits, torch.tensor([0, 2, 1, 1])) == (0.75, 0.5)
+    assert rightness(logits, torch.tensor([0, 0, 0, 0])) == (0.5, 0.5), "a class of which there is no sample"
