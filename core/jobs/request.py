@@ -11,6 +11,7 @@ from core.catalog.datasets import DataRef
 from core.generation.request import MAX_SEED
 from core.jobs.references import CheckpointRef, ClassifierRef, JobKind, Judge, origins_of
 from core.methods.declaration import all_methods, all_options, described, owners
+from core.training.optimizer import DESCRIPTION, Optimizer
 from core.webhooks.request import JobWebhook
 
 Promote = Literal["never", "if_better", "always"]
@@ -74,6 +75,7 @@ class RequestOfAnyMethod(BaseModel):
     ] = 1000
     batch_size: Annotated[int, Field(ge=1, description="Images an iteration")] = 64
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Falls to 0 by a cosine over each round")] = 5e-5
+    optimizer: Annotated[Optimizer, Field(description=DESCRIPTION)] = "adam"
     data: Annotated[
         str | None,
         Field(

@@ -12,6 +12,7 @@ from core.errors import InvalidRequest
 from core.generation.request import MAX_SEED
 from core.methods.declaration import Options
 from core.training.network import norm_groups, refuse_widths
+from core.training.optimizer import DESCRIPTION, Optimizer
 
 Numbers = Annotated[tuple[int, ...], Field(max_length=16, strict=False)]
 """In JSON an array."""
@@ -28,6 +29,7 @@ class TrainingOptions(Options):
     """Of any training. Names are those of the JSON body and, with dashes, of the command line."""
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED, description="Of all randomness")] = 0
+    optimizer: Annotated[Optimizer, Field(description=DESCRIPTION)] = "adam"
 
 
 class TeacherOptions(TrainingOptions):
@@ -39,7 +41,7 @@ class TeacherOptions(TrainingOptions):
     ] = None
     iterations: Annotated[int, Field(ge=1, description="Optimizer steps")] = 800_000
     batch_size: Annotated[int, Field(ge=1, description="Images an iteration")] = 128
-    learning_rate: Annotated[float, Field(ge=0, le=1, description="Of Adam, after warm-up")] = 2e-4
+    learning_rate: Annotated[float, Field(ge=0, le=1, description="After warm-up")] = 2e-4
     decay: Annotated[Literal["constant", "cosine"], Field(description="Of the learning rate")] = "constant"
     warmup: Annotated[int, Field(ge=0, description="Iterations until the learning rate is reached")] = 5_000
     ema_decay: Annotated[float, Field(ge=0, le=1, description="Of the averaged weights, an iteration")] = 0.9999
@@ -67,7 +69,8 @@ class ClassifierOptions(TrainingOptions):
     batch_size: Annotated[int, Field(ge=2, description="Images an iteration")] = 128
     learning_rate: Annotated[float, Field(ge=0, le=1, description="Falls to 0 by a cosine")] = 1e-3
     weight_decay: Annotated[
-        float, Field(ge=0, le=1, description="Share of the weights that Adam lets fall, times the learning rate")
+        float,
+        Field(ge=0, le=1, description="Share of the weights by which a step lets them fall, times the learning rate"),
     ] = 0.0
     label_smoothing: Annotated[
         float, Field(ge=0, le=0.99, description="Share of each label that is spread over all classes")

@@ -236,6 +236,7 @@ def prepare_classifier(
         config=TrainConfig(
             iterations=options.iterations,
             batch_size=options.batch_size,
+            optimizer=options.optimizer,
             learning_rate=options.learning_rate,
             decay="cosine",
             weight_decay=options.weight_decay,

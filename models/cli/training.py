@@ -14,6 +14,7 @@ from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
 from core.catalog.classifier_card import locate_classifier
 from core.errors import InvalidRequest
 from core.methods.declaration import all_methods, all_options, described, find_method, owners, settle
+from core.training.optimizer import DESCRIPTION, Optimizer
 from core.training.options import OPTIONS, ClassifierOptions, Kind, TeacherOptions
 from models.cli.options import (
     Checkpoints,
@@ -163,6 +164,7 @@ def distill(
     iterations: Annotated[int, typer.Option(min=1, help="A round; doubled for students of 2 and 1 steps.")] = 10_000,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     learning_rate: Annotated[float, typer.Option(min=0, help="Falls to 0 by a cosine over each round.")] = 5e-5,
+    optimizer: Annotated[Optimizer, typer.Option(help=f"{DESCRIPTION}.")] = "adam",
     clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient.")] = 1.0,
     seed: Seed = 0,
     checkpoints: Checkpoints = SHIPPED_CHECKPOINTS,
@@ -210,6 +212,7 @@ def distill(
             iterations=iterations,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            optimizer=optimizer,
             decay="cosine",
             clip=clip,
             seed=seed,

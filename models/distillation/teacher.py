@@ -154,6 +154,7 @@ def prepare_teacher(
     config = TrainConfig(
         iterations=options.iterations,
         batch_size=options.batch_size,
+        optimizer=options.optimizer,
         learning_rate=options.learning_rate,
         decay=options.decay,
         warmup=options.warmup,

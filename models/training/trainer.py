@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import FewstepError
+from core.training.optimizer import Optimizer
 from models.checkpoints.files import reserve
 from models.training.adam import Adam
 from models.training.batches import Batch, DataSource, draw_batch
 from models.training.companion import Companion
 from models.training.divergence import Soundness
 from models.training.execution import AUTO, Execution
+from models.training.muon import Muon, optimizer_of
 from models.training.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
 from models.training.progress import OnProgress, Progress, StopTraining
 from models.training.randomness import iteration_generator
@@ -47,7 +49,8 @@ class TrainConfig:
     Attributes:
         iterations: Optimizer steps.
         batch_size: Images an iteration, those of all processes together.
-        learning_rate: Of Adam, after warm-up.
+        optimizer: ``adam``, or ``muon`` for the hidden matrices.
+        learning_rate: After warm-up.
         decay: ``constant``, or ``cosine`` down to 0 at the last iteration.
         warmup: Iterations over which the learning rate rises from 0.
         weight_decay: Share of the weights, times the learning rate, by which each step lets them fall.
@@ -58,6 +61,7 @@ class TrainConfig:
 
     iterations: int
     batch_size: int = 128
+    optimizer: Optimizer = "adam"
     learning_rate: float = 2e-4
     decay: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
@@ -83,11 +87,11 @@ class TrainState:
     iteration: int = 0
     earlier_rates: Rates = field(default_factory=list)
     ema: nn.Module | None = field(init=False)
-    optimizer: Adam = field(init=False)
+    optimizer: Adam | Muon = field(init=False)
 
     def __post_init__(self) -> None:
         self.ema = copy.deepcopy(self.network).requires_grad_(False).eval() if self.config.ema_decay else None
-        self.optimizer = Adam(self.network.parameters())
+        self.optimizer = optimizer_of(self.network, self.config.optimizer)
 
     @property
     def result(self) -> nn.Module:

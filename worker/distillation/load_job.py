@@ -38,6 +38,7 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         iterations=request.iterations,
         batch_size=request.batch_size,
         learning_rate=request.learning_rate,
+        optimizer=request.optimizer,
         decay="cosine",
         seed=request.seed,
     )
