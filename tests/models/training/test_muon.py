@@ -1,11 +1,15 @@
 """Muon moves hidden matrices as PyTorch's does, up to that one's rounding, and all else as Adam does."""
 
+from pathlib import Path
+
+import pytest
 import torch
 from torch import Tensor, nn
 
 from models.diffusion.unet import UNetConfig, build_unet
 from models.training.adam import Adam
 from models.training.muon import Muon, hidden_matrices, orthogonal
+from models.training.trainer import TrainConfig, TrainingError, TrainState
 
 RATES = (1e-2, 5e-3, 1e-3)
 
@@ -119,3 +123,20 @@ def test_a_step_that_is_held_back_leaves_everything_as_it_was() -> None:
     held.step(1e-2, hold=torch.tensor(0.0))
     straight.step(1e-2)
     assert same(ours, plain)
+
+
+def test_a_run_goes_on_by_the_optimizer_it_began_with(tmp_path: Path) -> None:
+    config = TrainConfig(iterations=3, optimizer="muon")
+    network, again = Network(), Network()
+    state, resumed = TrainState(network, config), TrainState(again, config)
+    for step in range(2):
+        give_gradients(network, step)
+        state.optimizer.step(1e-2)
+    state.save(tmp_path / "state.pt")
+    resumed.load(tmp_path / "state.pt")
+    for each, optimizer in ((network, state.optimizer), (again, resumed.optimizer)):
+        give_gradients(each, 2)
+        optimizer.step(1e-2)
+    assert same(network, again)
+    with pytest.raises(TrainingError, match="optimizer muon there and adam here"):
+        TrainState(again, TrainConfig(iterations=3)).load(tmp_path / "state.pt")
