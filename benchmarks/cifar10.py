@@ -29,11 +29,11 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.shared.common import machine, table
+from benchmarks.shared.parts import join, split
 from core.methods.declaration import find_method
 from models.cli.main import main as fewstep
 from models.sampling.host import multiplies_bf16
 
-PART_BYTES = 16 * 2**20
 SECONDS_TO_SAVE = 60
 _IN_A_PROCESS = """
 import json, sys
@@ -47,31 +47,42 @@ CFD = {
     "cfd-dataset": "--temperature 0.95 --dataset-weight 0.003 --entropy-share 0.75",
 }
 """The paper's two sets of values, for DenseNets and for ResNets."""
-QUICKLY = "--batch-size 128 --learning-rate 3e-3 --weight-decay 0.1 --label-smoothing 0.1 --shift 2"
-"""What suits classifiers that see each image some twenty times."""
+QUICKLY = (
+    "--iterations 4000 --batch-size 128 --optimizer muon --learning-rate 1e-2 --weight-decay 0.1 --label-smoothing 0.1 "
+    "--shift 2"
+)
+"""What suits classifiers that see each image some ten times."""
 SFD = {4: 1, 2: 1.5, 1: 2.5}
 """Iterations by steps, in those of the chain's first round, so that it has as many as the chain by then: a round to two
 steps or one is twice as long."""
-HEAD = ("model", "steps", "Fréchet distance", "classifier score", "precision", "recall")
+HEAD = ("model", "steps", "Fréchet distance", "classifier score", "precision", "recall", "right", "least right")
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything; batches in images, and of classifiers the options.
+    """How much of everything, as options of the commands.
 
     Attributes:
+        network: Of the teacher.
+        teacher: How it learns.
+        legs: What is added to that for each of its legs, which go on from the averaged weights of the one before.
+        classifier: Of what CFD distils through.
+        judge: Of what judges.
+        student: How students learn.
+        halvings: Steps to halve down to by PD, from 1,024 on, each with the iterations of its rounds.
+        iterations: Of a round from 8 steps on.
+        samples: To judge.
         bf16: Whether to train in it also on a CPU, where that has instructions for it.
     """
 
     network: str
-    teacher: int
-    batch: int
-    warmup: int
-    ema_decay: float
+    teacher: str
+    legs: tuple[str, ...]
     classifier: str
     judge: str
-    pd: int
-    student: int
+    student: str
+    halvings: tuple[tuple[int, int], ...]
+    iterations: int
     samples: int
     bf16: bool = False
 
@@ -79,39 +90,36 @@ class Scale:
 SCALES = {
     "gpu": Scale(
         network="--channels 32 --multipliers 2,3,4 --attention 1 --blocks 1 --dropout 0.1",
-        teacher=60_000,
-        batch=1024,
-        warmup=1_000,
-        ema_decay=0.9995,
+        teacher="--batch-size 1024 --learning-rate 1e-3 --warmup 1000 --ema-decay 0.9995",
+        legs=("--iterations 60000 --decay cosine",),
         classifier="--architecture resnet-18 --iterations 8000 --batch-size 512",
         judge="--architecture densenet-small --iterations 8000 --batch-size 512",
-        pd=1_000,
-        student=2_000,
+        student="--batch-size 512 --learning-rate 2e-4",
+        halvings=((8, 1_000),),
+        iterations=2_000,
         samples=50_000,
     ),
     "cpu": Scale(
-        network="--channels 32 --multipliers 1,3,4 --attention 2 --blocks 1 --dropout 0",
-        teacher=80_000,
-        batch=64,
-        warmup=500,
-        ema_decay=0.999,
-        classifier=f"--architecture resnet-9 --iterations 8000 {QUICKLY}",
-        judge=f"--architecture densenet-26 --iterations 10000 {QUICKLY}",
-        pd=500,
-        student=1_000,
+        network="--channels 32 --multipliers 1,2,4 --attention 2 --blocks 1 --dropout 0",
+        teacher="--batch-size 64 --optimizer muon --learning-rate 2e-3 --warmup 200 --ema-decay 0.999",
+        legs=("--iterations 6000", "--iterations 6000 --decay cosine"),
+        classifier=f"--architecture resnet-9 {QUICKLY}",
+        judge=f"--architecture densenet-26 {QUICKLY}",
+        student="--batch-size 64 --learning-rate 2e-4",
+        halvings=((64, 100), (8, 400)),
+        iterations=500,
         samples=10_000,
         bf16=True,
     ),
     "toy": Scale(
         network="--channels 32 --multipliers 1,1 --attention 1 --blocks 1 --dropout 0",
-        teacher=4,
-        batch=8,
-        warmup=1,
-        ema_decay=0.5,
+        teacher="--batch-size 8 --optimizer muon --learning-rate 1e-3 --warmup 1 --ema-decay 0.5",
+        legs=("--iterations 2", "--iterations 2 --decay cosine"),
         classifier="--architecture resnet-9 --iterations 4 --batch-size 8",
         judge="--architecture densenet-26 --iterations 4 --batch-size 8",
-        pd=1,
-        student=1,
+        student="--batch-size 8 --learning-rate 2e-4",
+        halvings=((256, 1), (8, 1)),
+        iterations=1,
         samples=32,
     ),
 }
@@ -130,31 +138,34 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     ours, train, test = out / "cifar10", shlex.quote(f"{data}/train.parquet"), shlex.quote(f"{data}/test.parquet")
     first = ours / "8-step"
     precision = "bf16" if scale.bf16 and multiplies_bf16() else "auto"
-    yield Stage(
-        ours / "teacher",
-        f"train --out {ours}/teacher --data {train} --class-conditional {scale.network} --iterations {scale.teacher} "
-        f"--batch-size {scale.batch} --learning-rate 1e-3 --decay cosine --warmup {scale.warmup} "
-        f"--ema-decay {scale.ema_decay} --precision {precision}",
-    )
+    start = f"--class-conditional {scale.network}"
+    for number, leg in enumerate(scale.legs, 1):
+        made = ours / "teacher" if number == len(scale.legs) else out / "legs" / str(number)
+        learn = f"--data {train} {scale.teacher} {leg} --precision {precision}"
+        yield Stage(made, f"train --out {made} {start} {learn}")
+        start = f"--init {made}"
     for name, how, seed in (("classifier", scale.classifier, 0), ("judge", scale.judge, 1)):
         yield Stage(
             ours / name,
             f"train-classifier --out {ours}/{name} --data {train} --test {test} {how} --seed {seed} "
             f"--precision {precision}",
         )
-    distil = f"distill --batch-size {min(scale.batch, 512)} --learning-rate 2e-4 --precision {precision}"
+    distil = f"distill {scale.student} --precision {precision}"
     along = f"{distil} --teacher {ours}/teacher --out {out}/sfd --method sfd"
     distil += f" --data {train}"
-    rounds = f"{distil} --iterations {scale.student} --from 8 --to 1 --teacher {first}"
-    yield Stage(
-        first, f"{distil} --iterations {scale.pd} --from 1024 --to 8 --teacher {ours}/teacher --out {ours} --method pd"
-    )
+    rounds = f"{distil} --iterations {scale.iterations} --from 8 --to 1 --teacher {first}"
+    steps, halved = 1024, ours / "teacher"
+    for fewer, iterations in scale.halvings:
+        made = ours if fewer == STEPS[0] else out / "halved"
+        halve = f"--method pd --teacher {halved} --from {steps} --to {fewer} --iterations {iterations}"
+        steps, halved = fewer, made / f"{fewer}-step"
+        yield Stage(halved, f"{distil} {halve} --out {made}")
     for name, options in CFD.items():
         family = ours if name == "cfd" else out / name
         yield Stage(family / "1-step", f"{rounds} --out {family} --method cfd --classifier {ours}/classifier {options}")
     yield Stage(out / "pd" / "1-step", f"{rounds} --out {out}/pd --method pd")
     for steps, rounds_of in SFD.items():
-        start, iterations = find_method("sfd").usual_start(steps), round(rounds_of * scale.student)
+        start, iterations = find_method("sfd").usual_start(steps), round(rounds_of * scale.iterations)
         yield Stage(out / "sfd" / f"{steps}-step", f"{along} --iterations {iterations} --from {start} --to {steps}")
     for name, steps, folder in judged(out):
         yield Stage(
@@ -231,32 +242,13 @@ def work(todo: list[Stage], *, out: Path, seconds: float) -> bool:
     return True
 
 
-def split(out: Path) -> None:
-    """Cut every file that is larger than 16 MiB into parts, as whoever moves the folder may need."""
-    for file in [file for file in out.rglob("*") if file.is_file() and file.stat().st_size > PART_BYTES]:
-        with file.open("rb") as whole:
-            for number, part in enumerate(iter(lambda: whole.read(PART_BYTES), b"")):
-                file.with_name(f"{file.name}.part{number:03}").write_bytes(part)
-        file.unlink()
-
-
-def join(out: Path) -> None:
-    """Put the parts together again."""
-    for first in list(out.rglob("*.part000")):
-        file = first.with_suffix("")
-        parts = sorted(file.parent.glob(f"{file.name}.part*"))
-        file.write_bytes(b"".join(part.read_bytes() for part in parts))
-        for part in parts:
-            part.unlink()
-
-
 def report(out: Path) -> str:
     """The table, and what it took."""
     rows: list[list[object]] = []
     for name, steps, _ in judged(out):
         (one,) = json.loads((out / "figures" / f"{name}-{steps}.json").read_text())
-        figures = [one["frechet_distance"], one["inception_score"], one["precision"], one["recall"]]
-        rows.append([name, steps, *figures])
+        figures = ("frechet_distance", "inception_score", "precision", "recall", "right", "least_right")
+        rows.append([name, steps, *(one[figure] for figure in figures)])
     spent = sum(json.loads((out / "seconds.json").read_text()).values())
     facts = (
         f"{one['samples']:,} samples against {one['data_images']:,} images, judged by {one['extractor']} "

@@ -7,7 +7,8 @@ import pytest
 import typer
 
 from benchmarks import cifar10
-from benchmarks.cifar10 import PART_BYTES, SCALES, Stage, groups, join, several, split, stages, work
+from benchmarks.cifar10 import SCALES, Stage, groups, several, stages, work
+from benchmarks.shared.parts import PART_BYTES, join, split
 from models.cli.main import app
 
 
