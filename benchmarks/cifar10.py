@@ -101,8 +101,8 @@ SCALES = {
     ),
     "cpu": Scale(
         network="--channels 32 --multipliers 1,2,4 --attention 2 --blocks 1 --dropout 0",
-        teacher="--batch-size 64 --optimizer muon --learning-rate 2e-3 --warmup 200 --ema-decay 0.999",
-        legs=("--iterations 6000", "--iterations 6000 --decay cosine"),
+        teacher="--batch-size 64 --optimizer muon --learning-rate 2e-3 --max-snr 5 --warmup 200 --ema-decay 0.999",
+        legs=("--iterations 4500", "--iterations 9000 --decay cosine"),
         classifier=f"--architecture resnet-9 {QUICKLY}",
         judge=f"--architecture densenet-26 {QUICKLY}",
         student="--batch-size 64 --learning-rate 2e-4",

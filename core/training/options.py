@@ -46,6 +46,10 @@ class TeacherOptions(TrainingOptions):
     warmup: Annotated[int, Field(ge=0, description="Iterations until the learning rate is reached")] = 5_000
     ema_decay: Annotated[float, Field(ge=0, le=1, description="Of the averaged weights, an iteration")] = 0.9999
     clip: Annotated[float, Field(ge=0, description="Largest norm of the gradient")] = 1.0
+    max_snr: Annotated[
+        float | None,
+        Field(ge=1, description="Most weight of an image's error, which else is its signal-to-noise ratio, at least 1"),
+    ] = None
     channels: Annotated[int, Field(ge=32, description="Width of the first level, a multiple of 32")] = 128
     multipliers: Annotated[Numbers, Field(description="Width of each level over the first")] = (1, 2, 2, 2)
     attention: Annotated[Numbers, Field(description="Levels with self-attention, from 0; may be empty")] = (1,)

@@ -37,6 +37,7 @@ class TeacherRun:
         data: The same on the device.
         start: What it begins as, for the card.
         config: How it is trained.
+        max_snr: As of ``models.training.base.base_loss``.
         execution: How the network is run.
     """
 
@@ -46,6 +47,7 @@ class TeacherRun:
     data: TrainingData
     start: Mapping[str, object]
     config: TrainConfig
+    max_snr: float | None
     execution: Execution
 
     @property
@@ -58,7 +60,7 @@ class TeacherRun:
         denoiser = replace(self.denoiser, network=copy.deepcopy(self.denoiser.network))
         trained = train(
             denoiser.network,
-            loss=base_loss(denoiser),
+            loss=base_loss(denoiser, max_snr=self.max_snr),
             data=self.data,
             config=self.config,
             state_path=state_path,
@@ -91,6 +93,7 @@ class TeacherRun:
             hyper_parameters={
                 **self.start,
                 **asdict(self.config),
+                "max_snr": self.max_snr,
                 **facts_of(state_path),
                 "precision": self.execution.precision_on(device),
             },
@@ -169,5 +172,6 @@ def prepare_teacher(
         data=TrainingData.from_dataset(dataset, device),
         start=start,
         config=config,
+        max_snr=options.max_snr,
         execution=execution,
     )
