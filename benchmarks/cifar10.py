@@ -138,12 +138,12 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     ours, train, test = out / "cifar10", shlex.quote(f"{data}/train.parquet"), shlex.quote(f"{data}/test.parquet")
     first = ours / "8-step"
     precision = "bf16" if scale.bf16 and multiplies_bf16() else "auto"
-    start = f"--class-conditional {scale.network}"
+    network = f"--class-conditional {scale.network}"
     for number, leg in enumerate(scale.legs, 1):
         made = ours / "teacher" if number == len(scale.legs) else out / "legs" / str(number)
         learn = f"--data {train} {scale.teacher} {leg} --precision {precision}"
-        yield Stage(made, f"train --out {made} {start} {learn}")
-        start = f"--init {made}"
+        yield Stage(made, f"train --out {made} {network} {learn}")
+        network = f"--init {made}"
     for name, how, seed in (("classifier", scale.classifier, 0), ("judge", scale.judge, 1)):
         yield Stage(
             ours / name,

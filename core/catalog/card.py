@@ -234,7 +234,7 @@ def no_such_checkpoint(family: Family, name: str, *, field: str = "checkpoint") 
     return NotFound(f"{family.name} has no checkpoint {name!r}; it has {listed}", field=field, allowed=allowed)
 
 
-def find_family(root: Path, name: str) -> Family:
+def find_family(root: Path, name: str, *, field: str = "model") -> Family:
     """The family ``name`` below ``root``.
 
     Raises:
@@ -244,7 +244,7 @@ def find_family(root: Path, name: str) -> Family:
     try:
         return families[name]
     except KeyError:
-        raise no_family(name, list(families)) from None
+        raise no_family(name, list(families), field=field) from None
 
 
 def find_folder(root: Path, name: str, *cards: str) -> Path | None:
@@ -253,23 +253,24 @@ def find_folder(root: Path, name: str, *cards: str) -> Path | None:
     return next((folder for folder in folders if any((folder / card).is_file() for card in cards)), None)
 
 
-def locate_family(root: Path, model: str) -> Family:
+def locate_family(root: Path, model: str, *, field: str = "model") -> Family:
     """The family that a user means by ``model``: a folder, or a name below ``root``.
 
     Raises:
         NotFound: There is no such family.
     """
     family = Family.read(Path(model)) if Path(model).is_dir() else None
-    return family if family and family.cards else find_family(root, model)
+    return family if family and family.cards else find_family(root, model, field=field)
 
 
-def locate_checkpoint(root: Path, model: str, num_steps: int | None = None) -> Path:
+def locate_checkpoint(root: Path, model: str, num_steps: int | None = None, *, field: str = "model") -> Path:
     """The checkpoint folder that a user means by ``model``.
 
     Args:
         root: Folder of families.
         model: A checkpoint folder, ``family/checkpoint`` below ``root``, or a family (a folder or its name).
         num_steps: For a family, the steps its checkpoint was trained for.
+        field: What the user names it by.
 
     Raises:
         NotFound: There is no such checkpoint or family.
@@ -277,7 +278,10 @@ def locate_checkpoint(root: Path, model: str, num_steps: int | None = None) -> P
     """
     if folder := find_folder(root, model, CARD_NAME):
         return folder
-    family = locate_family(root, model)
+    family = locate_family(root, model, field=field)
+    if num_steps is None and field != "model":  # which goes without steps beside it
+        listed = ", ".join(f"{family.name}/{name}" for name in family.cards)
+        raise InvalidRequest(f"{family.name!r} is a family; name one of its checkpoints: {listed}", field=field)
     if num_steps is None:
         listed = ", ".join(map(str, family.steps))
         raise InvalidRequest(

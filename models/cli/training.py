@@ -112,7 +112,7 @@ def train(
         size=size,
         columns=Columns(image_column, label_column),
         options=asked,
-        init=locate_checkpoint(checkpoints, home(asked.init)) if asked.init else None,
+        init=locate_checkpoint(checkpoints, home(asked.init), field="init") if asked.init else None,
         device=device,
         execution=Execution(precision=precision, compile=compile_),
         command=command_line(),
@@ -140,6 +140,19 @@ def distill(
             help=f"For {', '.join(owners('classifier'))}: a folder that train-classifier wrote, or family/name; or an "
             "image classifier of the Hugging Face Hub, by name or folder.",
         ),
+    ] = None,
+    guide: Annotated[
+        str | None,
+        typer.Option(
+            parser=home,
+            metavar="TEXT",
+            help="A worse teacher of the same kind, such as one after fewer iterations, that the first is led away "
+            "from: a folder or family/name.",
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(min=1, help="How far, in the distance between both: 2 by default, and 1 is the teacher itself."),
     ] = None,
     data: Annotated[
         str | None,
@@ -174,10 +187,13 @@ def distill(
     **options: Any,  # noqa: ANN401 (those of methods have types of their own)
 ) -> None:
     """Teach students to sample in few steps. Ctrl-C keeps what was done; the same command goes on from there."""
-    folder = locate_checkpoint(checkpoints, teacher)
+    folder = locate_checkpoint(checkpoints, teacher, field="teacher")
     declaration, card = find_method(method), read_card(folder)
     given = _given(classifier=classifier and locate_classifier(checkpoints, classifier), **options)
     settle(declaration, given, knows_all_rows=card.knows_all_rows)  # no mistake is to wait for torch
+    if guidance is not None and guide is None:
+        raise InvalidRequest("there is no guide to be led away from", field="guidance")
+    led_by = (locate_checkpoint(checkpoints, guide, field="guide"), guidance or 2.0) if guide else None
     from models.cli.runs import distill_chain
     from models.data.parquet_files import Columns
     from models.distillation.method import load_method
@@ -220,6 +236,7 @@ def distill(
         device=device,
         execution=execution,
         command=command_line(),
+        guide=led_by,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from core.catalog.card import Card
 from core.errors import InvalidRequest
 from models.data.dataset import Dataset
 
@@ -93,3 +94,19 @@ def _classes_in_words(dataset: Dataset) -> str:
     else:
         each = f"{min(counts):,} to {max(counts):,} of each"
     return f"{total} classes ({each}{none})"
+
+
+def fit_data(dataset: Dataset, card: Card) -> Dataset:
+    """A data set with the classes of a checkpoint, where that has any.
+
+    Raises:
+        InvalidRequest: It has not the shape, or not the classes, of what the checkpoint makes.
+    """
+    if dataset.image_shape != card.image_shape:
+        raise InvalidRequest(
+            f"{dataset.name!r} has images of {dataset.image_shape}, the checkpoint of {card.image_shape}",
+            field="data",
+        )
+    if card.num_classes is None:
+        return dataset
+    return in_classes_of(dataset, card.class_names, count=card.num_classes, of="the checkpoint")

@@ -13,14 +13,15 @@ from core.catalog.card import Card
 from core.errors import InvalidRequest
 from core.methods.declaration import Method
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
-from models.data.classes import describe, in_classes_of, refuse_unknown
-from models.data.dataset import Dataset, load_data
+from models.data.classes import describe, fit_data, refuse_unknown
+from models.data.dataset import load_data
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import rows_of
 from models.diffusion.unet import disable_dropout
 from models.distillation.conversion import conversion_loss
 from models.distillation.frozen import frozen
+from models.distillation.guide import Guide, Guided
 from models.distillation.method import Built, Learning, LoadedMethod
 from models.distillation.rounds import Round, plan_rounds, round_config
 from models.distillation.synthetic import SyntheticConfig, SyntheticData
@@ -46,6 +47,7 @@ class Chain:
         command: For the cards.
         execution: How networks are run.
         about: The data in a line.
+        guide: Of the teacher, in the first round.
     """
 
     teacher: Denoiser
@@ -59,6 +61,7 @@ class Chain:
     command: str | None
     execution: Execution
     about: str = ""
+    guide: Guide | None = None
 
 
 def rounds_from(card: Card, *, method: Method, from_steps: int, to_steps: int) -> list[Round]:
@@ -179,13 +182,15 @@ def run_round(
     state_path: Path,
     on_progress: OnProgress,
     execution: Execution = AUTO,
+    guide: Guide | None = None,
 ) -> Denoiser:
-    """Train a student from a copy of its teacher, without dropout.
+    """Train a student from a copy of its teacher, without dropout, by the teacher with its guide.
 
-    Arguments and errors are as of ``models.training.trainer.train``.
+    Other arguments and errors are as of ``models.training.trainer.train``.
     """
     student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
-    teacher = replace(teacher, network=frozen(teacher.network, execution))
+    called = frozen(teacher.network, execution)
+    teacher = replace(teacher, network=Guided(called, guide, execution) if guide else called)
     if this.is_conversion:
         student = replace(student, prediction_type="sample")
         learning = Learning(conversion_loss(teacher, this.rows, student))
@@ -240,6 +245,7 @@ def run_chain(
                 state_path=states[this.num_steps],
                 on_progress=on_progress,
                 execution=chain.execution,
+                guide=None if index else chain.guide,
             )
         if index >= first:
             yield this, denoiser
@@ -278,23 +284,8 @@ def save_student(
             "precision": chain.execution.precision_on(device),
             **({} if this.is_conversion else chain.method.facts),
             **chain.data["data_facts"],
+            **(chain.guide.facts if chain.guide and not index else {}),
             **facts,
         },
         command=chain.command,
     )
-
-
-def fit_data(dataset: Dataset, card: Card) -> Dataset:
-    """A data set with the classes of a checkpoint, where that has any.
-
-    Raises:
-        InvalidRequest: It has not the shape, or not the classes, of what the checkpoint makes.
-    """
-    if dataset.image_shape != card.image_shape:
-        raise InvalidRequest(
-            f"{dataset.name!r} has images of {dataset.image_shape}, the checkpoint of {card.image_shape}",
-            field="data",
-        )
-    if card.num_classes is None:
-        return dataset
-    return in_classes_of(dataset, card.class_names, count=card.num_classes, of="the checkpoint")

@@ -10,13 +10,12 @@ import torch
 from core.catalog.card import PAPER_SCHEDULE, Card, NoiseSchedule
 from core.training.options import TeacherOptions
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
-from models.data.classes import count_classes, describe
+from models.data.classes import count_classes, describe, fit_data
 from models.data.dataset import Dataset, load_data
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import build_schedule, full_rows
 from models.diffusion.unet import Network, UNetConfig, build_unet, refuse_unfit
-from models.distillation.chain import fit_data
 from models.training.base import base_loss
 from models.training.batches import TrainingData
 from models.training.execution import Execution
