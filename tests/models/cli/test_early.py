@@ -56,6 +56,12 @@ def square(tmp_path: Path) -> Path:
         ("sample tiny --steps 1 --out {tmp}/file/a.png", "--out: {tmp}/file/a.png cannot be written (Not a directory)"),
         ("sample tiny --steps 1 --out {tmp}/folder.png", "--out: {tmp}/folder.png cannot be written (Is a directory)"),
         ("import {tmp}/file --out {tmp}/file/teacher", "--out: {tmp}/file/teacher cannot be written (Not a directory)"),
+        ("distill --teacher nobody/x --from 8 --to 4 --out {tmp}/a", "--teacher: there is no model 'nobody/x'; there"),
+        (
+            "distill --teacher tiny --from 8 --to 4 --out {tmp}/a",
+            "--teacher: 'tiny' is a family; name one of its checkpoints: tiny/teacher, tiny/8-step, ",
+        ),
+        ("train --init nobody/x --out {tmp}/a", "--init: there is no model 'nobody/x'"),
         (
             "sample tiny --steps 1 --out a.png --noise ~no-one-of-that-name/a.npy",
             "--noise: ~no-one-of-that-name/a.npy: can",
