@@ -9,9 +9,8 @@ that a user could type; ``--list`` prints them. ``--scale toy`` runs them all in
 hour of an H200 for the teacher: 60,000 iterations of 1,024 images at three calls each are 0.29 EFLOP, or 13 minutes at
 40% of the card's peak in bf16 and 27 at 20%. No GPU has run it yet.
 
-``--scale cpu``: the network of decision 45, of which all five checkpoints and both classifiers take 40 MB. By the pace
-measured there the teacher takes ten hours on two cores that multiply bf16, and all of it about eighteen; where they do
-not, five times as long. It has not run to its end yet.
+``--scale cpu``: the network of decision 45, of which all five checkpoints and both classifiers take 40 MB, for two
+cores that multiply bf16; where they do not, it takes five times as long. Its students have not been run yet.
 """
 
 import argparse
