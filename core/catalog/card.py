@@ -270,7 +270,7 @@ def locate_checkpoint(root: Path, model: str, num_steps: int | None = None, *, f
         root: Folder of families.
         model: A checkpoint folder, ``family/checkpoint`` below ``root``, or a family (a folder or its name).
         num_steps: For a family, the steps its checkpoint was trained for.
-        field: What the user names it by.
+        field: What the user names it by; steps stand beside ``model`` alone.
 
     Raises:
         NotFound: There is no such checkpoint or family.
@@ -279,7 +279,7 @@ def locate_checkpoint(root: Path, model: str, num_steps: int | None = None, *, f
     if folder := find_folder(root, model, CARD_NAME):
         return folder
     family = locate_family(root, model, field=field)
-    if num_steps is None and field != "model":  # which goes without steps beside it
+    if num_steps is None and field != "model":
         listed = ", ".join(f"{family.name}/{name}" for name in family.cards)
         raise InvalidRequest(f"{family.name!r} is a family; name one of its checkpoints: {listed}", field=field)
     if num_steps is None:
