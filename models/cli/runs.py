@@ -1,6 +1,7 @@
 """Whole runs, from data set and teacher to checkpoints: what the commands that train do."""
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from models.checkpoints.files import last_step, refuse_out, state_path_of
 from models.classifiers.training import prepare_classifier
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.distillation.chain import fill_source, prepare_chain, rounds_from, run_chain, save_student
+from models.distillation.guide import load_guide
 from models.distillation.method import LoadedMethod
 from models.distillation.rounds import Round
 from models.distillation.synthetic import SyntheticConfig
@@ -135,6 +137,7 @@ def distill_chain(
     device: str = "auto",
     execution: Execution = AUTO,
     command: str | None = None,
+    guide: tuple[Path, float] | None = None,
 ) -> None:
     """Run a chain of rounds and write a checkpoint ``N-step`` into the family ``out`` for each.
 
@@ -155,9 +158,10 @@ def distill_chain(
         device: As of ``models.sampling.engine.pick_device``.
         execution: How networks are run.
         command: Recorded in the cards.
+        guide: Folder of the teacher's guide, and the guidance.
 
     Raises:
-        InvalidRequest: The steps do not halve, the data do not fit the teacher, or a student exists already.
+        InvalidRequest: The steps do not halve, data or guide do not fit the teacher, or a student exists already.
         StopTraining: Stopped by Ctrl-C or SIGTERM.
     """
     join_processes()
@@ -181,6 +185,10 @@ def distill_chain(
         device=pick_device(device),
         execution=execution,
     )
+    if guide:
+        folder, guidance = guide
+        led_by = load_guide(folder, teacher=chain.card, guidance=guidance, device=pick_device(device))
+        chain = replace(chain, guide=led_by)
     say(chain.about)
     fill_source(chain)
 

@@ -141,6 +141,19 @@ def distill(
             "image classifier of the Hugging Face Hub, by name or folder.",
         ),
     ] = None,
+    guide: Annotated[
+        str | None,
+        typer.Option(
+            parser=home,
+            metavar="TEXT",
+            help="A worse teacher of the same kind, such as one after fewer iterations, that the first is led away "
+            "from: a folder or family/name.",
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(min=1, help="How far, in the distance between both: 2 by default, and 1 is the teacher itself."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -178,6 +191,9 @@ def distill(
     declaration, card = find_method(method), read_card(folder)
     given = _given(classifier=classifier and locate_classifier(checkpoints, classifier), **options)
     settle(declaration, given, knows_all_rows=card.knows_all_rows)  # no mistake is to wait for torch
+    if guidance is not None and guide is None:
+        raise InvalidRequest("there is no guide to be led away from", field="guidance")
+    led_by = (locate_checkpoint(checkpoints, guide, field="guide"), guidance or 2.0) if guide else None
     from models.cli.runs import distill_chain
     from models.data.parquet_files import Columns
     from models.distillation.method import load_method
@@ -220,6 +236,7 @@ def distill(
         device=device,
         execution=execution,
         command=command_line(),
+        guide=led_by,
     )
 
 

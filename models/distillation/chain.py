@@ -21,6 +21,7 @@ from models.diffusion.schedule import rows_of
 from models.diffusion.unet import disable_dropout
 from models.distillation.conversion import conversion_loss
 from models.distillation.frozen import frozen
+from models.distillation.guide import Guide, Guided
 from models.distillation.method import Built, Learning, LoadedMethod
 from models.distillation.rounds import Round, plan_rounds, round_config
 from models.distillation.synthetic import SyntheticConfig, SyntheticData
@@ -46,6 +47,7 @@ class Chain:
         command: For the cards.
         execution: How networks are run.
         about: The data in a line.
+        guide: Of the teacher, in the first round.
     """
 
     teacher: Denoiser
@@ -59,6 +61,7 @@ class Chain:
     command: str | None
     execution: Execution
     about: str = ""
+    guide: Guide | None = None
 
 
 def rounds_from(card: Card, *, method: Method, from_steps: int, to_steps: int) -> list[Round]:
@@ -179,13 +182,15 @@ def run_round(
     state_path: Path,
     on_progress: OnProgress,
     execution: Execution = AUTO,
+    guide: Guide | None = None,
 ) -> Denoiser:
-    """Train a student from a copy of its teacher, without dropout.
+    """Train a student from a copy of its teacher, without dropout, by the teacher with its guide.
 
-    Arguments and errors are as of ``models.training.trainer.train``.
+    Other arguments and errors are as of ``models.training.trainer.train``.
     """
     student = replace(teacher, network=disable_dropout(copy.deepcopy(teacher.network).requires_grad_(True)))
-    teacher = replace(teacher, network=frozen(teacher.network, execution))
+    called = frozen(teacher.network, execution)
+    teacher = replace(teacher, network=Guided(called, guide, execution) if guide else called)
     if this.is_conversion:
         student = replace(student, prediction_type="sample")
         learning = Learning(conversion_loss(teacher, this.rows, student))
@@ -240,6 +245,7 @@ def run_chain(
                 state_path=states[this.num_steps],
                 on_progress=on_progress,
                 execution=chain.execution,
+                guide=None if index else chain.guide,
             )
         if index >= first:
             yield this, denoiser
@@ -278,6 +284,7 @@ def save_student(
             "precision": chain.execution.precision_on(device),
             **({} if this.is_conversion else chain.method.facts),
             **chain.data["data_facts"],
+            **(chain.guide.facts if chain.guide and not index else {}),
             **facts,
         },
         command=chain.command,
