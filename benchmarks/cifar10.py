@@ -10,7 +10,8 @@ hour of an H200 for the teacher: 60,000 iterations of 1,024 images at three call
 40% of the card's peak in bf16 and 27 at 20%. No GPU has run it yet.
 
 ``--scale cpu``: the network of decision 45, of which all five checkpoints and both classifiers take 40 MB, for two
-cores that multiply bf16; where they do not, it takes five times as long. Its students have not been run yet.
+cores that multiply bf16; where they do not, it takes five times as long. PD, SFD and the first of CFD's sets
+of values have not been run there yet.
 """
 
 import argparse
@@ -46,11 +47,10 @@ CFD = {
     "cfd-dataset": "--temperature 0.95 --dataset-weight 0.003 --entropy-share 0.75",
 }
 """The paper's two sets of values, for DenseNets and for ResNets."""
-QUICKLY = (
-    "--iterations 4000 --batch-size 128 --optimizer muon --learning-rate 1e-2 --weight-decay 0.1 --label-smoothing 0.1 "
-    "--shift 2"
-)
-"""What suits classifiers that see each image some ten times."""
+QUICKLY = "--batch-size 128 --optimizer muon --learning-rate 1e-2 --weight-decay 0.1 --label-smoothing 0.1 --shift 2"
+"""What suits classifiers that see each image ten to twenty times."""
+LED = "--guide {out}/legs/1 --guidance"
+"""Away from the teacher's first leg."""
 SFD = {4: 1, 2: 1.5, 1: 2.5}
 """Iterations by steps, in those of the chain's first round, so that it has as many as the chain by then: a round to two
 steps or one is twice as long."""
@@ -68,7 +68,8 @@ class Scale:
         classifier: Of what CFD distils through.
         judge: Of what judges.
         student: How students learn.
-        halvings: Steps to halve down to by PD, from 1,024 on, each with the iterations of its rounds.
+        start: Steps of the teacher in the first round of PD.
+        halvings: Steps to halve down to by PD from there, each with the options of its rounds.
         iterations: Of a round from 8 steps on.
         samples: To judge.
         bf16: Whether to train in it also on a CPU, where that has instructions for it.
@@ -80,7 +81,8 @@ class Scale:
     classifier: str
     judge: str
     student: str
-    halvings: tuple[tuple[int, int], ...]
+    start: int
+    halvings: tuple[tuple[int, str], ...]
     iterations: int
     samples: int
     bf16: bool = False
@@ -94,19 +96,21 @@ SCALES = {
         classifier="--architecture resnet-18 --iterations 8000 --batch-size 512",
         judge="--architecture densenet-small --iterations 8000 --batch-size 512",
         student="--batch-size 512 --learning-rate 2e-4",
-        halvings=((8, 1_000),),
+        start=1024,
+        halvings=((8, "--iterations 1000"),),
         iterations=2_000,
         samples=50_000,
     ),
     "cpu": Scale(
         network="--channels 32 --multipliers 1,2,4 --attention 2 --blocks 1 --dropout 0",
         teacher="--batch-size 64 --optimizer muon --learning-rate 2e-3 --max-snr 5 --warmup 200 --ema-decay 0.999",
-        legs=("--iterations 4500", "--iterations 9000 --decay cosine"),
-        classifier=f"--architecture resnet-9 {QUICKLY}",
-        judge=f"--architecture densenet-26 {QUICKLY}",
-        student="--batch-size 64 --learning-rate 2e-4",
-        halvings=((64, 100), (8, 400)),
-        iterations=500,
+        legs=("--iterations 4500", "--iterations 4500 --decay cosine"),
+        classifier=f"--architecture resnet-9 --iterations 8000 --cutout 8 {QUICKLY}",
+        judge=f"--architecture densenet-26 --iterations 4000 {QUICKLY}",
+        student="--batch-size 64 --optimizer muon --learning-rate 1e-3",
+        start=64,
+        halvings=((32, f"--iterations 400 --learning-rate 2e-3 {LED} 4"), (8, "--iterations 150")),
+        iterations=280,
         samples=10_000,
         bf16=True,
     ),
@@ -117,7 +121,8 @@ SCALES = {
         classifier="--architecture resnet-9 --iterations 4 --batch-size 8",
         judge="--architecture densenet-26 --iterations 4 --batch-size 8",
         student="--batch-size 8 --learning-rate 2e-4",
-        halvings=((256, 1), (8, 1)),
+        start=64,
+        halvings=((32, f"--iterations 1 {LED} 2"), (8, "--iterations 1")),
         iterations=1,
         samples=32,
     ),
@@ -153,10 +158,10 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     along = f"{distil} --teacher {ours}/teacher --out {out}/sfd --method sfd"
     distil += f" --data {train}"
     rounds = f"{distil} --iterations {scale.iterations} --from 8 --to 1 --teacher {first}"
-    steps, halved = 1024, ours / "teacher"
-    for fewer, iterations in scale.halvings:
+    steps, halved = scale.start, ours / "teacher"
+    for fewer, how in scale.halvings:
         made = ours if fewer == STEPS[0] else out / "halved"
-        halve = f"--method pd --teacher {halved} --from {steps} --to {fewer} --iterations {iterations}"
+        halve = f"--method pd --teacher {halved} --from {steps} --to {fewer} {how.format(out=out)}"
         steps, halved = fewer, made / f"{fewer}-step"
         yield Stage(halved, f"{distil} {halve} --out {made}")
     for name, options in CFD.items():
@@ -166,7 +171,7 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     for steps, rounds_of in SFD.items():
         start, iterations = find_method("sfd").usual_start(steps), round(rounds_of * scale.iterations)
         yield Stage(out / "sfd" / f"{steps}-step", f"{along} --iterations {iterations} --from {start} --to {steps}")
-    for name, steps, folder in judged(out):
+    for name, steps, folder in judged(scale, out):
         yield Stage(
             out / "figures" / f"{name}-{steps}.json",
             f"evaluate {folder} --steps {steps} --data {train} --judge {ours}/judge --n {scale.samples} --json",
@@ -175,11 +180,14 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
         yield Stage(grid, f"sample {folder} --steps {steps} --n 64 --seed 0 --out {grid}")
 
 
-def judged(out: Path) -> Iterator[tuple[str, int, Path]]:
-    """What is compared: name, steps and checkpoint."""
+def judged(scale: Scale, out: Path) -> Iterator[tuple[str, int, Path]]:
+    """What is compared: name, steps and checkpoint. ``led`` is what the first student has learnt of its led teacher."""
     families = {"pd": out / "pd", "cfd": out / "cifar10", "cfd-dataset": out / "cfd-dataset", "sfd": out / "sfd"}
+    fewer, first_round = scale.halvings[0]
     for steps in STEPS:
         yield "ddim", steps, out / "cifar10" / "teacher"
+        if LED in first_round:
+            yield "led", steps, out / "halved" / f"{fewer}-step"
         for name, family in families.items():
             if steps < STEPS[0]:
                 yield name, steps, family / f"{steps}-step"
@@ -241,10 +249,10 @@ def work(todo: list[Stage], *, out: Path, seconds: float) -> bool:
     return True
 
 
-def report(out: Path) -> str:
+def report(scale: Scale, out: Path) -> str:
     """The table, and what it took."""
     rows: list[list[object]] = []
-    for name, steps, _ in judged(out):
+    for name, steps, _ in judged(scale, out):
         (one,) = json.loads((out / "figures" / f"{name}-{steps}.json").read_text())
         figures = ("frechet_distance", "inception_score", "precision", "recall", "right", "least_right")
         rows.append([name, steps, *(one[figure] for figure in figures)])
@@ -265,7 +273,8 @@ def main() -> None:
     parser.add_argument("--scale", choices=SCALES, default="gpu")
     parser.add_argument("--list", action="store_true", help="print the commands and do nothing")
     options = parser.parse_args()
-    todo = list(stages(SCALES[options.scale], data=options.data, out=options.out))
+    scale = SCALES[options.scale]
+    todo = list(stages(scale, data=options.data, out=options.out))
     if options.list:
         print("\n".join(f"fewstep {stage.command}" for stage in todo))
         return
@@ -275,7 +284,7 @@ def main() -> None:
         done = work(todo, out=options.out, seconds=60 * min(options.minutes, 1e6))
     finally:
         split(options.out)
-    print(report(options.out) if done else "to be continued: the same command goes on from here")
+    print(report(scale, options.out) if done else "to be continued: the same command goes on from here")
 
 
 if __name__ == "__main__":
