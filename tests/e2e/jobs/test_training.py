@@ -23,7 +23,8 @@ TEACHER: dict[str, Any] = {
     "warmup": 2,
     "ema_decay": 0.5,
 }
-CLASSIFIER: dict[str, Any] = {"architecture": "resnet-small", "iterations": 12, "batch_size": 4}
+CLASSIFIER: dict[str, Any] = {"architecture": "resnet-small", "iterations": 120, "batch_size": 4}
+"""Of more iterations than a fast machine makes in a slice."""
 
 
 @pytest.fixture(scope="module")
