@@ -170,6 +170,7 @@ def distill_chain(
     for folder in folders.values():
         if not state_path_of(folder).exists():  # else it is a part of this very chain
             refuse_out(folder)
+    where = pick_device(device)
     chain = prepare_chain(
         teacher=teacher,
         parent=f"{teacher.parent.name}/{teacher.name}",
@@ -182,13 +183,12 @@ def distill_chain(
         config=config,
         method=method,
         command=command,
-        device=pick_device(device),
+        device=where,
         execution=execution,
     )
     if guide:
         folder, guidance = guide
-        led_by = load_guide(folder, teacher=chain.card, guidance=guidance, device=pick_device(device))
-        chain = replace(chain, guide=led_by)
+        chain = replace(chain, guide=load_guide(folder, teacher=chain.card, guidance=guidance, device=where))
     say(chain.about)
     fill_source(chain)
 
