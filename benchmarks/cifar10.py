@@ -43,14 +43,12 @@ several([Stage(Path(makes), command) for makes, command in json.loads(sys.argv[1
 """
 STEPS = (8, 4, 2, 1)
 CFD = {
-    "cfd": "--temperature 0.9 --dataset-weight 0",
-    "cfd-dataset": "--temperature 0.95 --dataset-weight 0.003 --entropy-share 0.75",
+    "cfd": "--temperature 0.95 --dataset-weight 0.003 --entropy-share 0.75",
+    "cfd-densenet": "--temperature 0.9 --dataset-weight 0",
 }
-"""The paper's two sets of values, for DenseNets and for ResNets."""
+"""The paper's two sets of values, for ResNets, as the classifier is, and for DenseNets."""
 QUICKLY = "--batch-size 128 --optimizer muon --learning-rate 1e-2 --weight-decay 0.1 --label-smoothing 0.1 --shift 2"
 """What suits classifiers that see each image ten to twenty times."""
-LED = "--guide {out}/legs/1 --guidance"
-"""Away from the teacher's first leg."""
 SFD = {4: 1, 2: 1.5, 1: 2.5}
 """Iterations by steps, in those of the chain's first round, so that it has as many as the chain by then: a round to two
 steps or one is twice as long."""
@@ -69,7 +67,8 @@ class Scale:
         judge: Of what judges.
         student: How students learn.
         start: Steps of the teacher in the first round of PD.
-        halvings: Steps to halve down to by PD from there, each with the options of its rounds.
+        halving: Options of the rounds of PD from there to 8 steps.
+        guidance: By which whoever learns from the teacher itself is led away from its first leg; 1: not at all.
         iterations: Of a round from 8 steps on.
         samples: To judge.
         bf16: Whether to train in it also on a CPU, where that has instructions for it.
@@ -82,9 +81,10 @@ class Scale:
     judge: str
     student: str
     start: int
-    halvings: tuple[tuple[int, str], ...]
+    halving: str
     iterations: int
     samples: int
+    guidance: float = 1
     bf16: bool = False
 
 
@@ -97,7 +97,7 @@ SCALES = {
         judge="--architecture densenet-small --iterations 8000 --batch-size 512",
         student="--batch-size 512 --learning-rate 2e-4",
         start=1024,
-        halvings=((8, "--iterations 1000"),),
+        halving="--iterations 1000",
         iterations=2_000,
         samples=50_000,
     ),
@@ -108,8 +108,9 @@ SCALES = {
         classifier=f"--architecture resnet-9 --iterations 8000 --cutout 8 {QUICKLY}",
         judge=f"--architecture densenet-26 --iterations 4000 {QUICKLY}",
         student="--batch-size 64 --optimizer muon --learning-rate 1e-3",
-        start=64,
-        halvings=((32, f"--iterations 400 --learning-rate 2e-3 {LED} 4"), (8, "--iterations 150")),
+        start=16,
+        halving="--iterations 400 --learning-rate 2e-3",
+        guidance=3,
         iterations=280,
         samples=10_000,
         bf16=True,
@@ -121,8 +122,9 @@ SCALES = {
         classifier="--architecture resnet-9 --iterations 4 --batch-size 8",
         judge="--architecture densenet-26 --iterations 4 --batch-size 8",
         student="--batch-size 8 --learning-rate 2e-4",
-        start=64,
-        halvings=((32, f"--iterations 1 {LED} 2"), (8, "--iterations 1")),
+        start=32,
+        halving="--iterations 1",
+        guidance=2,
         iterations=1,
         samples=32,
     ),
@@ -155,15 +157,14 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
             f"--precision {precision}",
         )
     distil = f"distill {scale.student} --precision {precision}"
-    along = f"{distil} --teacher {ours}/teacher --out {out}/sfd --method sfd"
+    teacher = f"--teacher {ours}/teacher"
+    if scale.guidance > 1:
+        teacher += f" --guide {out}/legs/1 --guidance {scale.guidance:g}"
+    along = f"{distil} {teacher} --out {out}/sfd --method sfd"
     distil += f" --data {train}"
     rounds = f"{distil} --iterations {scale.iterations} --from 8 --to 1 --teacher {first}"
-    steps, halved = scale.start, ours / "teacher"
-    for fewer, how in scale.halvings:
-        made = ours if fewer == STEPS[0] else out / "halved"
-        halve = f"--method pd --teacher {halved} --from {steps} --to {fewer} {how.format(out=out)}"
-        steps, halved = fewer, made / f"{fewer}-step"
-        yield Stage(halved, f"{distil} {halve} --out {made}")
+    halve = f"{distil} {scale.halving} {teacher} --from {scale.start} --to {STEPS[0]}"
+    yield Stage(first, f"{halve} --method pd --out {ours}")
     for name, options in CFD.items():
         family = ours if name == "cfd" else out / name
         yield Stage(family / "1-step", f"{rounds} --out {family} --method cfd --classifier {ours}/classifier {options}")
@@ -171,7 +172,7 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     for steps, rounds_of in SFD.items():
         start, iterations = find_method("sfd").usual_start(steps), round(rounds_of * scale.iterations)
         yield Stage(out / "sfd" / f"{steps}-step", f"{along} --iterations {iterations} --from {start} --to {steps}")
-    for name, steps, folder in judged(scale, out):
+    for name, steps, folder in judged(out):
         yield Stage(
             out / "figures" / f"{name}-{steps}.json",
             f"evaluate {folder} --steps {steps} --data {train} --judge {ours}/judge --n {scale.samples} --json",
@@ -180,14 +181,11 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
         yield Stage(grid, f"sample {folder} --steps {steps} --n 64 --seed 0 --out {grid}")
 
 
-def judged(scale: Scale, out: Path) -> Iterator[tuple[str, int, Path]]:
-    """What is compared: name, steps and checkpoint. ``led`` is what the first student has learnt of its led teacher."""
-    families = {"pd": out / "pd", "cfd": out / "cifar10", "cfd-dataset": out / "cfd-dataset", "sfd": out / "sfd"}
-    fewer, first_round = scale.halvings[0]
+def judged(out: Path) -> Iterator[tuple[str, int, Path]]:
+    """What is compared: name, steps and checkpoint."""
+    families = {"pd": out / "pd", "cfd": out / "cifar10", "cfd-densenet": out / "cfd-densenet", "sfd": out / "sfd"}
     for steps in STEPS:
         yield "ddim", steps, out / "cifar10" / "teacher"
-        if LED in first_round:
-            yield "led", steps, out / "halved" / f"{fewer}-step"
         for name, family in families.items():
             if steps < STEPS[0]:
                 yield name, steps, family / f"{steps}-step"
@@ -249,10 +247,10 @@ def work(todo: list[Stage], *, out: Path, seconds: float) -> bool:
     return True
 
 
-def report(scale: Scale, out: Path) -> str:
+def report(out: Path) -> str:
     """The table, and what it took."""
     rows: list[list[object]] = []
-    for name, steps, _ in judged(scale, out):
+    for name, steps, _ in judged(out):
         (one,) = json.loads((out / "figures" / f"{name}-{steps}.json").read_text())
         figures = ("frechet_distance", "inception_score", "precision", "recall", "right", "least_right")
         rows.append([name, steps, *(one[figure] for figure in figures)])
@@ -284,7 +282,7 @@ def main() -> None:
         done = work(todo, out=options.out, seconds=60 * min(options.minutes, 1e6))
     finally:
         split(options.out)
-    print(report(scale, options.out) if done else "to be continued: the same command goes on from here")
+    print(report(options.out) if done else "to be continued: the same command goes on from here")
 
 
 if __name__ == "__main__":

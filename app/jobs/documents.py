@@ -66,6 +66,7 @@ class JobResponse(JobSummary):
 
     request: Annotated[DistillRequest, Field(description="As it was sent, with defaults")]
     classifier: ClassifierRef | None
+    guide: Annotated[CheckpointRef | None, Field(description="What the teacher is led away from in the first round")]
     data: Annotated[str | None, Field(description="What it trains on; null: the teacher alone, and noise")]
     judge: Annotated[Judge | None, Field(description="What the students are judged by; null: they are not")]
     history: Annotated[list[tuple[int, float]], Field(description="Iteration over all rounds, and loss")]
@@ -93,6 +94,7 @@ def document_of(record: JobRecord, root: str = "") -> JobResponse:
             **_facts(record, root),
             "request": job.request,
             "classifier": job.classifier,
+            "guide": job.guide,
             "data": job.data,
             "judge": job.judge,
             "history": record.history,

@@ -22,6 +22,7 @@ from core.errors import Conflict, InvalidRequest, NotFound
 from core.jobs.references import CheckpointRef, ClassifierRef
 from core.jobs.request import MOST_DEFAULT_STEPS, SYNTHETIC, DistillJob, DistillRequest
 from core.methods.declaration import find_method, settle
+from core.methods.guide import guide_misfit
 from core.settings import Settings
 
 
@@ -32,14 +33,15 @@ def resolve(request: DistillRequest, service: Service, caller: Caller) -> Distil
         FewstepError: It cannot be done; the error names the field and what is allowed.
     """
     check_webhook(request.webhook, service.settings)
-    family, checkpoint = _teacher(request, service, caller)
+    family, checkpoint = _checkpoint(request.teacher, service, caller, field="teacher")
     if request.promote != "never":
         caller.need_to_change(family.owner)
     card = family.cards[checkpoint]
     from_steps, steps = _steps(request, card)
     request = request.model_copy(update={"from_steps": from_steps})
     _refuse_sizes(request, steps, service.settings)
-    _refuse_memory(request, family, checkpoint, service)
+    guide = _guide(request, card, service, caller)
+    _refuse_memory(request, family, checkpoint, guide, service)
     classifiers, known = read_classifiers(service, caller), read_datasets(service, caller)
     data = _data(request, card, known)
     classifier = _classifier(request, family.name, card, classifiers, known.get(data or SYNTHETIC), service)
@@ -50,9 +52,8 @@ def resolve(request: DistillRequest, service: Service, caller: Caller) -> Distil
         id=job_id,
         name=_name(request, service) or f"{family.name}-{job_id[:8]}",
         request=request,
-        teacher=CheckpointRef(
-            family=family.name, checkpoint=checkpoint, artifact=family.artifacts.get(checkpoint), sha256=card.sha256
-        ),
+        teacher=_reference(family, checkpoint),
+        guide=_reference(*guide) if guide else None,
         steps=steps,
         classifier=classifier,
         data=data,
@@ -64,17 +65,44 @@ def resolve(request: DistillRequest, service: Service, caller: Caller) -> Distil
     )
 
 
-def _teacher(request: DistillRequest, service: Service, caller: Caller) -> tuple[Family, str]:
-    name, _, checkpoint = request.teacher.partition("/")
-    family = service.catalog.find(name, caller, field="teacher")
+def _checkpoint(named: str, service: Service, caller: Caller, *, field: str) -> tuple[Family, str]:
+    name, _, checkpoint = named.partition("/")
+    family = service.catalog.find(name, caller, field=field)
     if not checkpoint:
         raise InvalidRequest(
             f"{name} is a family; name one of its checkpoints",
-            field="teacher",
+            field=field,
             allowed=[f"{name}/{one}" for one in family.cards],
         )
     if checkpoint not in family.cards:
-        raise no_such_checkpoint(family, checkpoint, field="teacher")
+        raise no_such_checkpoint(family, checkpoint, field=field)
+    return family, checkpoint
+
+
+def _reference(family: Family, checkpoint: str) -> CheckpointRef:
+    return CheckpointRef(
+        family=family.name,
+        checkpoint=checkpoint,
+        artifact=family.artifacts.get(checkpoint),
+        sha256=family.cards[checkpoint].sha256,
+    )
+
+
+def _guide(request: DistillRequest, card: Card, service: Service, caller: Caller) -> tuple[Family, str] | None:
+    """What the teacher is led away from."""
+    if request.guide is None:
+        if request.guidance is not None:
+            raise InvalidRequest("there is no guide to be led away from", field="guidance")
+        return None
+    family, checkpoint = _checkpoint(request.guide, service, caller, field="guide")
+    if misfit := guide_misfit(request.guide, family.cards[checkpoint], card):
+        fitting = [
+            name
+            for one in service.catalog.seen_by(caller).values()
+            for checkpoint, guide in one.cards.items()
+            if guide_misfit(name := f"{one.name}/{checkpoint}", guide, card) is None
+        ]
+        raise InvalidRequest(misfit, field="guide", allowed=fitting)
     return family, checkpoint
 
 
@@ -129,17 +157,23 @@ def _refuse_sizes(request: DistillRequest, steps: tuple[int, ...], settings: Set
         )
 
 
-def _refuse_memory(request: DistillRequest, family: Family, checkpoint: str, service: Service) -> None:
+def _refuse_memory(
+    request: DistillRequest, family: Family, checkpoint: str, guide: tuple[Family, str] | None, service: Service
+) -> None:
     card, limit = family.cards[checkpoint], service.settings.max_job_memory_bytes
     each = memory.image_bytes(_unet(family, checkpoint, service), card.image_shape)
     least = memory.weight_bytes(card.parameters)
+    if guide:
+        led_by, name = guide
+        least += memory.FLOAT_BYTES * led_by.cards[name].parameters
     size = least + each * request.batch_size
     if size <= limit:
         return
     words = f"takes about {memory.in_words(size)} of memory, and a job may take {memory.in_words(limit)}"
     most = (limit - least) // each
     if most < 1:
-        raise InvalidRequest(f"a network of {card.parameters} weights {words}", field="teacher")
+        what = f"a network of {card.parameters} weights{' with its guide' if guide else ''}"
+        raise InvalidRequest(f"{what} {words}", field="guide" if guide else "teacher")
     raise InvalidRequest(
         f"a batch of {request.batch_size} {words}", field="batch_size", allowed={"minimum": 1, "maximum": most}
     )

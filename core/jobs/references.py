@@ -34,6 +34,11 @@ class CheckpointRef(BaseModel):
     artifact: str | None
     sha256: str
 
+    @property
+    def name(self) -> str:
+        """``family/checkpoint``, as cards have it."""
+        return f"{self.family}/{self.checkpoint}"
+
 
 class ClassifierRef(BaseModel):
     """A classifier as it was when it was named.

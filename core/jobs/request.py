@@ -11,6 +11,7 @@ from core.catalog.datasets import DataRef
 from core.generation.request import MAX_SEED
 from core.jobs.references import CheckpointRef, ClassifierRef, JobKind, Judge, origins_of
 from core.methods.declaration import all_methods, all_options, described, owners
+from core.methods.guide import GUIDANCE, USUAL_GUIDANCE
 from core.training.optimizer import DESCRIPTION, Optimizer
 from core.webhooks.request import JobWebhook
 
@@ -69,6 +70,17 @@ class RequestOfAnyMethod(BaseModel):
             description=f"What {', '.join(owners('classifier'))} distils through, one of `GET /classifiers`; by "
             "default its family's `classifier`",
         ),
+    ] = None
+    guide: Annotated[
+        str | None,
+        Field(
+            max_length=200,
+            description="A worse teacher of the same kind, such as one after fewer iterations, that the first round's "
+            "is led away from: `family/checkpoint`",
+        ),
+    ] = None
+    guidance: Annotated[
+        float | None, Field(ge=1, description=f"{GUIDANCE}. With a `guide` {USUAL_GUIDANCE:g} by default")
     ] = None
     iterations: Annotated[
         int, Field(ge=1, description="A round; doubled for students of two steps and one, as in the paper")
@@ -147,6 +159,7 @@ class DistillJob(BaseModel):
         steps: Of the student of each round.
         data: Name of a data set, or ``synthetic``; None where the method is shown no images.
         data_ref: Where it is, if it was uploaded.
+        guide: What the teacher is led away from in the first round.
         judge: None: students are not judged.
         created: Seconds since the epoch.
         request_id: Correlation id of the HTTP request, for the log lines of the worker.
@@ -167,6 +180,7 @@ class DistillJob(BaseModel):
     request_id: str
     owner: str = ""
     data_ref: DataRef | None = None
+    guide: CheckpointRef | None = None
 
     @property
     def kind(self) -> JobKind:
@@ -187,8 +201,8 @@ class DistillJob(BaseModel):
     def uses(self) -> frozenset[str]:
         """Ids of the jobs and uploads that it is made of."""
         judged = (self.judge.classifier.artifact, self.judge.data_ref) if self.judge else ()
-        classifier = self.classifier.artifact if self.classifier else None
-        return origins_of(self.teacher.artifact, classifier, self.data_ref, *judged)
+        others = (one.artifact for one in (self.classifier, self.guide) if one)
+        return origins_of(self.teacher.artifact, *others, self.data_ref, *judged)
 
     def iterations_of(self, round_index: int) -> int:
         """Of a round, from 0."""

@@ -1,7 +1,6 @@
 """Whole runs, from data set and teacher to checkpoints: what the commands that train do."""
 
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -171,9 +170,12 @@ def distill_chain(
         if not state_path_of(folder).exists():  # else it is a part of this very chain
             refuse_out(folder)
     where = pick_device(device)
+    led_by = None
+    if guide:
+        led_by = load_guide(guide[0], _name(guide[0]), teacher=read_card(teacher), guidance=guide[1], device=where)
     chain = prepare_chain(
         teacher=teacher,
-        parent=f"{teacher.parent.name}/{teacher.name}",
+        parent=_name(teacher),
         from_steps=from_steps,
         to_steps=to_steps,
         data=data,
@@ -185,10 +187,8 @@ def distill_chain(
         command=command,
         device=where,
         execution=execution,
+        guide=led_by,
     )
-    if guide:
-        folder, guidance = guide
-        chain = replace(chain, guide=load_guide(folder, teacher=chain.card, guidance=guidance, device=where))
     say(chain.about)
     fill_source(chain)
 
@@ -205,3 +205,8 @@ def distill_chain(
     if not process_index():
         for state in states.values():
             state.unlink()
+
+
+def _name(checkpoint: Path) -> str:
+    """Of a checkpoint in its folder, as cards have it."""
+    return f"{checkpoint.parent.name}/{checkpoint.name}"

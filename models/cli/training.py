@@ -14,6 +14,7 @@ from core.catalog.card import SHIPPED_CHECKPOINTS, locate_checkpoint, read_card
 from core.catalog.classifier_card import locate_classifier
 from core.errors import InvalidRequest
 from core.methods.declaration import all_methods, all_options, described, find_method, owners, settle
+from core.methods.guide import GUIDANCE, USUAL_GUIDANCE
 from core.training.optimizer import DESCRIPTION, Optimizer
 from core.training.options import OPTIONS, ClassifierOptions, Kind, TeacherOptions
 from models.cli.options import (
@@ -152,7 +153,7 @@ def distill(
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(min=1, help="How far, in the distance between both: 2 by default, and 1 is the teacher itself."),
+        typer.Option(min=1, help=f"{GUIDANCE}, {USUAL_GUIDANCE:g} by default."),
     ] = None,
     data: Annotated[
         str | None,
@@ -193,7 +194,7 @@ def distill(
     settle(declaration, given, knows_all_rows=card.knows_all_rows)  # no mistake is to wait for torch
     if guidance is not None and guide is None:
         raise InvalidRequest("there is no guide to be led away from", field="guidance")
-    led_by = (locate_checkpoint(checkpoints, guide, field="guide"), guidance or 2.0) if guide else None
+    led_by = (locate_checkpoint(checkpoints, guide, field="guide"), guidance or USUAL_GUIDANCE) if guide else None
     from models.cli.runs import distill_chain
     from models.data.parquet_files import Columns
     from models.distillation.method import load_method

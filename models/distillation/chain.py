@@ -95,12 +95,13 @@ def prepare_chain(
     command: str | None = None,
     device: torch.device,
     execution: Execution,
+    guide: Guide | None = None,
 ) -> Chain:
     """Load a teacher and its data. If it predicts noise, a first round makes a student of as many steps that does not.
 
     Args:
         teacher: Checkpoint folder.
-        parent: As of ``Chain``, and so are ``config``, ``method``, ``command`` and ``execution``.
+        parent: As of ``Chain``, and so are ``config``, ``method``, ``command``, ``execution`` and ``guide``.
         from_steps: Steps in which the teacher is sampled; a divisor of its own.
         to_steps: Steps of the last student.
         data: As of ``models.data.dataset.load_data``, and so are ``size`` and ``columns``; a name where
@@ -113,6 +114,7 @@ def prepare_chain(
         command: For the cards.
         device: Where to.
         execution: How networks are run.
+        guide: Of the teacher.
 
     Raises:
         InvalidRequest: The steps do not halve, the data do not fit the teacher or the classifier, or the method is
@@ -163,6 +165,7 @@ def prepare_chain(
         command=command,
         execution=execution,
         about=line,
+        guide=guide,
     )
 
 

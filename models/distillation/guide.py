@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from core.catalog.card import Card
 from core.errors import InvalidRequest
+from core.methods.guide import guide_misfit
 from models.checkpoints.checkpoint import load_denoiser
 from models.diffusion.network import Prediction
 from models.distillation.frozen import frozen
@@ -50,19 +51,15 @@ class Guided(nn.Module):
         return Prediction(worse.lerp(better, self.guidance))
 
 
-def load_guide(folder: Path, *, teacher: Card, guidance: float, device: torch.device) -> Guide:
-    """The guide of a teacher with this card.
+def load_guide(folder: Path, name: str, *, teacher: Card, guidance: float, device: torch.device) -> Guide:
+    """The guide of a teacher with this card, known by a name.
 
     Raises:
         InvalidRequest: It makes other images, of other classes, or predicts otherwise; or one of both was distilled.
         CheckpointError: It is damaged.
     """
     denoiser, card = load_denoiser(folder, device)
-    name = f"{folder.parent.name}/{folder.name}"
-    for fact in ("image_shape", "num_classes", "class_names", "prediction_type", "schedule"):
-        if (its := getattr(card, fact)) != (known := getattr(teacher, fact)):
-            raise InvalidRequest(f"{name} has another {fact} than the teacher: {its}, not {known}", field="guide")
-    if not (card.knows_all_rows and teacher.knows_all_rows):
-        raise InvalidRequest("neither teacher nor guide may be a student: rows are all to be known", field="guide")
+    if misfit := guide_misfit(name, card, teacher):
+        raise InvalidRequest(misfit, field="guide")
     facts = {"guide": name, "guide_sha256": card.sha256, "guidance": guidance}
     return Guide(network=denoiser.network, guidance=guidance, facts=facts)

@@ -105,7 +105,11 @@ def _running(tmp_path_factory: pytest.TempPathFactory, tiny_family: Path, condit
     for num_steps in (12, 15):
         shutil.copytree(tiny_family / "8-step", teachers / "odd" / f"{num_steps}-step")
         _change(teachers / "odd" / f"{num_steps}-step", num_steps=num_steps, rows=step_rows(num_steps))
-    _change(teachers / "huge" / "8-step", parameters=10**10)
+    shutil.copytree(tiny_family / "teacher", teachers / "odd" / "worse")
+    _change(teachers / "odd" / "worse", sha256=64 * "9")
+    shutil.copytree(tiny_family / "teacher", teachers / "huge" / "teacher")
+    for name in ("8-step", "teacher"):
+        _change(teachers / "huge" / name, parameters=10**10, sha256=64 * "8")
     shutil.copytree(tiny_family, teachers / "digits")  # hidden by the first one
     write_classifier(checkpoints / "digits" / "classifier", sha256=64 * "1")
     write_classifier(checkpoints / "digits" / "judge", sha256=64 * "2", architecture="densenet-small")

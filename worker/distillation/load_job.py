@@ -4,9 +4,11 @@ from core.catalog.artifacts import ArtifactStore
 from core.catalog.card import read_card
 from core.jobs.request import SYNTHETIC, DistillJob
 from core.methods.declaration import find_method
+from core.methods.guide import USUAL_GUIDANCE
 from core.settings import Settings
 from models.data.parquet_files import ALL_FOUND
 from models.distillation.chain import Chain, prepare_chain
+from models.distillation.guide import load_guide
 from models.distillation.method import load_method
 from models.distillation.synthetic import SyntheticConfig
 from models.sampling.engine import pick_device
@@ -31,7 +33,6 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
     method, given = find_method(request.method), request.given
     device = pick_device(settings.device)
     Execution(precision=settings.precision).precision_on(device)  # students are judged in it
-    parent = f"{teacher.family}/{teacher.checkpoint}"
     most = min(SYNTHETIC_IMAGES, request.iterations * request.batch_size)  # no more than its shortest round draws
     synthetic = SyntheticConfig(images=most) if job.data == SYNTHETIC else None
     config = TrainConfig(
@@ -58,9 +59,18 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
     source = None
     if job.data is not None and synthetic is None:
         source = data_source(job.data, job.data_ref, settings, artifacts)
+    led_by = None
+    if guide := job.guide:
+        led_by = load_guide(
+            named_checkpoint(settings, artifacts, guide, field="guide"),
+            guide.name,
+            teacher=card,
+            guidance=request.guidance or USUAL_GUIDANCE,
+            device=device,
+        )
     chain = prepare_chain(
         teacher=folder,
-        parent=parent,
+        parent=teacher.name,
         from_steps=request.from_steps,
         to_steps=request.to_steps,
         data=source["data"] if source else job.data,
@@ -72,5 +82,6 @@ def load_job(job: DistillJob, settings: Settings, artifacts: ArtifactStore) -> t
         command=f"POST /distill-jobs {request.model_dump_json(exclude_defaults=True)}",
         device=device,
         execution=AUTO,
+        guide=led_by,
     )
     return chain, None if job.judge is None else assemble_jury(job.judge, folder, settings, artifacts)

@@ -58,6 +58,11 @@ def test_a_job_is_queued_with_everything_decided(api: Api) -> None:
         ({"teacher": "digits/8-step"}, {"data": "synthetic", "judge": None}),
         ({"method": "pd", "to_steps": 4}, {"classifier": None, "steps": [4]}),
         ({"evaluate": None}, {"judge": None}),
+        ({}, {"guide": None}),
+        (
+            {"guide": "odd/worse"},
+            {"guide": {"family": "odd", "checkpoint": "worse", "artifact": None, "sha256": 64 * "9"}},
+        ),
         ({"classifier": "twin"}, {"judge": None}),  # of the judge's architecture
         (
             {"classifier": "stranger", "dataset_weight": 0},

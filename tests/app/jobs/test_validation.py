@@ -58,6 +58,17 @@ METHODS = ["cfd", "pd", "rdd", "sfd"]
         ({"to_steps": 8}, 422, "to_steps", [4, 2, 1]),
         ({"to_steps": 16}, 422, "to_steps", [4, 2, 1]),
         ({"teacher": "noise/8-step", "to_steps": 16, "method": "pd"}, 422, "to_steps", [8, 4, 2, 1]),
+        # Of the guide.
+        ({"guide": "cats/teacher"}, 404, "guide", ["classes", "digits", "huge", "noise", "odd"]),
+        ({"guide": "odd/cats"}, 404, "guide", ["worse", "15-step", "12-step"]),
+        ({"guide": "odd"}, 422, "guide", ["odd/worse", "odd/15-step", "odd/12-step"]),
+        ({"guide": TEACHER}, 422, "guide", ["huge/teacher", "odd/worse"]),
+        ({"guide": "digits/8-step"}, 422, "guide", ["huge/teacher", "odd/worse"]),
+        ({"guide": "classes/2-step"}, 422, "guide", ["huge/teacher", "odd/worse"]),
+        ({"guide": "odd/worse", "teacher": "digits/8-step"}, 422, "guide", []),
+        ({"guide": "huge/teacher"}, 422, "guide", None),
+        ({"guide": "odd/worse", "guidance": 0.5}, 422, "guidance", {}),
+        ({"guidance": 3}, 422, "guidance", None),
         # Of the method.
         ({"method": "pd", "classifier": "digits/classifier"}, 422, "classifier", None),
         ({"method": "pd", "temperature": 0.9}, 422, "temperature", None),

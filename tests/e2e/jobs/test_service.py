@@ -162,6 +162,21 @@ def test_a_job_of_any_method_serves_its_student(
     assert answer.status_code == 200, answer.text
 
 
+def test_a_job_is_led_away_from_a_worse_teacher(stack: Stack) -> None:
+    api, few = stack.api, {"iterations": 1, "batch_size": 4}
+    network = {"channels": 32, "multipliers": [1], "blocks": 1}
+    worse = {"kind": "teacher", "data": "digits", "name": "worse", **network, **few}
+    ended(api, api.post("/training-jobs", json=worse).headers["location"])
+    body = {"teacher": "digits/teacher", "to_steps": 4, "method": "pd", "name": "led", "evaluate": None, **few}
+    led = api.post("/distill-jobs", json={**body, "guide": "worse/teacher", "guidance": 3}).headers["location"]
+    assert api.delete(api.get("/jobs").json()["jobs"][1]["links"]["self"]).status_code == 409, "it is in use"
+    job = ended(api, led)
+    guide = api.get("/models/worse/teacher").json()["sha256"]
+    assert job["guide"]["sha256"] == guide
+    facts = api.get("/models/led/4-step").json()["hyper_parameters"]
+    assert {"guide": "worse/teacher", "guide_sha256": guide, "guidance": 3}.items() <= facts.items()
+
+
 def test_data_and_classifiers_that_are_brought_are_listed(stack: Stack) -> None:
     datasets = stack.folder / "var" / "datasets"
     datasets.mkdir(parents=True, exist_ok=True)

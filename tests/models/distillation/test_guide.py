@@ -65,6 +65,7 @@ def test_the_first_student_of_a_chain_learns_from_both(teachers: Path, tmp_path:
     [
         ("--guide {}/of-classes", "--guide: some/of-classes has another num_classes than the teacher: 10, not None"),
         ("--guide {}/student", "--guide: neither teacher nor guide may be a student"),
+        ("--guide {}/better", "--guide: some/better is the teacher itself"),
         ("--guide {}/nobody", "--guide: there is no model"),
         ("--guide {}", "--guide: 'some' is a family; name one of its checkpoints: some/better, some/of-classes, "),
         ("--guidance 3", "--guidance: there is no guide"),

@@ -8,8 +8,9 @@ import { Field, NumberField, SelectField } from "../parts/field.js";
 import { Notice } from "../parts/notice.js";
 import { EVALUATED, bodyOf, described, fittingFirst, teachersOf } from "./form.js";
 
-const BY_HAND = ["teacher", "classifier", "data", "evaluate", "name", "promote"];
+const BY_HAND = ["teacher", "guide", "classifier", "data", "evaluate", "name", "promote"];
 const DEFAULT = "As the service chooses";
+const NO_GUIDE = ["", "None"];
 const PROMOTE = [
   ["never", "Never"],
   ["if_better", "If its Fréchet distance is lower"],
@@ -95,6 +96,14 @@ function Form({ models, classifiers, datasets, methods }) {
           value=${teacher.value}
           options=${teachers.map(({ value }) => [value, value])}
           onValue=${set("teacher")}
+        />
+        <${SelectField}
+          label="Guide"
+          hint=${hint("guide")}
+          fault=${fault("guide")}
+          value=${typed.guide ?? ""}
+          options=${[NO_GUIDE, ...fittingFirst(teachers, teacher.shape).map(({ value }) => [value, value])]}
+          onValue=${set("guide")}
         />
         <${SelectField}
           label="Method"
