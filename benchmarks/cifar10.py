@@ -10,8 +10,8 @@ hour of an H200 for the teacher: 60,000 iterations of 1,024 images at three call
 40% of the card's peak in bf16 and 27 at 20%. No GPU has run it yet.
 
 ``--scale cpu``: the network of decision 45, of which all five checkpoints and both classifiers take 40 MB, for two
-cores that multiply bf16; where they do not, it takes five times as long. Its chain begins with the teacher in 64 steps.
-PD, SFD and the first of CFD's sets of values have not been run there yet.
+cores that multiply bf16; where they do not, it takes three times as long. Its chain begins with the teacher in 16
+steps, led away from its first leg. SFD and the second of CFD's sets of values have not been run there yet.
 """
 
 import argparse
@@ -111,7 +111,7 @@ SCALES = {
         start=16,
         halving="--iterations 400 --learning-rate 2e-3",
         guidance=3,
-        iterations=280,
+        iterations=140,
         samples=10_000,
         bf16=True,
     ),

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         description="Folder of what workers can make again: decoded data, sampled teachers' images, statistics."
         " The command line, by itself, keeps it in ~/.cache/fewstep",
     )
-    default_model: str = Field("digits", description="Family that a request without a model gets")
+    default_model: str = Field("cifar10", description="Family that a request without a model gets")
     device: str = Field("auto", description="Device that sampling workers use: auto, cpu, cuda, cuda:1, …")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

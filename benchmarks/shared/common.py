@@ -113,6 +113,7 @@ def service(folder: Path, checkpoints: Path, **settings: object) -> Iterator[int
         "FEWSTEP_PORT": str(port),
         "FEWSTEP_VAR": str(folder / f"var-{port}"),
         "FEWSTEP_CHECKPOINTS": str(checkpoints),
+        "FEWSTEP_DEFAULT_MODEL": "digits",
         "FEWSTEP_SAMPLER_METRICS_PORT": "0",
         "FEWSTEP_DISTILLER_METRICS_PORT": "0",
         **{f"FEWSTEP_{name.upper()}": str(value) for name, value in settings.items()},

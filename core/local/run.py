@@ -103,16 +103,16 @@ def announcement(settings: Settings, chosen: Mapping[str, str]) -> str:
     """What a newcomer wants to know once it runs, in the environment that was chosen."""
     url = f"http://{address(settings.host, settings.port)}"
     metrics = [f"http://{place}/metrics" for place in metrics_addresses(settings, chosen)]
-    body = '{"model": "digits", "steps": 1, "n": 16, "seed": 7}'
+    body = '{"model": "cifar10", "steps": 1, "n": 16, "seed": 0}'
     headers = "-H 'Content-Type: application/json' -H 'Accept: image/png'"
     if settings.api_keys_file:
         headers += ' -H "Authorization: Bearer $FEWSTEP_API_KEY"'
     return f"""
 Fewstep is ready at {url}/ for your browser
 The API's documentation is {url}/docs; Ctrl-C stops it. Metrics: {", ".join(metrics)}
-Sixteen digits in one step:
+Sixteen pictures in one step:
 
-  curl -sS {url}/generate {headers} -d '{body}' -o digits.png
+  curl -sS {url}/generate {headers} -d '{body}' -o pictures.png
 """
 
 

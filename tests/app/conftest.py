@@ -43,6 +43,7 @@ class Api:
             "FEWSTEP_REDIS_URL": self.redis_server.url,
             "FEWSTEP_VAR": str(folder),
             "FEWSTEP_CHECKPOINTS": str(folder / "checkpoints"),
+            "FEWSTEP_DEFAULT_MODEL": "digits",
             "FEWSTEP_LOG_FORMAT": "json",
             "FEWSTEP_MAX_ACTIVE_JOBS": str(MAX_ACTIVE_JOBS),
         }

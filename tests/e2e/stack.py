@@ -50,6 +50,7 @@ class Stack:
         environment = {
             "FEWSTEP_REDIS_URL": self.redis.url,
             "FEWSTEP_CHECKPOINTS": str(self.checkpoints),
+            "FEWSTEP_DEFAULT_MODEL": "digits",
             "FEWSTEP_LOG_FORMAT": "json",
             "FEWSTEP_MAX_IMAGES": str(MAX_IMAGES),
             "FEWSTEP_MAX_WAIT_S": str(MAX_WAIT_S),

@@ -33,7 +33,7 @@ def main() -> int:
         print(MISSING, file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), SHIPPED_CHECKPOINTS, FEWSTEP_SLICE_S="60")
+        stack = Stack(Path(folder), SHIPPED_CHECKPOINTS, FEWSTEP_DEFAULT_MODEL="cifar10", FEWSTEP_SLICE_S="60")
         stack.start("distiller")
         try:
             wait_until(lambda: is_ready(stack.api), timeout_s=LONG_S, what="ready")
@@ -52,7 +52,7 @@ def main() -> int:
                 expect(page.get_by_text("On the way")).to_be_visible()
                 save(page, "console-generate", height=760)
                 page = dark.open("#/compare?teacher=64&n=4&seed=20")
-                expect(page.get_by_role("img", name="Seed 23, digits, 64 steps")).to_be_visible(timeout=1000 * LONG_S)
+                expect(page.get_by_role("img", name="Seed 23, cifar10, 64 steps")).to_be_visible(timeout=1000 * LONG_S)
                 save(page, "console-compare", height=900)
         finally:
             stack.close()

@@ -53,12 +53,12 @@ def test_the_printed_line_gives_a_picture_and_ctrl_c_leaves_nothing(tmp_path: Pa
             assert time.monotonic() < deadline, output.read_text()
             time.sleep(0.1)
         paste(lines[0], tmp_path)
-        with Image.open(tmp_path / "digits.png") as picture:
+        with Image.open(tmp_path / "pictures.png") as picture:
             assert picture.format == "PNG"
-            assert min(picture.size) >= 64  # four by four digits of 16 by 16, and gaps
+            assert min(picture.size) >= 128  # four by four pictures of 32 by 32, and gaps
             assert len(picture.convert("L").getcolors() or []) > 16
             over_http = np.asarray(picture)
-        command = ["sample", "digits", "--steps", "1", "--n", "16", "--seed", "7", "--out", "cli.png"]
+        command = ["sample", "cifar10", "--steps", "1", "--n", "16", "--seed", "0", "--out", "cli.png"]
         subprocess.run([Path(sys.executable).with_name("fewstep"), *command], cwd=tmp_path, check=True, timeout=120)
         with Image.open(tmp_path / "cli.png") as picture:
             np.testing.assert_array_equal(over_http, np.asarray(picture))

@@ -71,6 +71,7 @@ def test_a_sampling_worker_that_is_loading_ends_at_once(stuck: Path, tmp_path: P
     environment = {
         "FEWSTEP_REDIS_URL": redis.url,
         "FEWSTEP_CHECKPOINTS": str(stuck.parents[2]),
+        "FEWSTEP_DEFAULT_MODEL": "digits",
         "FEWSTEP_VAR": str(tmp_path / "var"),
         "FEWSTEP_SAMPLER_METRICS_PORT": "0",
     }
