@@ -99,8 +99,8 @@ def _guide(request: DistillRequest, card: Card, service: Service, caller: Caller
         fitting = [
             name
             for one in service.catalog.seen_by(caller).values()
-            for checkpoint, guide in one.cards.items()
-            if guide_misfit(name := f"{one.name}/{checkpoint}", guide, card) is None
+            for other, guide in one.cards.items()
+            if guide_misfit(name := f"{one.name}/{other}", guide, card) is None
         ]
         raise InvalidRequest(misfit, field="guide", allowed=fitting)
     return family, checkpoint
