@@ -19,10 +19,10 @@ from core.settings import get_settings_or_exit
 OLDEST_VERSION = (6, 2)  # of Redis; Valkey began at 7.2
 LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
 DURABLE = {
-    # What is written is in the kernel's hands before the client hears of it, so a killed process loses nothing;
-    # the fsync each second bounds what a power cut takes.
+    # What is written is on the disk before the client hears of it. Synced each second it would not even be in the
+    # kernel's hands while a sync is on its way, and be lost with a killed process.
     "appendonly": "yes",
-    "appendfsync": "everysec",
+    "appendfsync": "always",
     # Plain commands, which every version reads: a snapshot's format would tie the data to this server.
     "aof-use-rdb-preamble": "no",
     "save": "",

@@ -57,6 +57,7 @@ def test_what_was_written_outlives_the_server(start: Start, url: str, tmp_path: 
         start()
         assert client.mget([f"key{i}" for i in range(100)]) == [str(i).encode() for i in range(100)]
         assert client.config_get("bind") == {"bind": "127.0.0.1"}
+        assert client.config_get("appendfsync") == {"appendfsync": "always"}  # also while a sync is on its way
     assert (tmp_path / "redis").is_dir()
 
 
