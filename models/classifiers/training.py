@@ -130,6 +130,15 @@ class ClassifierRun:
     config: TrainConfig
     execution: Execution
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What is done to images and labels, for the card."""
+        return {
+            "label_smoothing": self.options.label_smoothing,
+            "shift_by": self.options.shift,
+            "cutout": self.options.cutout,
+        }
+
     def train(self, state_path: Path, on_progress: OnProgress) -> Classifier:
         """The trained network; arguments and errors as of ``models.training.trainer.train``."""
         trained = train(
@@ -141,6 +150,7 @@ class ClassifierRun:
             ),
             data=self.training,
             config=self.config,
+            facts={**self.facts, "data_fingerprint": self.dataset.fingerprint},
             state_path=state_path,
             on_progress=on_progress,
             execution=self.execution,
@@ -172,9 +182,7 @@ class ClassifierRun:
                 **asdict(self.config),
                 **facts_of(state_path),
                 "precision": self.execution.precision_on(trained.mean.device),
-                "label_smoothing": self.options.label_smoothing,
-                "shift_by": self.options.shift,
-                "cutout": self.options.cutout,
+                **self.facts,
             },
             command=command,
         )

@@ -10,7 +10,7 @@ from core.training.options import ClassifierOptions, TeacherOptions
 from models.checkpoints.files import last_step, refuse_out, state_path_of
 from models.classifiers.training import prepare_classifier
 from models.data.parquet_files import ALL_FOUND, Columns
-from models.distillation.chain import fill_source, prepare_chain, rounds_from, run_chain, save_student
+from models.distillation.chain import prepare_chain, rounds_from, run_chain, save_student
 from models.distillation.guide import load_guide
 from models.distillation.method import LoadedMethod
 from models.distillation.rounds import Round
@@ -189,8 +189,8 @@ def distill_chain(
         execution=execution,
         guide=led_by,
     )
-    say(chain.about)
-    fill_source(chain)
+    say(chain.material.about)
+    chain.material.fill()
 
     def watch(this: Round) -> AbstractContextManager[OnProgress]:
         return terminal_progress(str(folders[this.num_steps]), batch_size=config.batch_size)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,8 +12,7 @@ from core.catalog.card import Card
 from core.errors import InvalidRequest
 from core.methods.declaration import Method
 from models.checkpoints.checkpoint import load_denoiser, save_checkpoint
-from models.data.classes import describe, fit_data, refuse_unknown
-from models.data.dataset import load_data
+from models.data.classes import refuse_unknown
 from models.data.parquet_files import ALL_FOUND, Columns
 from models.diffusion.prediction import Denoiser
 from models.diffusion.schedule import rows_of
@@ -22,10 +20,11 @@ from models.diffusion.unet import disable_dropout
 from models.distillation.conversion import conversion_loss
 from models.distillation.frozen import frozen
 from models.distillation.guide import Guide, Guided
+from models.distillation.material import Material, prepare_material
 from models.distillation.method import Built, Learning, LoadedMethod
 from models.distillation.rounds import Round, plan_rounds, round_config
-from models.distillation.synthetic import SyntheticConfig, SyntheticData
-from models.training.batches import DataSource, TrainingData
+from models.distillation.synthetic import SyntheticConfig
+from models.training.batches import DataSource
 from models.training.execution import AUTO, Execution
 from models.training.progress import OnProgress
 from models.training.trainer import TrainConfig, train
@@ -40,13 +39,11 @@ class Chain:
         card: The teacher's.
         parent: The teacher's name for the cards of students, ``family/checkpoint``.
         rounds: From the teacher's steps to the last student's.
-        source: What is trained on.
-        data: Facts of it for the cards: ``data``, ``data_fingerprint``, and ``data_facts`` for the hyper-parameters.
+        material: What is trained on.
         config: Of one round; iterations are doubled for students of two steps and one.
         method: How students learn.
         command: For the cards.
         execution: How networks are run.
-        about: The data in a line.
         guide: Of the teacher, in the first round.
     """
 
@@ -54,14 +51,30 @@ class Chain:
     card: Card
     parent: str
     rounds: list[Round]
-    source: DataSource
-    data: Mapping[str, Any]
+    material: Material
     config: TrainConfig
     method: LoadedMethod
     command: str | None
     execution: Execution
-    about: str = ""
     guide: Guide | None = None
+
+    def facts_of(self, this: Round) -> dict[str, object]:
+        """By what the student of a round learns, for its card."""
+        return {
+            **({} if this.is_conversion else self.method.facts),
+            **self.material.facts,
+            **(self.guide.facts if self.guide and this is self.rounds[0] else {}),
+        }
+
+    def state_facts_of(self, this: Round) -> dict[str, object]:
+        """What the state of a round is known by."""
+        return {
+            "teacher_sha256": self.card.sha256,
+            "teacher_steps": len(this.teacher_rows) - 1,
+            "method": self.method.declaration.name,
+            "data_fingerprint": self.material.data_fingerprint,
+            **self.facts_of(this),
+        }
 
 
 def rounds_from(card: Card, *, method: Method, from_steps: int, to_steps: int) -> list[Round]:
@@ -104,8 +117,8 @@ def prepare_chain(
         parent: As of ``Chain``, and so are ``config``, ``method``, ``command``, ``execution`` and ``guide``.
         from_steps: Steps in which the teacher is sampled; a divisor of its own.
         to_steps: Steps of the last student.
-        data: As of ``models.data.dataset.load_data``, and so are ``size`` and ``columns``; a name where
-            ``synthetic`` is given; None for a method that is shown no images.
+        data: As of ``models.distillation.material.prepare_material``, and so are ``size``, ``columns`` and
+            ``synthetic``.
         size: Side of the pictures.
         columns: Of a table.
         synthetic: Sample the images from the teacher instead.
@@ -123,30 +136,20 @@ def prepare_chain(
     """
     denoiser, card = load_denoiser(teacher, device)
     rounds = rounds_from(card, method=method.declaration, from_steps=from_steps, to_steps=to_steps)
-    source: DataSource
-    about: dict[str, Any]
-    if not method.declaration.needs_images:
-        if data is not None:
-            raise InvalidRequest(f"{method.declaration.name} is shown no images; leave it out", field="data")
-        class_names, line = card.class_names, f"no images: noise and {parent}"
-        source = TrainingData.blank(card.image_shape, device, num_classes=card.num_classes)
-        about = {"data": None, "data_fingerprint": None, "data_facts": {}}
-    elif synthetic is not None:
-        assert data is not None
-        if size is not None:
-            raise InvalidRequest("synthetic images have the size that the teacher makes", field="size")
-        columns.refuse(data)
-        class_names, line = card.class_names, f"{data}: images sampled from {parent}"
-        source = SyntheticData(denoiser, card=card, config=synthetic, seed=config.seed)
-        about = {"data": data, "data_fingerprint": None, "data_facts": {**source.facts, "synthetic_teacher": parent}}
-    else:
-        assert data is not None
-        dataset = fit_data(load_data(data, size=size, columns=columns), card)
-        class_names, line = dataset.class_names, describe(dataset)
-        source = TrainingData.from_dataset(dataset, device)
-        about = {"data": dataset.name, "data_fingerprint": dataset.fingerprint, "data_facts": {}}
+    material = prepare_material(
+        denoiser,
+        card,
+        parent=parent,
+        method=method.declaration,
+        data=data,
+        size=size,
+        columns=columns,
+        synthetic=synthetic,
+        seed=config.seed,
+        device=device,
+    )
     refuse_unknown(
-        class_names,
+        material.class_names,
         method.class_names,
         what=repr(data),
         of="the classifier",
@@ -158,21 +161,13 @@ def prepare_chain(
         card=card,
         parent=parent,
         rounds=rounds,
-        source=source,
-        data=about,
+        material=material,
         config=config,
         method=method,
         command=command,
         execution=execution,
-        about=line,
         guide=guide,
     )
-
-
-def fill_source(chain: Chain, between_blocks: Callable[[], None] = lambda: None) -> None:
-    """Where the teacher makes the images, sample the first of them; as of ``SyntheticData.fill``."""
-    if isinstance(chain.source, SyntheticData):
-        chain.source.fill(between_blocks)
 
 
 def run_round(
@@ -186,6 +181,7 @@ def run_round(
     on_progress: OnProgress,
     execution: Execution = AUTO,
     guide: Guide | None = None,
+    facts: Mapping[str, object] = {},
 ) -> Denoiser:
     """Train a student from a copy of its teacher, without dropout, by the teacher with its guide.
 
@@ -203,6 +199,7 @@ def run_round(
         student.network,
         loss=learning.loss,
         companion=learning.companion,
+        facts=facts,
         data=data,
         config=config,
         state_path=state_path,
@@ -243,12 +240,13 @@ def run_chain(
                 denoiser,
                 this,
                 method=chain.method,
-                data=chain.source,
+                data=chain.material.source,
                 config=round_config(chain.config, this.num_steps),
                 state_path=states[this.num_steps],
                 on_progress=on_progress,
                 execution=chain.execution,
                 guide=None if index else chain.guide,
+                facts=chain.state_facts_of(this),
             )
         if index >= first:
             yield this, denoiser
@@ -280,14 +278,12 @@ def save_student(
         method="conversion" if this.is_conversion else chain.method.declaration.name,
         class_names=chain.card.class_names,
         parent=f"{family}/{chain.rounds[index - 1].num_steps}-step" if index else chain.parent,
-        data=chain.data["data"],
-        data_fingerprint=chain.data["data_fingerprint"],
+        data=chain.material.data,
+        data_fingerprint=chain.material.data_fingerprint,
         hyper_parameters={
             **asdict(round_config(chain.config, this.num_steps)),
             "precision": chain.execution.precision_on(device),
-            **({} if this.is_conversion else chain.method.facts),
-            **chain.data["data_facts"],
-            **(chain.guide.facts if chain.guide and not index else {}),
+            **chain.facts_of(this),
             **facts,
         },
         command=chain.command,

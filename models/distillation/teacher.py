@@ -62,6 +62,7 @@ class TeacherRun:
             loss=base_loss(denoiser, max_snr=self.max_snr),
             data=self.data,
             config=self.config,
+            facts={**self.start, "max_snr": self.max_snr, "data_fingerprint": self.dataset.fingerprint},
             state_path=state_path,
             on_progress=on_progress,
             execution=self.execution,

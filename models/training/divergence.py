@@ -3,8 +3,15 @@
 import torch
 from torch import Tensor
 
+from models.training.companion import Companion
+
 MOST_LOSS = 1e6
 """A loss beyond this has exploded: fresh networks begin below 100."""
+
+
+def reads_late(device: torch.device, companion: Companion | None) -> bool:
+    """Whether the host may be an iteration ahead of a GPU. What a companion keeps could not be held back there."""
+    return device.type == "cuda" and companion is None
 
 
 class Soundness:

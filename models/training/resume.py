@@ -1,5 +1,6 @@
 """What a run that goes on may change, and what is remembered of it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,21 @@ Rates = list[tuple[int, float]]
 
 
 def refusal(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Why a run cannot go on by other hyper-parameters than it began with, if it cannot.
+    """Why a run cannot go on from another than it was, in hyper-parameters or facts, if it cannot.
 
     A lower learning rate alone is no reason: it is what helps a run that diverged.
     """
-    other = [name for name in now if now[name] != before.get(name)]
+    other = [name for name in {**before, **now} if now.get(name) != before.get(name)]
     if not other or (other == ["learning_rate"] and now["learning_rate"] < before["learning_rate"]):
         return None
-    named = ", ".join(f"{name} {before.get(name)} there and {now[name]} here" for name in other)
+    named = ", ".join(f"{name} {before.get(name)} there and {now.get(name)} here" for name in other)
     return f"left by a run with other hyper-parameters: {named}; finish that or delete the file"
+
+
+def plain(facts: Mapping[str, object]) -> dict[str, Any]:
+    """Facts as they come back from a file."""
+    read: dict[str, Any] = json.loads(json.dumps(facts))
+    return read
 
 
 def earlier_rates(saved: Mapping[str, Any], learning_rate: float) -> Rates:

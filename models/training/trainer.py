@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +18,13 @@ from models.checkpoints.files import reserve
 from models.training.adam import Adam
 from models.training.batches import Batch, DataSource, draw_batch
 from models.training.companion import Companion
-from models.training.divergence import Soundness
+from models.training.divergence import Soundness, reads_late
 from models.training.execution import AUTO, Execution
 from models.training.muon import Muon, optimizer_of
 from models.training.parallel import Draws, any_process, average, own_batch, process_index, refuse_uneven
 from models.training.progress import OnProgress, Progress, StopTraining
 from models.training.randomness import iteration_generator
-from models.training.resume import Rates, earlier_rates, refusal
+from models.training.resume import Rates, earlier_rates, plain, refusal
 
 Loss = Callable[[nn.Module, Batch, Draws], Tensor]
 """Maps the network, clean images and randomness to a scalar, the mean over the images."""
@@ -84,6 +84,7 @@ class TrainState:
     network: nn.Module
     config: TrainConfig
     companion: Companion | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
     iteration: int = 0
     earlier_rates: Rates = field(default_factory=list)
     ema: nn.Module | None = field(init=False)
@@ -109,6 +110,7 @@ class TrainState:
         partial = path.with_name(path.name + ".partial")
         content = {
             "config": asdict(self.config),
+            "facts": self.facts,
             "earlier_rates": self.earlier_rates,
             "iteration": self.iteration,
             "network": self.network.state_dict(),
@@ -139,12 +141,13 @@ class TrainState:
         """Go on from a saved state, at a lower learning rate if that is the configuration's.
 
         Raises:
-            TrainingError: The state is damaged, or of a run with another configuration or network.
+            TrainingError: The state is damaged, or of a run with another configuration or network, or other facts.
         """
         try:
             saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            before = asdict(TrainConfig(**saved["config"]))  # an older version may not have written all of it
-            if flaw := refusal(before, asdict(self.config)):
+            config = asdict(TrainConfig(**saved["config"]))  # an older version may not have written all of it
+            before = {**saved.get("facts", self.facts), **config}
+            if flaw := refusal(before, {**self.facts, **asdict(self.config)}):
                 raise TrainingError(f"{path}: {flaw}")
             self.earlier_rates = earlier_rates(saved, self.config.learning_rate)
             self.network.load_state_dict(saved["network"])
@@ -177,11 +180,6 @@ class TrainState:
             update_ema(self.ema, self.network, 1 / self.config.ema_decay)
 
 
-def _reads_late(device: torch.device, companion: Companion | None) -> bool:
-    """Whether the host may be an iteration ahead of a GPU. What a companion keeps could not be held back there."""
-    return device.type == "cuda" and companion is None
-
-
 def train(
     network: nn.Module,
     *,
@@ -192,6 +190,7 @@ def train(
     on_progress: OnProgress,
     execution: Execution = AUTO,
     companion: Companion | None = None,
+    facts: Mapping[str, object] = {},
     save_every_s: float = SAVE_EVERY_S,
 ) -> nn.Module:
     """Train ``network`` to the end of its run, going on from ``state_path`` where a run was cut off.
@@ -208,6 +207,7 @@ def train(
         on_progress: Called after every iteration; may raise ``StopTraining``.
         execution: How to run the network.
         companion: What the loss trains and keeps beside the network, on the same device.
+        facts: What else the run is known by, such as its data and the options of its loss: JSON values.
         save_every_s: Seconds between two saves.
 
     Returns:
@@ -223,7 +223,7 @@ def train(
     refuse_uneven(config.batch_size)
     device = next(network.parameters()).device
     run = execution.view(network)
-    state = TrainState(network, config, companion)
+    state = TrainState(network, config, companion, plain(facts))
     beside = companion.optimizer if companion is not None else None
     trained = [*network.parameters(), *(companion.parameters() if companion is not None else ())]
     if state_path.exists():
@@ -231,7 +231,7 @@ def train(
     if not process_index() and state.iteration < config.iterations:
         # A state is written beside the one before.
         reserve(state_path, *[state.size_bytes] * (1 if state_path.exists() else 2))
-    soundness = Soundness(device, late=_reads_late(device, companion))
+    soundness = Soundness(device, late=reads_late(device, companion))
 
     def refuse_unsound(*, taken: int) -> None:
         if flaw := soundness.flaw():

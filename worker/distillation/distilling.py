@@ -7,7 +7,7 @@ from core.catalog.card import read_card
 from core.catalog.serving import Made, Promotion, serving_key
 from core.jobs.references import RoundResult
 from core.jobs.request import DistillJob
-from models.distillation.chain import Chain, fill_source, run_chain
+from models.distillation.chain import Chain, run_chain
 from worker.distillation.load_job import load_job
 from worker.distillation.rounds import Jury, finish_round
 from worker.distillation.turn import Outcome, Turn
@@ -29,12 +29,12 @@ class Distilling:
     @property
     def about(self) -> str:
         """The data in a line."""
-        return self.chain.about
+        return self.chain.material.about
 
     def do(self, turn: Turn) -> list[RoundResult]:
         """As of ``Work``."""
         job, watch = self.job, turn.watch
-        fill_source(self.chain, watch.beat)
+        self.chain.material.fill(watch.beat)
         turn.fetch()
         results = list(turn.record.rounds)
         states = {steps: turn.state(str(steps)) for steps in job.steps}

@@ -22,7 +22,7 @@ def test_read_an_iteration_late_a_run_that_goes_wrong_keeps_the_same_state(
     """As on a GPU, where the step of the unsound iteration is held back on the device."""
     states = []
     for late in (False, True):
-        monkeypatch.setattr(trainer, "_reads_late", lambda *_, late=late: late)
+        monkeypatch.setattr(trainer, "reads_late", lambda *_, late=late: late)
         state_path = tmp_path / f"{late}.pt"
         with pytest.raises(Diverged, match="at iteration 6;"):
             run_that_goes_wrong(state_path, factor, save_every_s)
@@ -36,7 +36,7 @@ def test_read_an_iteration_late_a_run_that_goes_wrong_keeps_the_same_state(
 
 def test_read_an_iteration_late_a_sound_run_learns_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(tmp_path / "sooner.pt")
-    monkeypatch.setattr(trainer, "_reads_late", lambda *_: True)
+    monkeypatch.setattr(trainer, "reads_late", lambda *_: True)
     found = run(tmp_path / "later.pt")
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
