@@ -38,8 +38,11 @@ SECONDS_TO_SAVE = 60
 _IN_A_PROCESS = """
 import json, sys
 from pathlib import Path
-from benchmarks.cifar10 import Stage, several
-several([Stage(Path(makes), command) for makes, command in json.loads(sys.argv[1])])
+try:
+    from benchmarks.cifar10 import Stage, several
+    several([Stage(Path(makes), command) for makes, command in json.loads(sys.argv[1])])
+except KeyboardInterrupt:  # as early as while it imports
+    sys.exit(130)
 """
 STEPS = (8, 4, 2, 1)
 CFD = {
