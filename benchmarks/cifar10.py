@@ -107,9 +107,14 @@ SCALES = {
     "cpu": Scale(
         network="--channels 32 --multipliers 1,2,4 --attention 2 --blocks 1 --dropout 0",
         teacher="--batch-size 64 --optimizer muon --learning-rate 2e-3 --max-snr 5 --warmup 200 --ema-decay 0.999",
-        legs=("--iterations 4500", "--iterations 4500 --decay cosine", "--iterations 5000 --decay cosine"),
+        legs=(
+            "--iterations 4500",
+            "--iterations 4500 --decay cosine",
+            "--iterations 5000 --decay cosine",
+            "--iterations 7000 --decay cosine --seed 3",
+        ),
         classifier=f"--architecture resnet-9 --iterations 8000 --cutout 8 {QUICKLY}",
-        judge=f"--architecture densenet-26 --iterations 4000 {QUICKLY}",
+        judge=f"--architecture densenet-26 --iterations 7000 --cutout 8 {QUICKLY}",
         student="--batch-size 64 --optimizer muon --learning-rate 1e-3",
         start=16,
         halving="--iterations 400 --learning-rate 2e-3",
