@@ -11,7 +11,7 @@ hour of an H200 for the teacher: 60,000 iterations of 1,024 images at three call
 
 ``--scale cpu``: the network of decision 45, of which all five checkpoints and both classifiers take 40 MB, for two
 cores that multiply bf16; where they do not, it takes three times as long. Its chain begins with the teacher in 16
-steps, led away from its first leg. SFD and the second of CFD's sets of values have not been run there yet.
+steps, led away from its first leg. SFD has not been run there yet.
 """
 
 import argparse
