@@ -67,7 +67,7 @@ def train_teacher(
         return
     with last_step(out, state_path):
         run.save(out, trained, state_path, command=command)
-    state_path.unlink()
+    state_path.unlink(missing_ok=True)
 
 
 def train_classifier(
@@ -109,7 +109,7 @@ def train_classifier(
     trained, state_path = _trained(run, out)
     with last_step(out, state_path):
         card = run.save(out, trained, state_path, command=command)
-    state_path.unlink()
+    state_path.unlink(missing_ok=True)
     return card
 
 
@@ -204,7 +204,7 @@ def distill_chain(
                 save_student(folder, chain, this, student, family=out.name, facts=facts_of(state))
     if not process_index():
         for state in states.values():
-            state.unlink()
+            state.unlink(missing_ok=True)
 
 
 def _name(checkpoint: Path) -> str:
