@@ -51,7 +51,7 @@ CFD = {
 }
 """The paper's two sets of values, for ResNets, as the classifier is, and for DenseNets."""
 QUICKLY = "--batch-size 128 --optimizer muon --learning-rate 1e-2 --weight-decay 0.1 --label-smoothing 0.1 --shift 2"
-"""What suits classifiers that see each image ten to twenty times."""
+"""What suits classifiers that see each image ten to forty times."""
 SFD = {4: 1, 2: 1.5, 1: 2}
 """Iterations by steps, in those of the chain's first round, so that it has as many as the chain by then: a round to two
 steps or one is twice as long. To one step it is a second stage, from its own student of 4, as SFD's authors have it."""
@@ -113,7 +113,7 @@ SCALES = {
             "--iterations 5000 --decay cosine",
             "--iterations 7000 --decay cosine --seed 3",
         ),
-        classifier=f"--architecture resnet-9 --iterations 8000 --cutout 8 {QUICKLY}",
+        classifier=f"--architecture resnet-9 --iterations 15000 --cutout 12 {QUICKLY}",
         judge=f"--architecture densenet-26 --iterations 7000 --cutout 8 {QUICKLY}",
         student="--batch-size 64 --optimizer muon --learning-rate 1e-3",
         start=16,
