@@ -52,9 +52,9 @@ CFD = {
 """The paper's two sets of values, for ResNets, as the classifier is, and for DenseNets."""
 QUICKLY = "--batch-size 128 --optimizer muon --learning-rate 1e-2 --weight-decay 0.1 --label-smoothing 0.1 --shift 2"
 """What suits classifiers that see each image ten to forty times."""
-SFD = {4: 1, 2: 1.5, 1: 2}
+SFD = {4: 1, 2: 1.5}
 """Iterations by steps, in those of the chain's first round, so that it has as many as the chain by then: a round to two
-steps or one is twice as long. To one step it is a second stage, from its own student of 4, as SFD's authors have it."""
+steps or one is twice as long."""
 HEAD = ("model", "steps", "Fréchet distance", "classifier score", "precision", "recall", "right", "least right")
 
 
@@ -168,8 +168,7 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
     teacher = f"--teacher {ours}/teacher"
     if scale.guidance > 1:
         teacher += f" --guide {out}/legs/1 --guidance {scale.guidance:g}"
-    along = f"{distil} --out {out}/sfd --method sfd"
-    distil += f" --data {train}"
+    along, distil = f"{distil} --out {out}/sfd --method sfd", f"{distil} --data {train}"
     rounds = f"{distil} --iterations {scale.iterations} --from 8 --to 1 --teacher {first}"
     halve = f"{distil} {scale.halving} {teacher} --from {scale.start} --to {STEPS[0]}"
     yield Stage(first, f"{halve} --method pd --out {ours}")
@@ -178,11 +177,12 @@ def stages(scale: Scale, *, data: Path, out: Path) -> Iterator[Stage]:
         yield Stage(family / "1-step", f"{rounds} --out {family} --method cfd --classifier {ours}/classifier {options}")
     yield Stage(out / "pd" / "1-step", f"{rounds} --out {out}/pd --method pd")
     for steps, rounds_of in SFD.items():
-        start, its_teacher = find_method("sfd").usual_start(steps), teacher
-        if steps == 1:
-            start, its_teacher = 4, f"--teacher {out}/sfd/4-step"
-        straight = f"--iterations {round(rounds_of * scale.iterations)} --from {start} --to {steps}"
-        yield Stage(out / "sfd" / f"{steps}-step", f"{along} {its_teacher} {straight}")
+        start, iterations = find_method("sfd").usual_start(steps), round(rounds_of * scale.iterations)
+        first_stage = f"{teacher} --iterations {iterations} --from {start} --to {steps}"
+        yield Stage(out / "sfd" / f"{steps}-step", f"{along} {first_stage}")
+    # as its authors do it; both stages have as many iterations as the chain
+    second_stage = f"--teacher {out}/sfd/4-step --iterations {2 * scale.iterations} --from 4 --to 1"
+    yield Stage(out / "sfd" / "1-step", f"{along} {second_stage}")
     for name, steps, folder in judged(out):
         yield Stage(
             out / "figures" / f"{name}-{steps}.json",
